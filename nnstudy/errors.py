@@ -1,0 +1,22 @@
+"""The one exception for a user's mistake: a line that says what is wrong and what is accepted."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A mistake in a config, a flag or a file; `nnstudy.cli` prints its one line and exits with 2."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
+    """Returns the error for a name that is not known.
+
+    Args:
+      kind: what the name stands for, such as `'model'` or `'field of config.optimizer'`.
+      name: what was given.
+      known: the names that would have been accepted.
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(str(name), known, n=1)
+    hint = f'did you mean {near[0]!r}? ' if near else ''
+    return UserError(f'unknown {kind} {name!r}: {hint}known: {", ".join(known) or "none"}')
