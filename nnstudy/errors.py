@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """A mistake in a config, a flag or a file; `nnstudy.cli` prints its one line and exits with 2."""
+    """A mistake in a config, a flag or a file; the command line prints it and exits with 2."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:

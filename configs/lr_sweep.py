@@ -1,0 +1,58 @@
+"""Which learning rate, and is it luck of the seed? The main job.
+
+    python launch.py --config=configs/lr_sweep.py                    # digits, an MLP
+    python launch.py --config=configs/lr_sweep.py:mnist              # also :fashion_mnist, :cifar10
+    python launch.py --config=configs/lr_sweep.py:mnist,lenet
+
+What comes out: test accuracy against the learning rate over six decades, with all seeds. The low
+end has hardly begun to learn when training ends, the high end diverges, and in between a range of
+rates cannot be told apart with eight seeds.
+"""
+
+import nnstudy
+
+MODELS = ('mlp', 'lenet')
+# Data set: width and number of the hidden layers, batch size, epochs, training examples that
+# train_loss is taken on, and the normalization of the pixels.
+SETTINGS = {
+    'digits': ((64, 64), 32, 30, None, 'unit'),
+    'mnist': ((128, 128), 64, 10, 5_000, 'unit'),
+    'fashion_mnist': ((128, 128), 64, 10, 5_000, 'unit'),
+    'cifar10': ((128, 128), 64, 10, 5_000, 'symmetric'),
+}
+
+
+def get_config(arg=''):
+    config = nnstudy.default_config()
+    dataset, model = _parse(arg)
+    widths, config.batch_size, config.epochs, examples, config.normalization = SETTINGS[dataset]
+    config.dataset = dataset
+    config.split.train, config.split.validation = 'train[:80%]', 'train[80%:]'
+    config.eval_train_examples = examples
+    config.model.name = model
+    if model == 'mlp':
+        with config.unlocked():
+            config.model.widths = widths
+            config.model.kernel_init = 'he_normal'
+    config.optimizer.name = 'sgd'
+    config.optimizer.momentum = None
+    config.num_seeds = 8
+    return config
+
+
+def sweep(config):
+    del config
+    return nnstudy.logspace('optimizer.learning_rate', 1e-4, 100.0, 19)
+
+
+def _parse(arg):
+    """Splits 'mnist,lenet' into a data set and a model, in any order, either left out."""
+    chosen = {'dataset': 'digits', 'model': 'mlp'}
+    for name in filter(None, arg.split(',')):
+        if name in SETTINGS:
+            chosen['dataset'] = name
+        elif name in MODELS:
+            chosen['model'] = name
+        else:
+            raise nnstudy.errors.unknown('argument of lr_sweep', name, [*SETTINGS, *MODELS])
+    return chosen['dataset'], chosen['model']

@@ -1,0 +1,225 @@
+"""Points against each other: the summary of each, the best, and those that may be as good.
+
+A value that is not finite counts as the worst finite value that any run of the table had in that
+metric: a run that blew up is ranked with the worst, and is never left out of a median. A metric
+without a single finite value is NaN throughout.
+"""
+
+import dataclasses
+import re
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from nnstudy.analysis import axes, intervals
+
+# 2 / 2^n, the smallest p-value of a two-sided sign-flip test of n pairs, is below 5% from here on.
+MIN_SEEDS = 6
+LEVEL = 0.05
+
+_METRIC = re.compile(r'(best_)?(train|validation|test)_(loss|accuracy|mae)')
+
+
+def metrics(table: pd.DataFrame) -> list[str]:
+    """Returns the metric columns of a table of runs or of history."""
+    return [name for name in table.columns if _METRIC.fullmatch(name)]
+
+
+def higher_is_better(metric: str) -> bool:
+    return metric.endswith('accuracy')
+
+
+def headline(table: pd.DataFrame) -> str:
+    """Returns what points are judged by: `'accuracy'`, or `'loss'` for regression."""
+    return 'accuracy' if 'test_accuracy' in table else 'loss'
+
+
+def selection_split(table: pd.DataFrame) -> str:
+    """Returns the split that the best point is chosen on: `'validation'` where there is one."""
+    return 'validation' if 'validation_loss' in table else 'test'
+
+
+def finite_or_worst(table: pd.DataFrame) -> pd.DataFrame:
+    """Returns the table with every metric's non-finite values at its worst finite one."""
+    columns = {}
+    for name in metrics(table):
+        values = table[name].to_numpy(np.float64, na_value=np.nan)
+        finite = values[np.isfinite(values)]
+        worst = np.nan
+        if finite.size:
+            worst = finite.min() if higher_is_better(name) else finite.max()
+        columns[name] = np.where(np.isfinite(values), values, worst)
+    return table.assign(**columns)
+
+
+def by_point(runs: pd.DataFrame, swept: list[str]) -> pd.DataFrame:
+    """Summarises the runs of every point.
+
+    Returns:
+      A row a point, in the order of points: `point`, the swept fields, `n` and `diverged` (numbers
+      of runs), and `<metric>_median`, `<metric>_q25`, `<metric>_q75` of every metric over seeds.
+    """
+    names = metrics(runs)
+    rows = []
+    for point, group in finite_or_worst(runs).groupby('point', sort=True):
+        diverged = int((group['status'] == 'diverged').sum())
+        row = {'point': point, 'n': len(group), 'diverged': diverged}
+        for name in names:
+            spread = intervals.quartiles(group[name])
+            row |= {f'{name}_{part}': value for part, value in spread._asdict().items()}
+        rows.append(row)
+    statistics = ['median', 'q25', 'q75']
+    columns = ['n', 'diverged', *(f'{name}_{part}' for name in names for part in statistics)]
+    summary = pd.DataFrame(rows).set_index('point')[columns]
+    return axes.settings(runs, swept).join(summary).reset_index()
+
+
+def ranking(runs: pd.DataFrame) -> list[int]:
+    """Returns all points, best first.
+
+    Classification: the highest median accuracy on the selection split, among equals the lowest
+    median loss; regression: the lowest median loss. Then the lower point.
+    """
+    summary = by_point(runs, [])
+    split = selection_split(runs)
+    keys, ascending = [f'{split}_loss_median', 'point'], [True, True]
+    if headline(runs) == 'accuracy':
+        keys, ascending = [f'{split}_accuracy_median', *keys], [False, *ascending]
+    return summary.sort_values(keys, ascending=ascending)['point'].tolist()
+
+
+@dataclasses.dataclass(frozen=True)
+class Best:
+    """The best point, and what it reached on the test split.
+
+    Attributes:
+      point: its number.
+      split: what it was chosen on, `'validation'` or, for want of it, `'test'`.
+      metric: the test metric of the following three.
+      median: over the point's runs.
+      interval: bootstrap 95% interval of the median.
+      n: number of runs.
+    """
+
+    point: int
+    split: str
+    metric: str
+    median: float
+    interval: intervals.Interval
+    n: int
+
+
+def best(runs: pd.DataFrame) -> Best | None:
+    """Returns the best point; None if no run has a finite value to choose by."""
+    split, metric = selection_split(runs), headline(runs)
+    filled = finite_or_worst(runs)
+    if not np.isfinite(filled[f'{split}_{metric}']).any():
+        return None
+    point = ranking(runs)[0]
+    values = filled.loc[filled['point'] == point, f'test_{metric}']
+    return Best(
+        point=point,
+        split=split,
+        metric=f'test_{metric}',
+        median=intervals.quartiles(values).median,
+        interval=intervals.median_interval(values),
+        n=len(values),
+    )
+
+
+def _mean(differences: np.ndarray, axis: int) -> np.ndarray:
+    return differences.mean(axis=axis)
+
+
+def sign_flip_p(differences: np.ndarray) -> float:
+    """Two-sided sign-flip permutation test that paired differences `[n]` are symmetric about 0.
+
+    The statistic is the mean. All 2^n flips are enumerated up to n = 16, above that 65,536 are
+    drawn with a fixed seed. Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses",
+    3.2.1.
+
+    Returns:
+      The p-value; NaN for no differences or one that is not finite.
+    """
+    differences = np.asarray(differences, np.float64)
+    if differences.size == 0 or not np.isfinite(differences).all():
+        return np.nan
+    if differences.size == 1:
+        # Either flip is as far from 0, but scipy takes no sample of one.
+        return 1.0
+    result = stats.permutation_test(
+        (differences,),
+        _mean,
+        permutation_type='samples',
+        vectorized=True,
+        axis=-1,
+        n_resamples=2**16,
+        alternative='two-sided',
+        rng=np.random.default_rng(0),
+    )
+    return float(result.pvalue)
+
+
+def against(runs: pd.DataFrame, point: int) -> pd.DataFrame:
+    """Tests every other point against `point` on the headline test metric, paired by seed.
+
+    Runs of one seed share initial weights and data order, which pairing takes out of the
+    difference. The p-values are not corrected for the number of points: the aim is to name
+    the points that may well be as good, and a correction would only lengthen that list.
+
+    Returns:
+      A row a point, in the order of points: `point`, `n` (number of seeds in common), `difference`
+      (mean over seeds, that point less `point`), `p_value` (see `sign_flip_p`) and `verdict`:
+      `'differs'` (p at most 5%), `'cannot tell'` or, with fewer than six seeds, with which the test
+      can never reject, `'too few seeds'`.
+    """
+    metric = f'test_{headline(runs)}'
+    # [seeds, points]
+    values = finite_or_worst(runs).pivot(index='seed', columns='point', values=metric)
+    rows = []
+    for other in sorted(set(runs['point']) - {point}):
+        differences = (values[other] - values[point]).dropna().to_numpy()
+        n, p_value = len(differences), sign_flip_p(differences)
+        verdict = 'differs' if p_value <= LEVEL else 'cannot tell'
+        rows.append(
+            {
+                'point': other,
+                'n': n,
+                'difference': differences.mean() if n else np.nan,
+                'p_value': p_value,
+                'verdict': 'too few seeds' if n < MIN_SEEDS else verdict,
+            }
+        )
+    return pd.DataFrame(rows, columns=['point', 'n', 'difference', 'p_value', 'verdict'])
+
+
+@dataclasses.dataclass(frozen=True)
+class Edge:
+    """The best point lies at the `side` (`'lower'`, `'upper'`) end of the axis of `field`."""
+
+    field: str
+    side: str
+    value: float
+
+
+def edges(runs: pd.DataFrame, swept: list[str], point: int) -> list[Edge]:
+    """Returns the numeric axes at whose end `point` lies, each axis judged by itself."""
+    table = axes.settings(runs, swept)
+    found = []
+    for field in swept:
+        value = table.loc[point, field]
+        if side := axes.edge(axes.axis(field, table[field]), value):
+            found.append(Edge(field, side, value))
+    return found
+
+
+def best_epoch(runs: pd.DataFrame, history: pd.DataFrame, point: int) -> float:
+    """Returns the epoch of the lowest loss on the selection split, the median over a point's runs.
+
+    NaN if none of them has a finite loss.
+    """
+    loss = f'{selection_split(runs)}_loss'
+    rows = history[(history['point'] == point) & np.isfinite(history[loss].astype(np.float64))]
+    lowest = rows.loc[rows.groupby('run')[loss].idxmin(), 'epoch']
+    return float(lowest.median()) if len(lowest) else np.nan

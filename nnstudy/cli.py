@@ -1,0 +1,166 @@
+"""The command line, and its promise: a user's mistake costs one line and exit code 2.
+
+Nothing is compiled, written or downloaded into a study before everything was checked. Flags are
+read with argparse, since those of absl exit with 1 and a traceback for a misspelt config field.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from nnstudy import config as config_lib
+from nnstudy import devices, errors
+
+EXAMPLES = """
+examples:
+  python launch.py --config=configs/lr_sweep.py
+  python launch.py --config=configs/lr_sweep.py:mnist,lenet --data_dir=data
+  python launch.py --config=configs/lr_sweep.py --config.num_seeds=3 --config.epochs=2
+  python launch.py --config=configs/lr_sweep.py --sweep=optimizer.learning_rate=1e-3,1e-2,0.1
+  python launch.py --config=configs/lr_sweep.py --dry_run
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise errors.UserError(f'{message} (--help lists the flags)')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code.
+
+    Args:
+      argv: the arguments after the program's name; None for those of the process.
+
+    Returns:
+      0 if the study is finished, 2 for a user's mistake, 130 if it was interrupted.
+    """
+    try:
+        _run(_parse(sys.argv[1:] if argv is None else argv))
+    except errors.UserError as error:
+        print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('interrupted: the same command goes on from the last checkpoint', file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = _Parser(
+        prog='launch.py',
+        description='Trains every point of a sweep times every seed in one compiled call.',
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        '--config',
+        metavar='FILE.py[:ARG]',
+        help='the study; ARG is handed to its get_config. The file is Python code that is run',
+    )
+    parser.add_argument(
+        '--config.FIELD',
+        metavar='VALUE',
+        help='overrides a field of the config, such as --config.optimizer.momentum=0.9',
+    )
+    parser.add_argument(
+        '--sweep',
+        action='append',
+        default=[],
+        metavar='FIELD=V1,V2,...',
+        help="replaces or adds a swept axis; 'none' first runs the config's own values",
+    )
+    parser.add_argument(
+        '--workdir', type=Path, help='directory of the study; default: runs/<study>-<hash>'
+    )
+    parser.add_argument(
+        '--data_dir',
+        type=Path,
+        help='directory of the data sets; default: $NNSTUDY_DATA_DIR, else a download, once',
+    )
+    parser.add_argument('--dry_run', action='store_true', help='prints the plan and stops')
+
+    plain, overrides = [], {}
+    arguments = iter(argv)
+    for argument in arguments:
+        if not argument.startswith('--config.'):
+            plain.append(argument)
+            continue
+        field, equals, value = argument.removeprefix('--config.').partition('=')
+        if not equals:
+            value = next(arguments, '--')
+            if value.startswith('--'):
+                raise errors.UserError(f'--config.{field} needs a value: --config.{field}=VALUE')
+        overrides[field] = value
+    args = parser.parse_args(plain)
+    args.overrides = overrides
+    if not args.config:
+        raise errors.UserError('--config=FILE.py is needed, such as --config=configs/lr_sweep.py')
+    return args
+
+
+def _run(args: argparse.Namespace) -> None:
+    study_spec = config_lib.load(args.config, args.overrides)
+    points = _swept(study_spec.points, args.sweep)
+
+    from nnstudy.sweep import spec
+
+    for field in args.overrides.keys() & set(spec.swept(points)):
+        raise errors.UserError(
+            f'--config.{field}: this field is swept; replace its values with --sweep={field}='
+            f'{args.overrides[field]} or take it out with --sweep=none'
+        )
+    devices.setup()
+    # Everything that starts JAX or is slow to import comes after the cheap checks.
+    from rich.console import Console
+
+    from nnstudy import study
+    from nnstudy.report import overview, plots, table
+    from nnstudy.sweep import plan as plan_lib
+
+    plan = plan_lib.make(study_spec.config, points, data_dir=args.data_dir)
+    workdir = args.workdir or study.default_workdir(plan, study_spec.name)
+    console = Console(soft_wrap=True)
+    console.print(overview.headline(plan, study_spec.name))
+    if args.dry_run:
+        console.print(overview.describe(plan), markup=False)
+        console.print(f'working directory: {workdir}')
+        return
+    results = study.carry_out(
+        plan,
+        workdir,
+        study_spec.claims,
+        study_spec.references,
+        name=study_spec.name,
+    )
+    console.print(table.summarise(results.runs, results.history, results.swept))
+    written = plots.save(results.runs, results.history, results.swept, workdir / 'plots')
+    console.print(f'\ntables:   {workdir}/runs.csv, runs.parquet, history.parquet', markup=False)
+    console.print(f'pictures: {", ".join(str(path) for path in written)}', markup=False)
+
+
+def _swept(points: Sequence[dict[str, Any]], flags: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns the points after the `--sweep` flags."""
+    from nnstudy.sweep import spec
+
+    points = list(points)
+    for flag in flags:
+        field, equals, text = flag.partition('=')
+        if flag == 'none':
+            points = [{}]
+        elif not equals or not text:
+            raise errors.UserError(f'--sweep={flag}: write --sweep=FIELD=V1,V2,... or --sweep=none')
+        else:
+            points = spec.replace_axis(points, field, _values(text))
+    return points
+
+
+def _values(text: str) -> list[Any]:
+    """Splits `'0.1,0.2'`, `'relu,tanh'` or `'(64,),(64, 64)'` into values."""
+    literals = config_lib.parse(f'[{text}]')
+    if isinstance(literals, list):
+        return literals
+    return [config_lib.parse(part) for part in text.split(',')]

@@ -1,0 +1,307 @@
+"""What a study is, as plain data: the fields, their types, and the config file that sets them.
+
+A config file is a Python module (so loading one runs it) with
+
+    def get_config(arg=None):   # -> ConfigDict; `arg` is what follows ':' in --config=file.py:arg
+    def sweep(config):          # -> list of points, see nnstudy.sweep.spec   (optional)
+    def claims():               # -> list of plain data                        (optional)
+    def references():           # -> list of plain data                        (optional)
+
+Every float field is dynamic: each run of a sweep may have its own value and nothing is compiled
+again. Every other field is static: it shapes the program. `None` means off, and is static.
+
+The sections `model`, `loss`, `optimizer` and `schedule` are open: `name` chooses a component, and
+the other fields of the section are that component's keyword arguments (see nnstudy.components).
+"""
+
+import ast
+import dataclasses
+import importlib.util
+import math
+import sys
+import traceback
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict, config_dict
+
+from nnstudy import errors
+
+OPEN_SECTIONS = ('model', 'loss', 'optimizer', 'schedule')
+
+
+def default_config() -> ConfigDict:
+    """Returns the config that a study starts from: all fields with their defaults, locked."""
+    config = ConfigDict()
+    # 'digits', 'mnist', 'fashion_mnist', 'cifar10', 'tfds:<name>'; see nnstudy.data.
+    config.dataset = 'digits'
+    config.split = ConfigDict()
+    config.split.train = 'train[:80%]'
+    config.split.validation = 'train[80%:]'  # None: no validation, the best is chosen on test
+    config.split.test = 'test'
+    # How 8-bit inputs become floats: 'unit' [0, 1], 'symmetric' [-1, 1] or 'none'.
+    config.normalization = 'unit'
+
+    config.model = ConfigDict({'name': 'mlp'})
+    config.loss = ConfigDict({'name': 'softmax_cross_entropy'})
+    config.optimizer = ConfigDict({'name': 'sgd', 'learning_rate': 0.1})
+    config.optimizer.momentum = config_dict.placeholder(float)
+    # The rate at a step is schedule(step) * optimizer.learning_rate.
+    config.schedule = ConfigDict({'name': 'constant'})
+
+    config.batch_size = 64
+    config.epochs = 10
+    # False: batches in file order, the same in every epoch.
+    config.shuffle = True
+    # Run k of a point uses seed + k: the same seeds, hence the same initial weights and the same
+    # order of examples, at every point.
+    config.seed = 0
+    config.num_seeds = 1
+
+    # Epochs between two evaluations; step 0 and the last step are always evaluated.
+    config.eval_every = 1
+    # train_loss and train_accuracy are taken on this many first training examples; None: on all.
+    config.eval_train_examples = config_dict.placeholder(int)
+    # Steps between two rows of steps.parquet (batch loss and accuracy); None: no such table.
+    config.log_every_steps = config_dict.placeholder(int)
+
+    # How the study is executed. Not part of its identity: none of it changes what is computed,
+    # except that another number of lanes may round differently.
+    config.execution = ConfigDict()
+    # Runs that a device advances together; None: by a rule of the model's cost and the backend.
+    config.execution.lanes = config_dict.placeholder(int)
+    # Memory for the runs that are on the devices at once, in GiB; None: half of what is there.
+    config.execution.memory_gib = config_dict.placeholder(float)
+    # Least time between two checkpoints, in seconds; 0: one after every segment.
+    config.execution.checkpoint_seconds = 30.0
+    return config.lock()
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """What a config file says, before anything is checked against models or data."""
+
+    name: str
+    config: ConfigDict
+    points: list[dict[str, Any]]
+    claims: list[Any]
+    references: list[Any]
+
+
+def load(spec: str, overrides: Mapping[str, Any] | None = None) -> Study:
+    """Loads `path/to/config.py` or `path/to/config.py:arg`.
+
+    Args:
+      spec: the file, and after a colon what `get_config` is to be called with.
+      overrides: values by dotted field name, as text or as Python values. They are set before
+        `sweep(config)` is called.
+
+    Returns:
+      The study. With no `sweep` in the file it has one point, the config itself.
+
+    Raises:
+      UserError: the file is missing or fails, or does not say what a study needs.
+    """
+    path, _, arg = spec.partition(':')
+    module = _import(Path(path))
+    if not callable(getattr(module, 'get_config', None)):
+        raise errors.UserError(f'{path} has no function get_config(arg=None)')
+    config = _call(path, module.get_config, *([arg] if arg else []))
+    if not isinstance(config, ConfigDict):
+        raise errors.UserError(
+            f'get_config of {path} must return an ml_collections.ConfigDict, not {type(config)}'
+        )
+    config = complete(config)
+    for field, value in sorted((overrides or {}).items(), key=_names_first):
+        override(config, field, value)
+    points = _call(path, module.sweep, config) if hasattr(module, 'sweep') else [{}]
+    if not isinstance(points, Sequence) or not all(isinstance(p, Mapping) for p in points):
+        raise errors.UserError(
+            f'sweep of {path} must return a list of points such as {{"optimizer.learning_rate": '
+            '0.1}; see nnstudy.grid, chain, zip_'
+        )
+    return Study(
+        name='-'.join([Path(path).stem, *filter(None, arg.split(','))]),
+        config=config,
+        points=[dict(point) for point in points],
+        claims=list(_call(path, module.claims)) if hasattr(module, 'claims') else [],
+        references=list(_call(path, module.references)) if hasattr(module, 'references') else [],
+    )
+
+
+def complete(config: ConfigDict) -> ConfigDict:
+    """Returns a locked copy of `config` with the fields that it leaves out at their defaults.
+
+    Raises:
+      UserError: a field is unknown or of the wrong type.
+    """
+    completed = default_config()
+    with completed.unlocked():
+        for section in OPEN_SECTIONS:
+            if section in config:
+                # The defaults of an open section belong to the component that it names there.
+                completed[section] = ConfigDict({'name': completed[section].name})
+        for field, value in flatten(config).items():
+            override(completed, field, value)
+    return completed
+
+
+def override(config: ConfigDict, field: str, value: Any) -> None:
+    """Sets a field by its dotted name, in place.
+
+    `loss=hinge` is short for `loss.name=hinge`, and likewise for the other open sections. Open
+    sections take new fields here; whether the component has them is checked when the plan is made.
+
+    Raises:
+      UserError: there is no such field, or the value is not of its type.
+    """
+    if field in OPEN_SECTIONS:
+        field += '.name'
+    section, _, name = field.rpartition('.')
+    known = flatten(config)
+    if field in known:
+        parent = config[section] if section else config
+        value = coerce(field, value, parent.get_type(name))
+        with config.unlocked():
+            parent[name] = value
+    elif section in OPEN_SECTIONS:
+        with config.unlocked():
+            config[section][name] = parse(value) if isinstance(value, str) else value
+    else:
+        raise errors.unknown('field of config', field, known)
+
+
+def parse(text: str) -> Any:
+    """Returns the Python value that `text` is a literal of, or else the text itself."""
+    named: dict[str, Any] = {'nan': math.nan, 'inf': math.inf, '-inf': -math.inf}
+    named |= {'true': True, 'false': False, 'none': None}
+    if text.strip().lower() in named:
+        return named[text.strip().lower()]
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError):
+        return text
+
+
+def coerce(field: str, value: Any, kind: type) -> Any:
+    """Returns `value` as a field of type `kind` keeps it.
+
+    Args:
+      field: dotted name, for the message.
+      value: text from the command line or a Python value.
+      kind: the field's type; `NoneType` accepts everything.
+
+    Raises:
+      UserError: the value is of another type. A whole number is a float too, and one value is a
+        tuple of one; nothing else is converted.
+    """
+    if isinstance(value, str) and kind is not str:
+        value = parse(value)
+    elif isinstance(value, str) and value.lower() == 'none':
+        value = None
+    if hasattr(value, 'item') and getattr(value, 'ndim', 0) == 0:
+        value = value.item()  # NumPy and JAX scalars
+    if value is None or kind is type(None):
+        return tuple(value) if isinstance(value, list) else value
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind is float and is_number:
+        return float(value)
+    if kind is int and isinstance(value, int) and is_number:
+        return value
+    if kind in (tuple, list):
+        return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    if isinstance(value, kind) and kind not in (int, float):
+        return value
+    names = {float: 'a number', int: 'a whole number', bool: 'True or False', str: 'text'}
+    raise errors.UserError(
+        f'config.{field} must be {names.get(kind, kind.__name__)}, not {value!r}'
+    )
+
+
+def flatten(config: ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields by dotted name, sections resolved: `{'optimizer.name': 'sgd', ...}`."""
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, (ConfigDict, Mapping)):
+            flat.update({f'{key}.{name}': leaf for name, leaf in flatten(value).items()})
+        else:
+            flat[key] = value
+    return flat
+
+
+def unflatten(flat: Mapping[str, Any]) -> ConfigDict:
+    """The inverse of `flatten`: a locked ConfigDict from values by dotted name."""
+    config = ConfigDict()
+    for field, value in flat.items():
+        parent = config
+        *sections, name = field.split('.')
+        for section in sections:
+            if section not in parent:
+                parent[section] = ConfigDict()
+            parent = parent[section]
+        parent[name] = value
+    return config.lock()
+
+
+def check(flat: Mapping[str, Any]) -> None:
+    """Raises UserError if a value that needs no model or data to be judged is out of range.
+
+    Args:
+      flat: fields by dotted name; a subset will do.
+    """
+    defaults = flatten(default_config())
+    for field, value in flat.items():
+        if value is None and defaults.get(field) is not None and field != 'split.validation':
+            raise errors.UserError(f'config.{field} cannot be None')
+        if isinstance(value, float) and not math.isfinite(value):
+            raise errors.UserError(f'config.{field} must be finite, not {value}')
+    least = {
+        **dict.fromkeys(('batch_size', 'epochs', 'num_seeds', 'eval_every'), 1),
+        **dict.fromkeys(('eval_train_examples', 'log_every_steps', 'execution.lanes'), 1),
+        **dict.fromkeys(('seed', 'optimizer.learning_rate', 'optimizer.weight_decay'), 0),
+        **dict.fromkeys(('execution.memory_gib', 'execution.checkpoint_seconds'), 0),
+    }
+    for field, bound in least.items():
+        value = flat.get(field)
+        if isinstance(value, (int, float)) and value < bound:
+            raise errors.UserError(f'config.{field} must be at least {bound}, not {value}')
+
+
+def _names_first(item: tuple[str, Any]) -> tuple[bool, str]:
+    """Sorts the choice of a component before its arguments."""
+    field = item[0]
+    return (field not in OPEN_SECTIONS and not field.endswith('.name'), field)
+
+
+def _import(path: Path) -> types.ModuleType:
+    if not path.is_file():
+        raise errors.UserError(f'no config file {str(path)!r}{_nearby(path)}')
+    spec = importlib.util.spec_from_file_location(f'nnstudy_config_{path.stem}', path)
+    if spec is None or spec.loader is None:
+        raise errors.UserError(f'config file {str(path)!r} is not a Python file (*.py)')
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and Linen modules look their module up
+    _call(str(path), spec.loader.exec_module, module)
+    return module
+
+
+def _nearby(path: Path) -> str:
+    """Names the config files beside a file that is not there."""
+    names = sorted(p.name for p in path.parent.glob('*.py')) if path.parent.is_dir() else []
+    return f'; in {str(path.parent)!r} there are: {", ".join(names)}' if names else ''
+
+
+def _call(path: str, function: Any, *args: Any) -> Any:
+    """Calls code of a config file; what it raises becomes one line that names file and line."""
+    try:
+        return function(*args)
+    except errors.UserError:
+        raise
+    except Exception as error:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+        line = getattr(error, 'lineno', None) or (frames[-1].lineno if frames else None)
+        where = f'{path}, line {line}' if line else path
+        message = ' '.join(str(error).split())
+        raise errors.UserError(f'{where}: {type(error).__name__}: {message}') from error

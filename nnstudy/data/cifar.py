@@ -1,0 +1,135 @@
+"""CIFAR-10 in its binary version: 50,000 + 10,000 colour images of 32x32 pixels in ten classes.
+
+Krizhevsky, "Learning multiple layers of features from tiny images", 2009;
+https://www.cs.toronto.edu/~kriz/cifar.html. Six files of 10,000 records each; a record is one
+byte of label, then 1,024 bytes of red, of green and of blue, row by row. Archives are read in
+memory, member by member: nothing is unpacked to disk.
+"""
+
+import lzma
+import os
+import pathlib
+import tarfile
+import zlib
+from collections.abc import Iterator
+from typing import IO
+
+import numpy as np
+
+from nnstudy import errors
+from nnstudy.data import dataset, download
+
+FILES = (
+    'data_batch_1.bin',
+    'data_batch_2.bin',
+    'data_batch_3.bin',
+    'data_batch_4.bin',
+    'data_batch_5.bin',
+    'test_batch.bin',
+)
+RECORDS_PER_FILE = 10_000
+RECORD_BYTES = 1 + 3 * 32 * 32
+
+# Of the six files, one after the other: the same from any archive.
+SHA256 = '013ba16d14ecc4829da62bf2af648ca30f600491ecb3e7f329c827db0dd17522'
+
+CLASS_NAMES = (
+    'airplane',
+    'automobile',
+    'bird',
+    'cat',
+    'deer',
+    'dog',
+    'frog',
+    'horse',
+    'ship',
+    'truck',
+)
+
+
+def load(data_dir: str | os.PathLike[str] | None = None) -> dataset.Dataset:
+    """Returns CIFAR-10: uint8 images `[N, 32, 32, 3]`.
+
+    Takes about 0.5 s from the six `.bin` files, 2 s from `.tar.gz` and 10 s from `.tar.xz`: unpack
+    an `.xz` archive if it is to be read often.
+
+    Args:
+      data_dir: where `cifar-10-binary.tar.gz`, `cifar-10-binary.tar.xz`, the folder
+        `cifar-10-batches-bin` or its files are; see `download.find`.
+
+    Raises:
+      errors.UserError: if the files are missing, damaged or not the published ones.
+    """
+    path = download.find(
+        'cifar10',
+        (
+            # The first is the published one; of the others, the quickest to read come first.
+            'cifar-10-binary.tar.gz',
+            f'cifar-10-batches-bin/{FILES[0]}',
+            FILES[0],
+            'cifar-10-binary.tar.xz',
+        ),
+        data_dir,
+        check=read,
+    )
+    records = read(path.parent if path.name == FILES[0] else path)
+    train, test = records[:5], records[5:]
+    return dataset.Dataset('cifar10', {'train': _split(train), 'test': _split(test)}, CLASS_NAMES)
+
+
+def read(path: pathlib.Path) -> np.ndarray:
+    """Returns the records of CIFAR-10 as uint8 `[6, 10000, 3073]`, in the order of `FILES`.
+
+    Args:
+      path: a tar archive, compressed or not, or the folder that holds the six files.
+
+    Raises:
+      errors.UserError: if a file is missing, damaged or not the published one.
+    """
+    records = np.empty((len(FILES), RECORDS_PER_FILE, RECORD_BYTES), np.uint8)
+    found = set()
+    try:
+        for name, size, file in _files(path):
+            target = records[FILES.index(name)]
+            # Before reading: an archive may claim to hold any size.
+            if size != target.nbytes:
+                raise errors.UserError(
+                    f'{path}: {name} takes {target.nbytes:,} bytes, found {size:,}'
+                )
+            target[:] = np.frombuffer(file.read(), np.uint8).reshape(target.shape)
+            found.add(name)
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise errors.UserError(f'{path}: truncated or damaged archive: {error}') from error
+    except OSError as error:
+        raise errors.UserError(f'{path}: cannot be read: {error.strerror or error}') from error
+    missing = [name for name in FILES if name not in found]
+    if missing:
+        raise errors.UserError(f'{path}: has no whole {", ".join(missing)}')
+    download.check_sha256(path, records.data, SHA256)
+    return records
+
+
+def _files(path: pathlib.Path) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """Yields name, bytes and content of those of the six files that a folder or archive holds."""
+    if path.is_dir():
+        for name in FILES:
+            if (path / name).is_file():
+                with open(path / name, 'rb') as file:
+                    yield name, os.fstat(file.fileno()).st_size, file
+        return
+    # As a stream, since looking for members by name would decompress everything twice.
+    with tarfile.open(path, 'r|*') as archive:
+        for member in archive:
+            name = pathlib.PurePosixPath(member.name).name
+            # Links and devices have names too; only a regular file is read.
+            if member.isreg() and name in FILES:
+                content = archive.extractfile(member)
+                assert content is not None
+                yield name, member.size, content
+
+
+def _split(records: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    records = records.reshape(-1, RECORD_BYTES)
+    # With rows and columns as one axis, numpy moves the channels three times as fast.
+    images = np.ascontiguousarray(records[:, 1:].reshape(-1, 3, 32 * 32).transpose(0, 2, 1))
+    return images.reshape(-1, 32, 32, 3), records[:, 0]

@@ -1,0 +1,238 @@
+"""The data set that everything else in nnstudy takes: named splits of arrays in memory.
+
+Arrays are brought to a few fixed layouts and types here, once, so that models and losses need not
+ask what they were given. Knows nothing of files, of devices or of training.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from nnstudy import errors
+
+SPLIT_NAME = re.compile(r'[A-Za-z_][\w-]*')
+MAX_CLASSES = 100_000  # integer labels beyond are amounts, not classes
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """A named data set in memory.
+
+    `Dataset('mine', {'train': (x, y), 'test': (x_test, y_test)})` is all that a notebook needs.
+
+    Inputs are images `[N, H, W]` (kept as `[N, H, W, 1]`) or `[N, H, W, C]`, or a table `[N, F]`.
+    uint8 inputs stay uint8; all others become float32. Integer labels `[N]` mean classification
+    and become int32; float labels `[N]` or `[N, K]` mean regression and become float32 `[N, K]`.
+    The arrays are read-only; those given are copied only where layout or type change.
+
+    Attributes:
+      name: the name in tables and plots.
+      splits: split name -> (inputs, labels).
+      class_names: one name a class; by default `'0'`, `'1'`, ... up to the largest label in any
+        split. None for regression.
+      max_value: the input value that stands for full intensity, by which inputs are scaled: by
+        default 255 for uint8 inputs and 1 for all others.
+
+    Raises:
+      errors.UserError: if splits disagree with each other, inputs with labels, or labels with
+        `class_names`; on empty splits, and on inputs or labels that are not finite numbers.
+    """
+
+    name: str
+    splits: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    class_names: tuple[str, ...] | None = None
+    max_value: float | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.splits, Mapping) or not self.splits:
+            raise errors.UserError(
+                f'data set {self.name!r}: splits must be a dict such as '
+                "{'train': (inputs, labels), 'test': (inputs, labels)}"
+            )
+        splits = {
+            split: _normalise(f'data set {self.name!r}, split {split!r}', split, arrays)
+            for split, arrays in self.splits.items()
+        }
+        inputs = {split: arrays[0] for split, arrays in splits.items()}
+        labels = {split: arrays[1] for split, arrays in splits.items()}
+        _check_same(self.name, 'inputs', inputs)
+        _check_same(self.name, 'labels', labels)
+        class_names = _class_names(self.name, self.class_names, labels)
+        max_value = self.max_value
+        if max_value is None:
+            is_uint8 = next(iter(inputs.values())).dtype == np.uint8
+            max_value = 255.0 if is_uint8 else 1.0
+        if not (math.isfinite(max_value) and max_value > 0):
+            raise errors.UserError(
+                f'data set {self.name!r}: max_value must be positive and finite, not {max_value}'
+            )
+        # The way to set a field of a frozen dataclass from within.
+        object.__setattr__(self, 'splits', splits)
+        object.__setattr__(self, 'class_names', class_names)
+        object.__setattr__(self, 'max_value', float(max_value))
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input: `(H, W, C)` or `(F,)`."""
+        inputs, _ = next(iter(self.splits.values()))
+        return inputs.shape[1:]
+
+    @property
+    def num_classes(self) -> int | None:
+        """The number of classes; None for regression."""
+        return None if self.class_names is None else len(self.class_names)
+
+    @property
+    def num_outputs(self) -> int:
+        """The number of outputs a model needs: one a class, or the K of regression labels."""
+        if self.class_names is not None:
+            return len(self.class_names)
+        _, labels = next(iter(self.splits.values()))
+        return labels.shape[1]
+
+    def fingerprint(self) -> str:
+        """Returns 16 hex digits that differ between any two data sets of different content.
+
+        A sha256 over names, types, shapes, `max_value` and every byte: 0.1 s for CIFAR-10.
+        """
+        header = {
+            'name': self.name,
+            'class_names': self.class_names,
+            'max_value': self.max_value,
+            'splits': [
+                (split, [(str(array.dtype), array.shape) for array in arrays])
+                for split, arrays in self.splits.items()
+            ],
+        }
+        digest = hashlib.sha256(json.dumps(header).encode())
+        for arrays in self.splits.values():
+            for array in arrays:
+                digest.update(array.data)
+        return digest.hexdigest()[:16]
+
+
+def _normalise(where: str, split: object, arrays: object) -> tuple[np.ndarray, np.ndarray]:
+    if not (isinstance(split, str) and SPLIT_NAME.fullmatch(split)):
+        raise errors.UserError(f'{where}: a split needs a name of letters, digits, "_" and "-"')
+    if not (isinstance(arrays, tuple | list) and len(arrays) == 2):
+        raise errors.UserError(f'{where}: must be a pair (inputs, labels)')
+    inputs = _numbers(where, 'inputs', arrays[0])
+    labels = _numbers(where, 'labels', arrays[1])
+    if inputs.ndim not in (2, 3, 4) or 0 in inputs.shape[1:]:
+        raise errors.UserError(
+            f'{where}: inputs have shape {list(inputs.shape)}; '
+            'they must be images [N, H, W] or [N, H, W, C], or a table [N, F]'
+        )
+    if labels.ndim not in (1, 2) or 0 in labels.shape[1:]:
+        raise errors.UserError(
+            f'{where}: labels have shape {list(labels.shape)}; they must be integers [N] '
+            '(classification) or floats [N] or [N, K] (regression)'
+        )
+    if len(inputs) != len(labels):
+        raise errors.UserError(f'{where}: has {len(inputs):,} inputs but {len(labels):,} labels')
+    if not len(inputs):
+        raise errors.UserError(f'{where}: is empty')
+
+    if inputs.ndim == 3:
+        inputs = inputs[..., None]
+    if inputs.dtype != np.uint8:
+        inputs = _finite_float32(where, 'inputs', inputs)
+    if labels.dtype.kind == 'f':
+        labels = _finite_float32(where, 'labels', labels)
+        labels = labels[:, None] if labels.ndim == 1 else labels
+    elif labels.ndim == 1:
+        _check_labels(where, labels)
+        labels = labels.astype(np.int32)
+    else:
+        raise errors.UserError(
+            f'{where}: integer labels have shape {list(labels.shape)} but must be [N]: '
+            'use labels.reshape(-1) for a column, labels.argmax(1) for one-hot rows, '
+            'or float labels for regression'
+        )
+    return _read_only(inputs), _read_only(labels)
+
+
+def _numbers(where: str, what: str, values: object) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # ragged lists
+        raise errors.UserError(f'{where}: {what} are no array: {error}') from error
+    # bfloat16 and its kin are 'V' to numpy, and say that they are floats only by casting to them.
+    if array.dtype.kind == 'V' and np.can_cast(array.dtype, np.float32):
+        array = array.astype(np.float32)
+    if array.dtype.kind not in 'biuf':
+        raise errors.UserError(f'{where}: {what} must be numbers, not {array.dtype}')
+    return array
+
+
+def _finite_float32(where: str, what: str, array: np.ndarray) -> np.ndarray:
+    with np.errstate(over='ignore'):
+        result = array.astype(np.float32, copy=False)
+    finite = np.isfinite(result)
+    if not finite.all():
+        index = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise errors.UserError(
+            f'{where}: {what} must be finite in float32, but {what}[{", ".join(map(str, index))}] '
+            f'is {array[index]}; {(~finite).sum():,} such values in all'
+        )
+    return result
+
+
+def _check_labels(where: str, labels: np.ndarray) -> None:
+    smallest, largest = int(labels.min()), int(labels.max())
+    if smallest < 0:
+        raise errors.UserError(f'{where}: labels must be 0 or more, but there is a {smallest}')
+    if largest >= MAX_CLASSES:
+        raise errors.UserError(
+            f'{where}: labels must be below {MAX_CLASSES:,}, but there is a {largest:,}; '
+            'numbers to predict (regression) must be floats'
+        )
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    # A view, so that the caller's own array stays writeable.
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+def _check_same(name: str, what: str, arrays: Mapping[str, np.ndarray]) -> None:
+    (first, reference), *others = arrays.items()
+    for split, array in others:
+        if (array.shape[1:], array.dtype) != (reference.shape[1:], reference.dtype):
+            raise errors.UserError(
+                f'data set {name!r}: {what} of split {split!r} are {array.dtype} of shape '
+                f'{list(array.shape[1:])}, but those of {first!r} {reference.dtype} of shape '
+                f'{list(reference.shape[1:])}'
+            )
+
+
+def _class_names(
+    name: str, class_names: Sequence[str] | None, labels: Mapping[str, np.ndarray]
+) -> tuple[str, ...] | None:
+    regression = next(iter(labels.values())).dtype == np.float32
+    if class_names is None:
+        if regression:
+            return None
+        return tuple(str(k) for k in range(1 + max(int(y.max()) for y in labels.values())))
+    if regression:
+        raise errors.UserError(
+            f'data set {name!r}: class_names are for integer labels, and these are floats'
+        )
+    if isinstance(class_names, str) or not all(isinstance(c, str) for c in class_names):
+        raise errors.UserError(f'data set {name!r}: class_names must be a tuple of strings')
+    names = tuple(class_names)
+    if len(set(names)) != len(names):
+        raise errors.UserError(f'data set {name!r}: class_names repeat a name: {", ".join(names)}')
+    for split, y in labels.items():
+        if y.max() >= len(names):
+            raise errors.UserError(
+                f'data set {name!r}, split {split!r}: labels must be below {len(names)}, the '
+                f'number of class names, but there is a {y.max()}'
+            )
+    return names

@@ -1,0 +1,41 @@
+"""The handwritten digits that come with scikit-learn: real data with no network and no files.
+
+1,797 grey images of 8x8 pixels with values 0 to 16, the test part of "Optical Recognition of
+Handwritten Digits" (Alpaydin and Kaynak, 1998, https://archive.ics.uci.edu/dataset/80).
+"""
+
+import os
+
+import numpy as np
+
+from nnstudy import errors
+from nnstudy.data import dataset
+
+NUM_TEST = 360
+
+
+def load(data_dir: str | os.PathLike[str] | None = None) -> dataset.Dataset:
+    """Returns the digits: uint8 images `[N, 8, 8, 1]`, of which the last 360 are the test split.
+
+    Args:
+      data_dir: not used; the images are part of scikit-learn.
+    """
+    del data_dir
+    # Importing scikit-learn takes a second.
+    from sklearn import datasets as sklearn_datasets
+
+    bunch = sklearn_datasets.load_digits()
+    if bunch.images.shape != (1_797, 8, 8):
+        raise errors.UserError(
+            'the digits of this scikit-learn are not the published ones: expected shape '
+            f'[1797, 8, 8], found {list(bunch.images.shape)}'
+        )
+    images, labels = bunch.images.astype(np.uint8), bunch.target
+    return dataset.Dataset(
+        'digits',
+        {
+            'train': (images[:-NUM_TEST], labels[:-NUM_TEST]),
+            'test': (images[-NUM_TEST:], labels[-NUM_TEST:]),
+        },
+        max_value=16,
+    )

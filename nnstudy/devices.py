@@ -1,0 +1,39 @@
+"""The devices that runs are spread over, and how the CPU's cores become devices."""
+
+import os
+import warnings
+
+import jax
+from jax.sharding import AxisType, Mesh
+
+RUNS = 'runs'  # the mesh axis; also what the docs call the mapped axis
+
+
+def setup() -> None:
+    """Makes every CPU core a device of its own; call it before anything else uses JAX.
+
+    Runs do not talk to each other, so one run per core needs no synchronisation, whereas XLA's
+    intra-op threads meet after every operation. Where an accelerator is present JAX uses that
+    instead, and this changes nothing. `launch.py` and the notebooks' first cell call it; it does
+    nothing on import. Once JAX has started its backends it is too late: it warns, and the study
+    goes on with the devices there are.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    flag = '--xla_cpu_multi_thread_eigen=false'
+    try:
+        jax.config.update('jax_num_cpu_devices', cores or 1)
+    except RuntimeError:
+        if jax.default_backend() == 'cpu' and jax.local_device_count() != cores:
+            warnings.warn(
+                f'nnstudy.setup() came after JAX had started; going on with '
+                f'{jax.local_device_count()} CPU device(s) for {cores} core(s)',
+                stacklevel=2,
+            )
+        return
+    if flag not in os.environ.get('XLA_FLAGS', ''):
+        os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {flag}'.strip()
+
+
+def runs_mesh() -> Mesh:
+    """Returns a 1-D mesh of all devices with the axis `'runs'`."""
+    return jax.make_mesh((jax.device_count(),), (RUNS,), axis_types=(AxisType.Auto,))

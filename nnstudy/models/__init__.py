@@ -1,0 +1,71 @@
+"""Models by name, and the one face that training sees of them.
+
+`MODELS` is open: `MODELS['mine'] = Mine`, with a Linen module class, a `functools.partial` of one,
+or any function `mine(num_outputs, **fields) -> Model`. Its other arguments become fields of the
+config's `model` section; float ones are dynamic and arrive as traced scalars.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+from flax import linen as nn
+
+from nnstudy.models.lenet import LeNet
+from nnstudy.models.mlp import MLP
+
+Variables = Mapping[str, Any]
+
+
+class Model(NamedTuple):
+    """A network as two pure functions.
+
+    Attributes:
+      init: `init(rng, x) -> variables`, a dict with `'params'` and possibly other collections,
+        such as `'batch_stats'`.
+      apply: `apply(variables, x, *, train, rng) -> (outputs, updates)`, with x float `[B, ...]`,
+        outputs `[B, K]`, and `updates` the collections other than `'params'` after a training
+        step (`{}` if there are none, or if `train` is False).
+    """
+
+    init: Callable[..., Variables]
+    apply: Callable[..., tuple[jax.Array, Variables]]
+
+
+MODELS: dict[str, Callable[..., Any]] = {'mlp': MLP, 'lenet': LeNet}
+
+
+def make(name: str, num_outputs: int, arguments: Mapping[str, Any]) -> Model:
+    """Returns a model of the registry.
+
+    Args:
+      name: a key of `MODELS`.
+      num_outputs: number of classes, or of values to predict.
+      arguments: the fields of the config's `model` section, dynamic ones traced.
+    """
+    model = MODELS[name](num_outputs=num_outputs, **arguments)
+    return from_linen(model) if isinstance(model, nn.Module) else model
+
+
+def from_linen(module: nn.Module) -> Model:
+    """Returns a Linen module as a `Model`.
+
+    `module.__call__(x)` may take a keyword `train`. Random numbers come from the streams
+    `'params'` at init and `'dropout'` in training.
+    """
+    takes_train = 'train' in inspect.signature(module.__call__).parameters
+
+    def init(rng: jax.Array, x: jax.Array) -> Variables:
+        keywords: dict[str, Any] = {'train': False} if takes_train else {}
+        return module.init(rng, x, **keywords)
+
+    def apply(variables: Variables, x: jax.Array, *, train: bool, rng: jax.Array | None = None):
+        mutable = [name for name in variables if name != 'params'] if train else []
+        keywords: dict[str, Any] = {'train': train} if takes_train else {}
+        if rng is not None:
+            keywords['rngs'] = {'dropout': rng}
+        outputs, updates = module.apply(variables, x, mutable=mutable, **keywords)
+        return outputs, updates
+
+    return Model(init, apply)

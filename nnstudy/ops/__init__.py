@@ -1,0 +1,8 @@
+"""Operations whose derivatives are as fast inside a `lax.scan` as outside, for models to build on."""
+
+from nnstudy.ops.convolution import Conv as Conv
+from nnstudy.ops.convolution import conv as conv
+from nnstudy.ops.convolution import conv_general_dilated as conv_general_dilated
+from nnstudy.ops.pooling import avg_pool as avg_pool
+from nnstudy.ops.pooling import global_avg_pool as global_avg_pool
+from nnstudy.ops.pooling import max_pool as max_pool

@@ -1,0 +1,185 @@
+"""A 2-D convolution whose gradients, and theirs in turn, are convolutions of the same fast layout.
+
+XLA:CPU has its fast convolution for exactly one form: `NHWC` input, `HWIO` kernel, `NHWC` output and
+no reversed window. It rewrites other forms into that one in the outermost computation only, not in
+the body of a `lax.scan`, and the gradients JAX derives have other forms: a training step inside a
+scan is then 20 to 90 times slower than outside. Here both gradients are written in the fast form,
+through the very function they are the gradients of, so every derivative stays in it.
+
+A `custom_vjp` has no forward mode: write a Hessian-vector product as reverse over reverse,
+`jax.grad(lambda p: vdot(jax.grad(loss)(p), v))`.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from nnstudy import errors
+from nnstudy.ops import pooling
+
+Pair = tuple[int, int]
+Padding = str | Sequence[Sequence[int]]
+
+_LAYOUT = ('NHWC', 'HWIO', 'NHWC')
+
+
+def conv(
+    x: jax.Array,
+    kernel: jax.Array,
+    *,
+    strides: Sequence[int] = (1, 1),
+    padding: Padding = 'SAME',
+    lhs_dilation: Sequence[int] = (1, 1),
+    rhs_dilation: Sequence[int] = (1, 1),
+    precision: Any = None,
+) -> jax.Array:
+    """Convolves `x` with `kernel` (no flip: the cross-correlation of deep learning).
+
+    Args:
+      x: `[B, H, W, C]`.
+      kernel: `[kh, kw, C, F]`.
+      strides: rows and columns between two windows.
+      padding: `'SAME'`, `'VALID'`, or ((top, bottom), (left, right)); negative amounts crop.
+      lhs_dilation: distance at which the pixels of `x` are set apart, zeros between them.
+      rhs_dilation: distance at which the taps of `kernel` are set apart.
+      precision: as in `lax.conv_general_dilated`.
+
+    Returns:
+      `[B, H', W', F]`.
+
+    Raises:
+      UserError: the shapes do not fit each other, or the window does not fit into the padded image.
+    """
+    if x.ndim != 4 or kernel.ndim != 4 or x.shape[3] != kernel.shape[2]:
+        raise errors.UserError(
+            f'a convolution takes x [B, H, W, C] and kernel [kh, kw, C, F], got {x.shape} and '
+            f'{kernel.shape}'
+        )
+    strides, lhs_dilation, rhs_dilation = tuple(strides), tuple(lhs_dilation), tuple(rhs_dilation)
+    window = [_dilated(kernel.shape[i], rhs_dilation[i]) for i in (0, 1)]
+    if isinstance(padding, str):
+        padding = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
+    pads = tuple((low, high) for low, high in padding)
+    image = [_dilated(x.shape[i + 1], lhs_dilation[i]) + sum(pads[i]) for i in (0, 1)]
+    if image[0] < window[0] or image[1] < window[1]:
+        raise errors.UserError(
+            f'a convolution of {window[0]}x{window[1]} does not fit into an image of '
+            f'{image[0]}x{image[1]} (padding included)'
+        )
+    if kernel.shape[:2] == (1, 1) and pads == ((0, 0), (0, 0)) and lhs_dilation == (1, 1):
+        # A stride of one pixel's window is a choice of pixels, which is what this pooling does.
+        x = x if strides == (1, 1) else pooling.avg_pool(x, (1, 1), strides)
+        return jnp.matmul(x, kernel[0, 0], precision=precision)
+    return _conv(x, kernel, strides, pads, lhs_dilation, rhs_dilation, precision)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5, 6))
+def _conv(x, kernel, strides, pads, lhs_dilation, rhs_dilation, precision):
+    # A kernel larger than the image: XLA would exchange the two and reverse the window, which is
+    # the slow form again (20 to 60 times, for 3x3 on 2x2 pixels, as in the last layers of VGG).
+    # The same exchange without a reversed window is fast.
+    exchange = kernel.shape[0] * kernel.shape[1] > x.shape[1] * x.shape[2]
+    if exchange:
+        excess = [
+            _dilated(x.shape[i + 1], lhs_dilation[i]) - _dilated(kernel.shape[i], rhs_dilation[i])
+            for i in (0, 1)
+        ]
+        x, kernel = (
+            jnp.flip(kernel, (0, 1)).transpose(3, 0, 1, 2),
+            jnp.flip(x, (1, 2)).transpose(1, 2, 3, 0),
+        )
+        pads = tuple((low + n, high + n) for (low, high), n in zip(pads, excess, strict=True))
+        lhs_dilation, rhs_dilation = rhs_dilation, lhs_dilation
+    y = lax.conv_general_dilated(
+        x, kernel, strides, pads, lhs_dilation, rhs_dilation, _LAYOUT, precision=precision
+    )
+    return y.transpose(3, 1, 2, 0) if exchange else y
+
+
+def _conv_fwd(x, kernel, *static):
+    return _conv(x, kernel, *static), (x, kernel)
+
+
+def _conv_bwd(strides, pads, lhs_dilation, rhs_dilation, precision, residuals, dy):
+    """Both gradients as convolutions: what was a stride becomes a dilation, and the other way."""
+    x, kernel = residuals
+    # Per direction, the extents of: the image, the window, and the strided dy.
+    extents = [
+        (_dilated(x.shape[i + 1], lhs_dilation[i]), _dilated(kernel.shape[i], rhs_dilation[i]),
+         _dilated(dy.shape[i + 1], strides[i]))
+        for i in (0, 1)
+    ]  # fmt: skip
+    # The upper amount gives the result its size; it is more than the lower one where the windows
+    # left the last rows of the image unread (dx), and less, to leave them out again (dkernel).
+    dx_pads = tuple(
+        (window - 1 - low, image - out + low)
+        for (image, window, out), (low, _) in zip(extents, pads, strict=True)
+    )
+    dx = _conv(
+        dy, jnp.flip(kernel, (0, 1)).swapaxes(2, 3),
+        lhs_dilation, dx_pads, strides, rhs_dilation, precision,
+    )  # fmt: skip
+    # Examples are summed over as if they were channels: x [C, H, W, B] with "kernel" [H', W', B, F].
+    dkernel_pads = tuple(
+        (low, window - 1 + out - image - low)
+        for (image, window, out), (low, _) in zip(extents, pads, strict=True)
+    )
+    dkernel = _conv(
+        x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3),
+        rhs_dilation, dkernel_pads, lhs_dilation, strides, precision,
+    )  # fmt: skip
+    return dx, dkernel.transpose(1, 2, 0, 3)
+
+
+_conv.defvjp(_conv_fwd, _conv_bwd)
+
+
+def conv_general_dilated(
+    lhs: jax.Array,
+    rhs: jax.Array,
+    window_strides: Sequence[int],
+    padding: Padding,
+    lhs_dilation: Sequence[int] = (1, 1),
+    rhs_dilation: Sequence[int] = (1, 1),
+    dimension_numbers: lax.ConvDimensionNumbers | None = None,
+    feature_group_count: int = 1,
+    precision: Any = None,
+) -> jax.Array:
+    """`conv` under the signature of `lax.conv_general_dilated` that `flax.linen.Conv` calls.
+
+    Raises:
+      UserError: not a 2-D convolution of `[B, H, W, C]`, or feature groups; and as `conv` does.
+    """
+    if lhs.ndim != 4:
+        raise errors.UserError(
+            f'ops.Conv is for images [B, H, W, C] and a kernel_size of two, got an input of shape '
+            f'{lhs.shape}: use flax.linen.Conv'
+        )
+    if feature_group_count != 1:
+        raise errors.UserError(
+            f'ops.Conv takes no feature groups, got feature_group_count={feature_group_count}: '
+            'use flax.linen.Conv'
+        )
+    if dimension_numbers != lax.conv_dimension_numbers(lhs.shape, rhs.shape, _LAYOUT):
+        raise errors.UserError(f'ops.Conv takes the layout {_LAYOUT}, got {dimension_numbers}')
+    return conv(
+        lhs,
+        rhs,
+        strides=window_strides,
+        padding=padding,
+        lhs_dilation=lhs_dilation,
+        rhs_dilation=rhs_dilation,
+        precision=precision,
+    )
+
+
+Conv = functools.partial(nn.Conv, conv_general_dilated=conv_general_dilated)
+
+
+def _dilated(n: int, dilation: int) -> int:
+    return (n - 1) * dilation + 1

@@ -1,0 +1,68 @@
+"""The live display of a study that is training."""
+
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Display:
+    """A bar on a terminal or in a notebook; elsewhere, such as in a log file, a line now and then.
+
+    Args:
+      total: run-steps of the study, so that groups of unequal length share one scale.
+      done: run-steps that an interrupted study had done before.
+      quiet: shows nothing.
+    """
+
+    def __init__(self, total: int, done: int = 0, quiet: bool = False):
+        self._total, self._done, self._first = total, done, done
+        self._began = self._last_line = time.monotonic()
+        console = Console(file=sys.stderr, quiet=quiet)
+        self._quiet, self._is_live = quiet, console.is_terminal or console.is_jupyter
+        self._progress = Progress(
+            TextColumn('{task.description}'),
+            BarColumn(bar_width=24),
+            TextColumn('{task.percentage:>3.0f}%'),
+            TextColumn('{task.fields[rate]}'),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            disable=quiet or not self._is_live,
+        )
+        self._task = self._progress.add_task('', total=total, completed=done, rate='')
+
+    def __enter__(self) -> 'Display':
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """Shows what is being done."""
+        self._progress.update(self._task, description=text)
+        if not self._quiet and not self._is_live:
+            print(text, file=sys.stderr, flush=True)
+
+    def advance(self, run_steps: int, text: str) -> None:
+        """Counts run-steps that are done, and shows where training stands.
+
+        Args:
+          run_steps: since the last call.
+          text: such as `'group 1/2, epoch 3/10'`.
+        """
+        now = time.monotonic()
+        self._done += run_steps
+        rate = (self._done - self._first) / max(now - self._began, 1e-9)
+        rate_text = f'{rate:,.0f} run-steps/s'
+        self._progress.update(self._task, completed=self._done, description=text, rate=rate_text)
+        is_line_due = now - self._last_line >= SECONDS_BETWEEN_LINES
+        if is_line_due and not self._quiet and not self._is_live:
+            self._last_line = now
+            share = f'{self._done / self._total:.0%}'
+            print(f'{text}: {share}, {rate_text}', file=sys.stderr, flush=True)

@@ -1,0 +1,64 @@
+"""How fields, their values and metrics are written in tables and pictures."""
+
+import math
+from collections.abc import Sequence
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Writes a number to `digits` significant digits: `0.001`, `3.2e-05`, `64`."""
+    if isinstance(value, int):
+        return str(value)
+    # An integer that passed through a float column is still written as one.
+    if math.isfinite(value) and value == round(value) and abs(value) < 1e6:
+        return str(round(value))
+    return f'{value:.{digits}g}'
+
+
+def value(value: object, digits: int = 3) -> str:
+    """Writes a value of a swept field; `None`, a feature left out, is `off`."""
+    if value is None:
+        return 'off'
+    if isinstance(value, float):
+        return number(value, digits)
+    return str(value)
+
+
+def values(distinct: Sequence) -> dict[object, str]:
+    """Writes the values of one axis with as few digits, from three, as keep them apart."""
+    for digits in range(3, 18):
+        texts = [value(v, digits) for v in distinct]
+        if len(set(texts)) == len(texts):
+            break
+    return dict(zip(distinct, texts, strict=True))
+
+
+def short(fields: Sequence[str]) -> dict[str, str]:
+    """Returns the last part of every dotted name, or the whole name where that is not unique."""
+    last = [field.rpartition('.')[2] for field in fields]
+    return {
+        field: name if last.count(name) == 1 else field
+        for field, name in zip(fields, last, strict=True)
+    }
+
+
+def metric(name: str) -> str:
+    """Writes a metric's name with its unit: `test accuracy (%)`, `train loss`."""
+    text = name.replace('_', ' ').replace(' mae', ' MAE')
+    return f'{text} (%)' if name.endswith('accuracy') else text
+
+
+def scale(name: str) -> float:
+    """Returns the factor from a metric's table values to the unit of `metric`."""
+    return 100.0 if name.endswith('accuracy') else 1.0
+
+
+def reading(name: str, value: float) -> str:
+    """Writes a metric's value without its unit: accuracy in percent, others to four digits."""
+    if name.endswith('accuracy'):
+        return f'{100 * value:.2f}'
+    return f'{value:#.4g}'.removesuffix('.')
+
+
+def count(n: int, noun: str) -> str:
+    """Writes a number of things: `1 seed`, `8 seeds`."""
+    return f'{n} {noun}' if n == 1 else f'{n} {noun}s'

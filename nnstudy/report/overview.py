@@ -1,0 +1,83 @@
+"""A plan as text: what a study is going to do."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from nnstudy import components, models
+from nnstudy.report import labels
+from nnstudy.sweep import plan as plan_lib
+
+
+def headline(plan: plan_lib.Plan, name: str) -> str:
+    """Returns one line: how many runs of what."""
+    seeds = plan.config.num_seeds
+    points = len(plan.points)
+    run_steps = sum(len(group.runs) * group.num_steps for group in plan.groups)
+    parts = [
+        f'{labels.count(points, "point")} × {labels.count(seeds, "seed")} = '
+        f'{labels.count(plan.num_runs, "run")}',
+        f'{labels.count(len(plan.groups), "compiled program")}',
+        f'{run_steps:,} run-steps',
+        f'{labels.count(jax.device_count(), jax.default_backend().upper() + " device")}',
+    ]
+    return f'{name}: {", ".join(parts)}'
+
+
+def describe(plan: plan_lib.Plan) -> str:
+    """Returns the whole plan: swept axes, groups, memory, and the layers of each model."""
+    lines = []
+    for field in plan.swept:
+        values = list(dict.fromkeys(point.get(field) for point in plan.points))
+        shown = ', '.join(str(value) for value in values[:12])
+        more = f', ... ({len(values)} values)' if len(values) > 12 else ''
+        lines.append(f'swept {field}: {shown}{more}')
+    described: dict[str, int] = {}
+    for group in plan.groups:
+        layout = group.layout
+        sizes = ', '.join(f'{size:,} {split}' for split, size in group.data.sizes)
+        states = layout.chunk_size * group.state_bytes
+        data = (group.data.inputs.nbytes + group.data.labels.nbytes) * jax.device_count()
+        lines += [
+            '',
+            f'group {group.index}: {labels.count(len(group.runs), "run")} of '
+            f'{labels.count(group.num_steps, "step")} '
+            f'({labels.count(group.config["epochs"], "epoch")} at batch size '
+            f'{group.config["batch_size"]}), {labels.count(group.num_params, "parameter")} each',
+            f'  examples: {sizes}',
+            f'  layout: {labels.count(group.num_chunks, "chunk")} of {layout.chunk_size} runs, '
+            f'{labels.count(layout.lanes, "lane")} a device, '
+            f'at most {labels.count(layout.segment_steps, "step")} a segment',
+            f'  memory: about {_gib(states)} for the runs, {_gib(data)} for the data',
+        ]
+        layers = layer_table(group)
+        if layers in described:
+            lines.append(f'  layers: as in group {described[layers]}')
+        else:
+            described[layers] = group.index
+            lines.append(layers)
+    return '\n'.join(lines)
+
+
+def layer_table(group: plan_lib.Group) -> str:
+    """Returns the layers of a group's model with output shapes and numbers of parameters."""
+    config, data = group.config, group.data
+    inputs = jnp.zeros((1, *data.inputs.shape[1:]))
+    arguments = components.arguments('model', config, {})
+    model = models.MODELS[config['model.name']](num_outputs=data.num_outputs, **arguments)
+    if isinstance(model, nn.Module):
+        text = nn.tabulate(
+            model,
+            jax.random.key(0),
+            compute_flops=False,
+            console_kwargs={'width': 100, 'force_terminal': False},
+        )(inputs)
+        return '\n'.join(line.rstrip() for line in text.splitlines() if line.strip())
+    from clu import parameter_overview
+
+    variables = jax.eval_shape(model.init, jax.random.key(0), inputs)
+    return parameter_overview.get_parameter_overview(variables, include_stats=False)
+
+
+def _gib(size: float) -> str:
+    return f'{size / 2**30:.1f} GiB' if size >= 2**30 else f'{size / 2**20:.1f} MiB'

@@ -1,0 +1,180 @@
+"""The summary of a study in the terminal: a row a point, then what may be concluded."""
+
+import numpy as np
+import pandas as pd
+from rich import box, console, table, text
+
+from nnstudy.analysis import axes, comparison
+from nnstudy.report import labels
+
+MAX_POINTS = 40
+SHOWN_POINTS = 20
+SHOWN_NAMES = 10
+
+
+def summarise(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> console.Group:
+    """Returns the summary of a study, ready for `rich.console.Console.print`.
+
+    Args:
+      runs: a row a run.
+      history: a row a run and evaluation.
+      swept: dotted names of the swept fields.
+    """
+    best = comparison.best(runs)
+    names = _names(runs, swept)
+    lines = [text.Text(line) for line in _conclusions(runs, history, swept, best, names)]
+    return console.Group(_table(runs, swept, best), *lines)
+
+
+def _names(runs: pd.DataFrame, swept: list[str]) -> dict[int, str]:
+    """Returns how every point is called in a sentence."""
+    settings = _written(runs, swept)
+    if len(swept) == 1:
+        return settings[swept[0]].to_dict()
+    if not swept:
+        return {point: f'point {point}' for point in settings.index}
+    return {point: f'({", ".join(row)})' for point, *row in settings.itertuples()}
+
+
+def _written(runs: pd.DataFrame, swept: list[str]) -> pd.DataFrame:
+    """Returns the settings of all points, `axes.settings`, as text."""
+    settings = axes.settings(runs, swept)
+    for field in swept:
+        texts = labels.values(axes.axis(field, settings[field]).values)
+        settings[field] = [texts[v] for v in settings[field]]
+    return settings
+
+
+def _table(runs: pd.DataFrame, swept: list[str], best: comparison.Best | None) -> table.Table:
+    summary = comparison.by_point(runs, swept).set_index('point')
+    written = _written(runs, swept)
+    shown = list(summary.index)
+    seeds = sorted({int(n) for n in summary['n']})
+    n = str(seeds[0]) if len(seeds) == 1 else f'{seeds[0]} to {seeds[-1]}'
+    title = f'{labels.count(len(shown), "point")} of {n} {"seed" if seeds == [1] else "seeds"}'
+    if len(shown) > MAX_POINTS:
+        shown = comparison.ranking(runs)[:SHOWN_POINTS]
+        title += f': the best {len(shown)}, best first; {len(summary) - len(shown)} are left out'
+
+    metric = comparison.headline(runs)
+    splits = ['validation', 'test'] if f'validation_{metric}' in runs else ['test']
+    unit = ' (%)' if metric == 'accuracy' else ''
+    headers = list(labels.short(swept).values())
+    if len(swept) == 1:
+        # Broken after its dots, a long name makes no wide column.
+        headers = [swept[0].replace('.', '.\n')]
+    headers += [f'{split}\n{metric}{unit}\nmedian [IQR]' for split in splits]
+    rendered = table.Table(
+        title=text.Text(title),
+        title_justify='left',
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    for header in [*headers, 'diverged']:
+        rendered.add_column(text.Text(header), justify='right', vertical='bottom')
+
+    for point in shown:
+        row = summary.loc[point]
+        cells = [written.loc[point, field] for field in swept]
+        cells += [_spread(row, f'{split}_{metric}') for split in splits]
+        cells.append(f'{int(row["diverged"])}/{int(row["n"])}')
+        is_best = best is not None and point == best.point and len(summary) > 1
+        if is_best:
+            cells[0] = f'* {cells[0]}'
+        # Text, for a string like '[nan, nan]' would be taken for markup.
+        rendered.add_row(*map(text.Text, cells), style='bold' if is_best else None)
+    return rendered
+
+
+def _spread(row: pd.Series, metric: str) -> str:
+    median, q25, q75 = (
+        labels.reading(metric, row[f'{metric}_{part}']) for part in ('median', 'q25', 'q75')
+    )
+    return f'{median} [{q25}, {q75}]'
+
+
+def _conclusions(
+    runs: pd.DataFrame,
+    history: pd.DataFrame,
+    swept: list[str],
+    best: comparison.Best | None,
+    names: dict[int, str],
+) -> list[str]:
+    """Returns the sentences below the table."""
+    metric = comparison.headline(runs)
+    if best is None:
+        split = comparison.selection_split(runs)
+        return [f'No best point: no run has a finite {split} {metric}.']
+    lines = []
+    many = len(names) > 1
+    if many:
+        how = 'highest' if comparison.higher_is_better(metric) else 'lowest'
+        chosen = f'chosen on {best.split}: {how} median {metric}'
+        if best.split == 'test':
+            chosen += ' (no validation split, so its test value flatters)'
+        row = _written(runs, swept).loc[best.point]
+        where = ', '.join(f'{field} = {row[field]}' for field in swept) or names[best.point]
+        lines.append(f'Best point (*): {where}; {chosen}.')
+    whose = 'Its' if many else 'The'
+    lines.append(f'{whose} {_reached(best)}')
+    diverged = int(((runs['point'] == best.point) & (runs['status'] == 'diverged')).sum())
+    if diverged:
+        lines.append(f'Warning: {diverged} of {whose.lower()} {best.n} runs diverged.')
+    lines += [f'{whose} {line}' for line in _epoch(runs, history, best)]
+    if many:
+        lines.append(_not_told_apart(comparison.against(runs, best.point), names))
+    for edge in comparison.edges(runs, swept, best.point):
+        lines.append(
+            f'Warning: the best lies at the {edge.side} edge of {edge.field} '
+            f'({labels.number(edge.value)}): a better value may lie beyond.'
+        )
+    return lines
+
+
+def _reached(best: comparison.Best) -> str:
+    unit = ' %' if comparison.higher_is_better(best.metric) else ''
+    low, high = (labels.reading(best.metric, bound) for bound in best.interval)
+    interval = f'bootstrap 95% interval [{low}, {high}]'
+    if np.isnan(best.interval.low):
+        interval = 'no interval'
+    return (
+        f'{best.metric.replace("_", " ")}: median {labels.reading(best.metric, best.median)}'
+        f'{unit}, {interval}, n = {labels.count(best.n, "seed")}.'
+    )
+
+
+def _epoch(runs: pd.DataFrame, history: pd.DataFrame, best: comparison.Best) -> list[str]:
+    epoch = comparison.best_epoch(runs, history, best.point)
+    if np.isnan(epoch):
+        return []
+    last = history.loc[history['point'] == best.point, 'epoch'].max()
+    return [
+        f'{best.split} loss was lowest at epoch {labels.number(epoch)} '
+        f'of {labels.number(float(last))} (median over seeds).'
+    ]
+
+
+def _not_told_apart(against: pd.DataFrame, names: dict[int, str]) -> str:
+    if (against['verdict'] == 'too few seeds').all():
+        n = against['n'].max()
+        return (
+            'Too few seeds to tell the others from it: the paired sign-flip test needs '
+            f'at least {comparison.MIN_SEEDS}, here are {n}.'
+        )
+    test = 'paired sign-flip test over seeds, 5%, uncorrected'
+    alike = [names[point] for point in against.loc[against['verdict'] == 'cannot tell', 'point']]
+    few = int((against['verdict'] == 'too few seeds').sum())
+    line = f'All others differ from it ({test}).'
+    if alike:
+        line = f'Cannot be told from it ({test}): {_listed(alike)}.'
+    elif few:
+        line = f'{labels.count(len(against) - few, "other point")} can be told from it ({test}).'
+    if few:
+        line += f' Too few seeds to tell: {labels.count(few, "other point")}.'
+    return line
+
+
+def _listed(names: list[str]) -> str:
+    more = f' and {len(names) - SHOWN_NAMES} more' if len(names) > SHOWN_NAMES else ''
+    return ', '.join(names[:SHOWN_NAMES]) + more

@@ -1,0 +1,280 @@
+"""What a study leaves: tables of its runs and their histories, and the trained parameters.
+
+`Results` comes from `nnstudy.run`, and from `nnstudy.load` for a working directory, which needs
+no config file, no data and no device.
+"""
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+
+from nnstudy import checkpoints, errors
+from nnstudy.sweep import spec
+
+WHICH = ('final', 'best')
+TABLE_ITEMS = ('history', 'log', 'outcome')  # what the tables need of a chunk's checkpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """The outcome of a study.
+
+    Attributes:
+      name: of the study.
+      config: the resolved config as nested plain data.
+      points: values of the swept fields, one dict a point.
+      runs: one row a run: `run`, `point`, `seed`, `group`, the swept fields, `status`
+        ('finished', 'diverged' or 'stopped'), `diverged_step`, `steps`, `num_params`, `seconds`
+        (the run's share of the wall time), the final loss and metric of every split,
+        `best_<metric>` on the test split at the best evaluation, and `best_step`.
+      history: one row a run and evaluation, step 0 included.
+      steps: one row a run and logged step, or None without `config.log_every_steps`.
+      claims: as the config file has them.
+      references: as the config file has them.
+      workdir: where it is kept, or None.
+      chunks: the parameters by chunk, where there is no working directory to read them from.
+    """
+
+    name: str
+    config: dict[str, Any]
+    points: list[dict[str, Any]]
+    runs: pd.DataFrame
+    history: pd.DataFrame
+    steps: pd.DataFrame | None
+    claims: list[Any]
+    references: list[Any]
+    workdir: Path | None = None
+    chunks: checkpoints.Memory | None = None
+
+    @property
+    def swept(self) -> list[str]:
+        """The swept fields."""
+        return spec.swept(self.points)
+
+    def params(self, run: int, which: str = 'best') -> Mapping[str, Any]:
+        """Returns the parameters of a run, as a nested dict of NumPy arrays.
+
+        Args:
+          run: the run's number.
+          which: `'best'`, at the evaluation of `best_step`, or `'final'`.
+
+        Raises:
+          UserError: there is no such run, or `which` is something else.
+        """
+        return self.variables(run, which)['params']
+
+    def variables(self, run: int, which: str = 'best') -> Mapping[str, Any]:
+        """Returns all variables of a run, such as `'batch_stats'` beside `'params'`."""
+        if which not in WHICH:
+            raise errors.unknown('kind of parameters', which, WHICH)
+        chunks: checkpoints.AnySeries | None = self.chunks
+        if chunks is None:
+            assert self.workdir is not None
+            chunks = checkpoints.Series(self.workdir / 'chunks')
+        try:
+            for number, about in chunks.abouts():
+                if run in about['runs']:
+                    row = about['runs'].index(run)
+                    tree = chunks.load(number, which).items[which]
+                    return jax.tree.map(lambda leaf, row=row: np.array(leaf[row]), tree)
+        finally:
+            chunks.close()
+        raise errors.UserError(f'no run {run!r}: the study has runs 0 to {len(self.runs) - 1}')
+
+
+def load(workdir: str | os.PathLike) -> Results:
+    """Reads the results of a study from its working directory.
+
+    Raises:
+      UserError: there is no study, or it is not finished.
+    """
+    workdir = Path(workdir)
+    identity = read_identity(workdir)
+    if identity is None:
+        raise errors.UserError(f'{str(workdir)!r} holds no study (no config.json)')
+    if not (workdir / 'history.parquet').is_file():
+        raise errors.UserError(
+            f'the study in {str(workdir)!r} is not finished; the command that began it goes on'
+        )
+    steps = workdir / 'steps.parquet'
+    points = [{k: _untuple(v) for k, v in p.items()} for p in identity['points']]
+    runs = pd.read_parquet(workdir / 'runs.parquet')
+    for field in spec.swept(points):  # Parquet has no column of mixed or tuple values
+        runs[field] = _column([points[p].get(field) for p in runs['point']])
+    return Results(
+        name=identity['name'],
+        config=identity['config'],
+        points=points,
+        runs=runs,
+        history=pd.read_parquet(workdir / 'history.parquet'),
+        steps=pd.read_parquet(steps) if steps.is_file() else None,
+        claims=identity['claims'],
+        references=identity['references'],
+        workdir=workdir,
+    )
+
+
+def read_identity(workdir: Path) -> dict[str, Any] | None:
+    """Returns what `config.json` of a working directory says, or None where there is none."""
+    path = workdir / 'config.json'
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise errors.UserError(f'{str(path)!r} is not readable: {error}') from error
+
+
+def tables(
+    groups: Sequence[Any], points: Sequence[dict[str, Any]], chunks: Sequence[Any]
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
+    """Returns runs, history and steps as tables, sorted by run.
+
+    Args:
+      groups: of the plan.
+      points: of the plan.
+      chunks: the checkpoints of all chunks, see nnstudy.study.
+    """
+    runs, history, steps = [], [], []
+    for chunk in chunks:
+        group = groups[chunk.about['group']]
+        rows = np.searchsorted(group.runs, chunk.about['runs'])
+        numbers = pd.DataFrame(
+            {'run': group.runs[rows], 'point': group.points[rows], 'seed': group.seeds[rows]}
+        )
+        evaluations = group.evaluation_steps
+        epochs = evaluations / max(group.num_steps, 1) * group.config['epochs']
+        times = pd.DataFrame({'step': evaluations, 'epoch': epochs})
+        splits = [split for split, _ in group.data.sizes]
+        metric = 'accuracy' if 'test_accuracy' in chunk.items['history'] else 'mae'
+        order = [f'{split}_{what}' for split in splits for what in ('loss', metric)]
+        order += ['batch_loss', 'learning_rate', 'l2_grads']
+        columns = {name: chunk.items['history'][name] for name in order}
+        history.append(_long(numbers, times, columns))
+        if chunk.items['log']:
+            every = group.config['log_every_steps']
+            logged = pd.DataFrame({'step': np.arange(0, group.num_steps, every)})
+            steps.append(_long(numbers, logged, chunk.items['log']))
+        runs.append(_runs(numbers, group, chunk))
+    runs = pd.concat(runs, ignore_index=True).sort_values('run', ignore_index=True)
+    for place, field in enumerate(spec.swept(points)):
+        runs.insert(4 + place, field, _column([points[p].get(field) for p in runs['point']]))
+    return runs, _sorted(history), _sorted(steps) if steps else None
+
+
+def _runs(numbers: pd.DataFrame, group: Any, chunk: checkpoints.Checkpoint) -> pd.DataFrame:
+    history, outcome = chunk.items['history'], chunk.items['outcome']
+    metric = 'accuracy' if 'test_accuracy' in history else 'mae'
+    diverged_step = _diverged_steps(
+        history['train_loss'], group.evaluation_steps, outcome['frozen_at']
+    )
+    best = np.searchsorted(group.evaluation_steps, outcome['best_step'])
+    each = np.arange(len(numbers))
+    columns = {
+        'group': group.index,
+        'status': np.where(diverged_step >= 0, 'diverged', 'finished'),
+        'diverged_step': pd.array(np.where(diverged_step >= 0, diverged_step, 0), 'Int64'),
+        'steps': np.where(outcome['frozen_at'] >= 0, outcome['frozen_at'], group.num_steps),
+        'num_params': group.num_params,
+        'seconds': round(chunk.about['seconds'] / len(numbers), 4),
+        **{
+            f'{split}_{what}': history[f'{split}_{what}'][:, -1]
+            for split, _ in group.data.sizes
+            for what in ('loss', metric)
+        },
+        f'best_test_{metric}': history[f'test_{metric}'][each, best],
+        'best_step': outcome['best_step'],
+    }
+    columns['diverged_step'][diverged_step < 0] = pd.NA
+    return numbers.assign(**columns)
+
+
+def _diverged_steps(
+    train_loss: np.ndarray, evaluation_steps: np.ndarray, frozen_at: np.ndarray
+) -> np.ndarray:
+    """Returns the step at which each run diverged, or -1.
+
+    A run has diverged if its loss became non-finite (the first such step), or if it ended with a
+    train loss above that of step 0 (the first evaluation from which it stays above).
+
+    Args:
+      train_loss: [R, E].
+      evaluation_steps: int [E].
+      frozen_at: int [R], the first step with a non-finite loss, or -1.
+    """
+    above = ~(train_loss <= train_loss[:, :1])  # NaN is above
+    # Evaluations after the last one that is not above.
+    stays = np.cumprod(above[:, ::-1], axis=1)[:, ::-1].astype(bool)
+    first = np.where(stays.any(axis=1), evaluation_steps[stays.argmax(axis=1)], -1)
+    return np.where(frozen_at >= 0, frozen_at, first)
+
+
+def _long(
+    numbers: pd.DataFrame, times: pd.DataFrame, columns: Mapping[str, np.ndarray]
+) -> pd.DataFrame:
+    """Returns a row for every run and time from columns [R, T]."""
+    table = numbers.merge(times, how='cross')
+    return table.assign(**{name: np.ravel(values) for name, values in columns.items()})
+
+
+def _sorted(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(parts, ignore_index=True).sort_values(['run', 'step'], ignore_index=True)
+
+
+def _column(values: list[Any]) -> pd.Series:
+    """Returns a column that keeps None and tuples as they are beside numbers."""
+    numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+    return pd.Series(values, dtype=None if numeric else object)
+
+
+def _untuple(value: Any) -> Any:
+    """JSON has no tuples: returns its lists as such."""
+    return tuple(map(_untuple, value)) if isinstance(value, list) else value
+
+
+def write(results: Results, workdir: Path) -> None:
+    """Writes the tables into a working directory, `history.parquet` last, each whole or absent."""
+    runs = results.runs.copy()
+    runs.to_csv(_temporary(workdir / 'runs.csv'), index=False)
+    _commit(workdir / 'runs.csv')
+    for field in results.swept:
+        if runs[field].dtype == object:
+            runs[field] = runs[field].map(lambda v: v if v is None else str(v))
+    tables = {'runs': runs, 'steps': results.steps, 'history': results.history}
+    for name, table in tables.items():
+        if table is not None:
+            table.to_parquet(_temporary(workdir / f'{name}.parquet'), index=False)
+            _commit(workdir / f'{name}.parquet')
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Writes plain JSON, whole or not at all; floats that JSON lacks become text."""
+    _temporary(path).write_text(json.dumps(plain(data), indent=2) + '\n')
+    _commit(path)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name('.' + path.name)
+
+
+def _commit(path: Path) -> None:
+    _temporary(path).replace(path)
+
+
+def plain(data: Any) -> Any:
+    """Returns data as JSON has it: text for non-finite floats, lists for tuples."""
+    if isinstance(data, Mapping):
+        return {str(key): plain(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [plain(value) for value in data]
+    if isinstance(data, float) and not math.isfinite(data):
+        return str(data)
+    return data

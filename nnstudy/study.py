@@ -1,0 +1,410 @@
+"""The host loop of a study, and the only owner of side effects while it trains.
+
+For each group of the plan it compiles one program, and for each chunk of the group's runs it goes
+from segment to segment: dispatch the next one, fetch the metrics of the one before while the
+devices work, show progress, checkpoint. An interrupted study goes on where its last checkpoint
+stands and ends with the same bits as one that was not interrupted:
+
+1. A chunk that is done is in `chunks/`; its runs are not trained again.
+2. The chunk that was being trained is in `checkpoints/` and goes on first, from the end of the
+   segment at which it was saved. Nothing but the state and the step is needed: the order of the
+   data is a function of the run's key and the step.
+3. The tables are written when all chunks are done, `history.parquet` last: where it is, the study
+   is finished.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from nnstudy import checkpoints, devices, errors, progress, train
+from nnstudy import config as config_lib
+from nnstudy import results as results_lib
+from nnstudy.checkpoints import Checkpoint
+from nnstudy.data import Dataset
+from nnstudy.sweep import execute
+from nnstudy.sweep import plan as plan_lib
+
+
+def run(
+    config: ConfigDict,
+    points: Sequence[Mapping[str, Any]] | None = None,
+    workdir: str | os.PathLike | None = None,
+    data: Dataset | None = None,
+    claims: Sequence[Any] = (),
+    references: Sequence[Any] = (),
+    *,
+    name: str = 'study',
+    data_dir: str | os.PathLike | None = None,
+    quiet: bool = False,
+) -> results_lib.Results:
+    """Trains every point of a sweep times every seed, and returns what came out.
+
+    Args:
+      config: see `nnstudy.default_config`.
+      points: of the sweep, such as `nnstudy.logspace('optimizer.learning_rate', 1e-4, 10, 13)`;
+        None for the config's own values.
+      workdir: directory to keep the study in; with one, an interrupted study goes on where it
+        stood and a finished one is only read. None keeps everything in memory.
+      data: a data set in memory, in place of `config.dataset`.
+      claims: plain data, kept with the results.
+      references: plain data, kept with the results.
+      name: of the study, for titles.
+      data_dir: where the files of named data sets are.
+      quiet: no progress display on stderr.
+
+    Raises:
+      UserError: something is wrong with the fields, the points, the data or the directory; then
+        nothing was compiled and nothing written.
+    """
+    plan = plan_lib.make(config, points, data=data, data_dir=data_dir)
+    return carry_out(plan, workdir, claims, references, name=name, quiet=quiet)
+
+
+def carry_out(
+    plan: plan_lib.Plan,
+    workdir: str | os.PathLike | None = None,
+    claims: Sequence[Any] = (),
+    references: Sequence[Any] = (),
+    *,
+    name: str = 'study',
+    quiet: bool = False,
+) -> results_lib.Results:
+    """Does what `run` says for a plan that is already made."""
+    chunks: checkpoints.AnySeries = checkpoints.Memory()
+    unfinished: checkpoints.Series | None = None
+    if workdir is not None:
+        workdir = Path(workdir)
+        if check_workdir(plan, workdir) == 'finished':
+            if not quiet:
+                print(f'{workdir} is finished already; nothing to train', file=sys.stderr)
+            return results_lib.load(workdir)
+        workdir.mkdir(parents=True, exist_ok=True)
+        identity = {**_identity(plan), 'name': name, 'claims': claims, 'references': references}
+        results_lib.write_json(workdir / 'config.json', identity)
+        results_lib.write_json(workdir / 'environment.json', _environment(plan))
+        chunks = checkpoints.Series(workdir / 'chunks')
+        unfinished = checkpoints.Series(workdir / 'checkpoints', max_to_keep=2)
+
+    mesh = devices.runs_mesh()
+    done = {group.index: set[int]() for group in plan.groups}
+    for _, about in chunks.abouts():
+        done[about['group']].update(about['runs'])
+    saved = unfinished.latest('state', 'history', 'log') if unfinished else None
+    if saved and saved.about['runs'][0] in done[saved.about['group']]:
+        saved = None  # of a chunk that was done before the next checkpoint
+
+    total = sum(len(group.runs) * group.num_steps for group in plan.groups)
+    before = sum(len(done[group.index]) * group.num_steps for group in plan.groups)
+    if saved:
+        before += len(saved.about['runs']) * saved.about['step']
+    with progress.Display(total, before, quiet) as display:
+        for group in plan.groups:
+            begun = saved if saved and saved.about['group'] == group.index else None
+            chunk_runs = list(_chunks(group, done[group.index], begun))
+            if not chunk_runs:
+                continue
+            program = _Program(group, mesh)
+            for number, runs in enumerate(chunk_runs):
+                where = _place(group, plan, number, len(chunk_runs))
+                keep = _Keeper(plan.config.execution.checkpoint_seconds, unfinished)
+                begin = begun if number == 0 else None
+                chunks.save(_train_chunk(program, runs, begin, keep, display, where))
+
+    finished = [chunks.load(number, *results_lib.TABLE_ITEMS) for number, _ in chunks.abouts()]
+    runs, history, steps = results_lib.tables(plan.groups, plan.points, finished)
+    results = results_lib.Results(
+        name=name,
+        config=plan.config.to_dict(),
+        points=plan.points,
+        runs=runs,
+        history=history,
+        steps=steps,
+        claims=list(claims),
+        references=list(references),
+        workdir=None if workdir is None else Path(workdir),
+        chunks=chunks if isinstance(chunks, checkpoints.Memory) else None,
+    )
+    chunks.close()
+    if unfinished is not None and results.workdir is not None:
+        results_lib.write(results, results.workdir)
+        unfinished.clear()
+        unfinished.close()
+    return results
+
+
+def check_workdir(plan: plan_lib.Plan, workdir: Path) -> str:
+    """Returns `'new'`, `'begun'` or `'finished'`.
+
+    Raises:
+      UserError: the directory holds another study, or other files.
+    """
+    stored = results_lib.read_identity(workdir)
+    if stored is None:
+        if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+            raise errors.UserError(
+                f'--workdir {str(workdir)!r} exists and holds no study; name an empty or new one'
+            )
+        return 'new'
+    mine = _identity(plan)
+    if stored.get('digest') != mine['digest']:
+        differing = _differences(stored, json.loads(json.dumps(results_lib.plain(mine))))
+        raise errors.UserError(
+            f'--workdir {str(workdir)!r} holds another study, {stored.get("name")!r}: '
+            f'it differs in {differing}; name another directory'
+        )
+    return 'finished' if (workdir / 'history.parquet').is_file() else 'begun'
+
+
+def default_workdir(plan: plan_lib.Plan, name: str) -> Path:
+    """Returns `runs/<name>-<hash>`: the same config and points find the same directory again."""
+    return Path('runs') / f'{name}-{_identity(plan)["digest"][:8]}'
+
+
+class _Program:
+    """The compiled functions of a group: `init` and `segment`, over the runs axis."""
+
+    def __init__(self, group: plan_lib.Group, mesh: Mesh):
+        self.group, self.mesh = group, mesh
+        training = train.Training(group.config)
+        segment = functools.partial(training.segment, log_size=group.log_size)
+        # Lanes would only make the initialisers slower to compile.
+        self.init = jax.jit(execute.lift(training.init, mesh, lanes=1, num_mapped=2))
+        self.segment = jax.jit(
+            execute.lift(segment, mesh, group.layout.lanes, num_mapped=3), donate_argnums=0
+        )
+        self.data = execute.put(group.data, mesh, mapped=False)
+
+    def inputs(self, rows: np.ndarray) -> tuple[train.Keys, dict[str, jax.Array]]:
+        """Returns keys and hparams of the rows of the group, padded, on the devices."""
+        unit = self.mesh.size * self.group.layout.lanes
+        size = max(self.group.layout.chunk_size, -(-len(rows) // unit) * unit)
+        seeds = execute.pad(self.group.seeds[rows], size)
+        own = execute.pad({k: v[rows] for k, v in self.group.hparams.items()}, size)
+        keys = jax.vmap(train.make_keys)(jnp.asarray(seeds, jnp.uint32))
+        return execute.put((keys, own), self.mesh, mapped=True)
+
+
+def _train_chunk(
+    program: _Program,
+    runs: np.ndarray,
+    begin: Checkpoint | None,
+    keep: '_Keeper',
+    display: progress.Display,
+    where: str,
+) -> Checkpoint:
+    """Trains the runs of a chunk to their end, from a checkpoint if there is one."""
+    group = program.group
+    rows = np.searchsorted(group.runs, runs)
+    keys, hparams = program.inputs(rows)
+    began = time.monotonic()
+    display.say(f'{where}: compiling' if begin is None else f'{where}: resuming')
+    if begin is None:
+        state = program.init(keys, hparams, program.data)
+        step, seconds, history, log = -1, 0.0, [], []
+    else:
+        shapes = jax.eval_shape(program.init, keys, hparams, program.data)
+        leaves = execute.pad(begin.items['state'], len(jax.tree.leaves(keys)[0]))
+        state = checkpoints.restore_leaves(leaves, shapes)
+        state = execute.put(state, program.mesh, mapped=True)
+        step, seconds = begin.about['step'], begin.about['seconds']
+        history, log = [begin.items['history']], [begin.items['log']]
+
+    def about(step: int) -> dict[str, Any]:
+        elapsed = seconds + time.monotonic() - began
+        return {'group': group.index, 'runs': runs.tolist(), 'step': step, 'seconds': elapsed}
+
+    def real(tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[: len(runs)], tree)
+
+    def collect(segment: Segment, outputs: Any) -> None:
+        """Fetches what a segment has measured; padding is cut off here."""
+        if segment.evaluate:
+            history.append(
+                {name: column[:, None] for name, column in real(outputs['metrics']).items()}
+            )
+        count = group.logged_steps(segment.start, segment.stop)
+        log.append({name: rows[:, :count] for name, rows in real(outputs['log']).items()})
+        epochs = group.config['epochs']
+        epoch = segment.stop * epochs // group.num_steps
+        done = (segment.stop - segment.start) * len(runs)
+        display.advance(done, f'{where}: epoch {epoch}/{epochs}')
+
+    before = None
+    for segment in segments(group, after=step):
+        state, outputs = program.segment(
+            state,
+            keys,
+            hparams,
+            program.data,
+            jnp.int32(segment.start),
+            jnp.int32(segment.stop),
+            jnp.asarray(segment.evaluate),
+        )
+        if before is not None:
+            collect(*before)
+        before = segment, outputs
+        if keep.is_due() and segment.stop < group.num_steps:
+            collect(*before)
+            before = None
+            items = {
+                'state': real(checkpoints.leaves(state)),
+                'history': _joined(history),
+                'log': _joined(log),
+            }
+            keep.save(Checkpoint(about(segment.stop), items))
+    if before is not None:
+        collect(*before)
+    final = real(state)
+    return Checkpoint(
+        about(group.num_steps),
+        {
+            'final': final.variables,
+            'best': final.best.variables,
+            'outcome': {'best_step': final.best.step, 'frozen_at': final.frozen_at},
+            'history': _joined(history),
+            'log': _joined(log),
+        },
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """Steps `start` to before `stop`, and an evaluation there or not."""
+
+    start: int
+    stop: int
+    evaluate: bool
+
+
+def segments(group: plan_lib.Group, after: int) -> Iterator[Segment]:
+    """Yields the segments of a run, from step `after` on; -1 for all, that of step 0 included."""
+    start = max(after, 0)
+    for evaluation in group.evaluation_steps:
+        if evaluation <= after:
+            continue
+        steps = group.layout.segment_steps
+        for stop in range(start + steps, evaluation, steps):
+            yield Segment(start, stop, False)
+            start = stop
+        yield Segment(start, int(evaluation), True)
+        start = int(evaluation)
+
+
+class _Keeper:
+    """Decides when a checkpoint is due, and saves it."""
+
+    def __init__(self, seconds: float, series: checkpoints.Series | None):
+        self._seconds, self._series = seconds, series
+        self._last = time.monotonic()
+
+    def is_due(self) -> bool:
+        return self._series is not None and time.monotonic() - self._last >= self._seconds
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        assert self._series is not None
+        self._series.save(checkpoint)
+        self._last = time.monotonic()
+
+
+def _chunks(
+    group: plan_lib.Group, done: set[int], begun: Checkpoint | None
+) -> Iterator[np.ndarray]:
+    """Yields the run numbers of the chunks that are left, the one that was begun first."""
+    if begun is not None:
+        yield np.array(begun.about['runs'])
+        done = done | set(begun.about['runs'])
+    left = np.array([number for number in group.runs if number not in done])
+    size = group.layout.chunk_size
+    for low in range(0, len(left), size):
+        yield left[low : low + size]
+
+
+def _place(group: plan_lib.Group, plan: plan_lib.Plan, number: int, count: int) -> str:
+    parts = [f'group {group.index + 1}/{len(plan.groups)}' if len(plan.groups) > 1 else '']
+    parts += [f'chunk {number + 1}/{count}' if count > 1 else '']
+    return ', '.join(filter(None, parts)) or 'training'
+
+
+def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Joins columns [R, T1], [R, T2], ... along time."""
+    names = parts[0] if parts else {}
+    return {name: np.concatenate([part[name] for part in parts], axis=1) for name in names}
+
+
+def _identity(plan: plan_lib.Plan) -> dict[str, Any]:
+    """Returns what makes a study this one: its config, points and data, not how it is executed."""
+    config = plan.config.to_dict()
+    execution = config.pop('execution')
+    content = {'config': config, 'points': plan.points, 'data': plan.fingerprint}
+    text = json.dumps(results_lib.plain(content), sort_keys=True)
+    config['execution'] = execution
+    return {**content, 'digest': hashlib.sha256(text.encode()).hexdigest()}
+
+
+def _differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
+    """Names the fields in which two identities differ."""
+    both = [config_lib.flatten(identity['config']) for identity in (stored, mine)]
+    fields = [
+        f'config.{field}'
+        for field in sorted(both[0].keys() | both[1].keys())
+        if not field.startswith('execution.') and both[0].get(field) != both[1].get(field)
+    ]
+    fields += [name for name in ('points', 'data') if stored.get(name) != mine[name]]
+    return ', '.join(fields) or 'what is stored of it'
+
+
+def _environment(plan: plan_lib.Plan) -> dict[str, Any]:
+    """Returns where and with what a study is executed."""
+    packages = ('nnstudy', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
+    return {
+        'versions': {
+            'python': platform.python_version(),
+            **{name: _version(name) for name in packages},
+        },
+        'platform': platform.platform(),
+        'backend': jax.default_backend(),
+        'devices': [device.device_kind for device in jax.devices()],
+        'lanes': [group.layout.lanes for group in plan.groups],
+        'chunk_size': [group.layout.chunk_size for group in plan.groups],
+        'git_commit': _git_commit(),
+        'command': sys.argv,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """Returns the commit that nnstudy's code is at, if it lies in a git checkout."""
+    try:
+        done = subprocess.run(
+            ['git', '-C', str(Path(__file__).parent), 'rev-parse', 'HEAD'],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,325 @@
+"""From a config and points to groups of runs: everything that can be wrong is found here.
+
+A group is the runs whose static fields are equal: one compiled program. What a run has of its own
+is its row in the group's stacked hparams, and its seed.
+"""
+
+import dataclasses
+import functools
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from nnstudy import (
+    components,
+    errors,
+    hparams,
+    losses,
+    models,
+    optimizers,
+    schedules,
+    train,
+)
+from nnstudy import config as config_lib
+from nnstudy import data as data_lib
+from nnstudy.data import device
+from nnstudy.sweep import layout, spec
+
+# What a sweep cannot vary, and what to do instead.
+_NOT_SWEPT = {
+    'seed': 'every point runs config.num_seeds seeds from config.seed on',
+    'num_seeds': 'every point has the same number of seeds',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """R runs with equal static fields.
+
+    Attributes:
+      index: number of the group.
+      config: fields by dotted name; the dynamic ones as the first run has them.
+      runs: run numbers, int [R].
+      points: number of the point of each run, int [R].
+      seeds: int [R].
+      hparams: dynamic fields by dotted name, float32 [R] each.
+      data: the splits, in host memory; shared by groups that read the same.
+      evaluation_steps: int32 [E]; the last one is the number of steps of a run.
+      num_params: number of parameters of one run.
+      state_bytes: size of the state of one run.
+      layout: lanes, runs of a chunk and steps of a segment.
+    """
+
+    index: int
+    config: Mapping[str, Any]
+    runs: np.ndarray
+    points: np.ndarray
+    seeds: np.ndarray
+    hparams: Mapping[str, np.ndarray]
+    data: device.Data
+    evaluation_steps: np.ndarray
+    num_params: int
+    state_bytes: int
+    layout: layout.Layout
+
+    @property
+    def num_steps(self) -> int:
+        return int(self.evaluation_steps[-1])
+
+    @property
+    def num_chunks(self) -> int:
+        return math.ceil(len(self.runs) / self.layout.chunk_size)
+
+    @property
+    def log_size(self) -> int:
+        """Rows of the log of single steps that a segment may have; 0 without such a log."""
+        longest = int(min(self.layout.segment_steps, np.diff(self.evaluation_steps).max()))
+        return self.logged_steps(0, longest) + 1 if self.config['log_every_steps'] else 0
+
+    def logged_steps(self, start: int, stop: int) -> int:
+        """How many steps from `start` to before `stop` are logged."""
+        every = self.config['log_every_steps']
+        return -(-stop // every) - -(-start // every) if every else 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All runs of a study, by group.
+
+    Attributes:
+      config: the config with every default filled in.
+      points: the values of the swept fields, one dict a point.
+      groups: in the order of their first run.
+      fingerprint: of the data set's content, where it has no published name; else None.
+    """
+
+    config: ConfigDict
+    points: list[dict[str, Any]]
+    groups: list[Group]
+    fingerprint: str | None
+
+    @property
+    def swept(self) -> list[str]:
+        return spec.swept(self.points)
+
+    @property
+    def num_runs(self) -> int:
+        return sum(len(group.runs) for group in self.groups)
+
+
+def make(
+    config: ConfigDict,
+    points: Sequence[Mapping[str, Any]] | None = None,
+    *,
+    data: data_lib.Dataset | None = None,
+    data_dir: str | os.PathLike | None = None,
+) -> Plan:
+    """Returns the plan of a study. Nothing is compiled, written or put on a device.
+
+    Args:
+      config: see `nnstudy.default_config`; fields that it leaves out get their defaults.
+      points: see `nnstudy.sweep.spec`; None or `[{}]` for the config's own values.
+      data: a data set in memory, in place of `config.dataset`.
+      data_dir: where the files of the named data sets are, see `nnstudy.data.load`.
+
+    Raises:
+      UserError: anything that is wrong with the fields, their values, the points or the data.
+    """
+    config = config_lib.complete(config)
+    flat = config_lib.flatten(config)
+    checked = _checked_points(config, points or [{}])
+    config_lib.check(flat)
+    settings = [_resolved({**flat, **point}) for point in checked]
+    # What checking has filled in or converted shows in the stored config and points too.
+    own = _resolved(flat) if checked != [{}] else settings[0]
+    checked = [
+        {field: setting[field] for field in point}
+        for point, setting in zip(checked, settings, strict=True)
+    ]
+    load = functools.cache(lambda name: data or data_lib.load(name, data_dir))
+    read = functools.cache(functools.partial(_read, load))
+
+    members: dict[tuple, list[int]] = {}
+    for number, setting in enumerate(settings):
+        static = tuple(
+            sorted((k, repr(v)) for k, v in setting.items() if not hparams.is_dynamic(k, v))
+        )
+        dynamic = tuple(sorted(k for k, v in setting.items() if hparams.is_dynamic(k, v)))
+        members.setdefault((static, dynamic), []).append(number)
+    groups = [
+        _group(index, [settings[n] for n in numbers], np.array(numbers), read)
+        for index, numbers in enumerate(members.values())
+    ]
+    return Plan(
+        config=config_lib.unflatten(own),
+        points=checked,
+        groups=groups,
+        fingerprint=data.fingerprint() if data else None,
+    )
+
+
+def _checked_points(config: ConfigDict, points: Sequence[Mapping[str, Any]]) -> list[spec.Point]:
+    """Returns the points with their values as the fields keep them."""
+    known = config_lib.flatten(config)
+    checked: list[spec.Point] = []
+    kinds: dict[str, type] = {}
+    for field in spec.swept([dict(p) for p in points]):
+        section, _, name = field.rpartition('.')
+        if field in config_lib.OPEN_SECTIONS:
+            raise errors.UserError(f'cannot sweep {field!r}; sweep {field + ".name"!r}')
+        if field in _NOT_SWEPT:
+            raise errors.UserError(f'cannot sweep {field!r}: {_NOT_SWEPT[field]}')
+        if section == 'execution':
+            raise errors.UserError(f'cannot sweep {field!r}: it is the same for the whole study')
+        if field in known:
+            kinds[field] = (config[section] if section else config).get_type(name)
+        elif section in config_lib.OPEN_SECTIONS:
+            # A field of a component that the config leaves at its default.
+            values = [point[field] for point in points if field in point]
+            kinds[field] = float if any(isinstance(v, float) for v in values) else type(None)
+        else:
+            raise errors.unknown('swept field', field, known)
+    seen: dict[str, int] = {}
+    for number, point in enumerate(points):
+        new = {
+            field: config_lib.coerce(field, value, kinds[field]) for field, value in point.items()
+        }
+        config_lib.check(new)
+        first = seen.setdefault(repr(sorted(new.items())), number)
+        if first != number:
+            raise errors.UserError(f'points {first} and {number} of the sweep are the same: {new}')
+        checked.append(new)
+    return checked
+
+
+def _resolved(setting: dict[str, Any]) -> dict[str, Any]:
+    """Returns a run's fields checked against its components, with what these fill in."""
+    changes: dict[str, Any] = {}
+    for section, (registry, reserved) in _COMPONENTS.items():
+        name = setting[section + '.name']
+        component = components.get(section, registry, name)
+        extra = optimizers.extra_fields(name) if section == 'optimizer' else {}
+        changes |= components.check(section, setting, component, reserved=reserved, extra=extra)
+    return {**setting, **changes}
+
+
+# The registry of each open section, and the arguments that training gives its components itself.
+_COMPONENTS: dict[str, tuple[Mapping[str, Callable], tuple[str, ...]]] = {
+    'model': (models.MODELS, ('num_outputs',)),
+    'loss': (losses.LOSSES, ('outputs', 'labels')),
+    'optimizer': (optimizers.OPTIMIZERS, ()),
+    'schedule': (schedules.SCHEDULES, ('epoch', 'epochs')),
+}
+
+
+def _read(
+    load: Callable[[str], data_lib.Dataset], name: str, normalization: str, **specs: str | None
+) -> device.Data:
+    """Returns the splits of a data set by split strings; those that are None are left out."""
+    dataset = load(name)
+    return device.concatenate(
+        {split: data_lib.select(dataset, text) for split, text in specs.items() if text},
+        num_outputs=dataset.num_outputs,
+        max_value=dataset.max_value or 1.0,
+        normalization=normalization,
+    )
+
+
+def _group(
+    index: int,
+    settings: Sequence[dict[str, Any]],
+    points: np.ndarray,
+    read: Callable[..., device.Data],
+) -> Group:
+    """Returns the group of points with equal static fields, after a look at shapes only."""
+    config = settings[0]
+    data = read(
+        config['dataset'],
+        config['normalization'],
+        train=config['split.train'],
+        validation=config['split.validation'],
+        test=config['split.test'],
+    )
+    if config['batch_size'] > data.num_train:
+        raise errors.UserError(
+            f'config.batch_size {config["batch_size"]} is larger than the training set '
+            f'{config["split.train"]!r} of {data.num_train} examples'
+        )
+    if config['loss.name'] in losses.CLASSIFICATION_ONLY and not data.is_classification:
+        fitting = sorted(losses.LOSSES.keys() - losses.CLASSIFICATION_ONLY)
+        raise errors.UserError(
+            f'config.loss.name {config["loss.name"]!r} needs class labels, and '
+            f'{config["dataset"]!r} has numbers to predict: use one of {", ".join(fitting)}'
+        )
+    num_seeds = config['num_seeds']
+    seeds = np.arange(config['seed'], config['seed'] + num_seeds)
+    training = train.Training(config)
+    state = _state_shapes(training, data)
+    cost = _step_cost(training, state, data)
+    leaves = jax.tree.leaves(state.variables['params'])
+    state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    steps = train.evaluation_steps(config, data.num_train)
+    return Group(
+        index=index,
+        config=config,
+        runs=(points[:, None] * num_seeds + np.arange(num_seeds)).ravel(),
+        points=np.repeat(points, num_seeds),
+        seeds=np.tile(seeds, len(points)),
+        hparams=hparams.stack([s for s in settings for _ in range(num_seeds)]),
+        data=data,
+        evaluation_steps=steps,
+        num_params=sum(leaf.size for leaf in leaves),
+        state_bytes=state_bytes,
+        layout=layout.choose(
+            flops_per_step=cost,
+            has_convolutions=any(leaf.ndim == 4 for leaf in leaves),
+            num_runs=len(points) * num_seeds,
+            state_bytes=state_bytes,
+            lanes=config['execution.lanes'],
+            memory_gib=config['execution.memory_gib'],
+        ),
+    )
+
+
+def one_run(config: Mapping[str, Any]) -> tuple[train.Keys, dict[str, jax.ShapeDtypeStruct]]:
+    """Returns shapes of the keys and hparams of one run, to trace a one-run function with."""
+    keys = jax.eval_shape(train.make_keys, 0)
+    fields = [field for field, value in config.items() if hparams.is_dynamic(field, value)]
+    return keys, {field: jax.ShapeDtypeStruct((), np.float32) for field in fields}
+
+
+def _state_shapes(training: train.Training, data: device.Data) -> train.TrainState:
+    """Returns the shapes of a run's state, having traced model, optimizer and loss once.
+
+    Raises:
+      UserError: what the model or the optimizer cannot do with the data or its fields.
+    """
+    keys, values = one_run(training.config)
+    try:
+        state = jax.eval_shape(training.init, keys, values, data)
+        jax.eval_shape(training.evaluate, state.variables, values, data)
+    except errors.UserError:
+        raise
+    except Exception as error:
+        message = ' '.join(str(error).split())
+        raise errors.UserError(
+            f'model {training.config["model.name"]!r} with optimizer '
+            f'{training.config["optimizer.name"]!r} cannot be traced on inputs of shape '
+            f'{data.inputs.shape[1:]}: {type(error).__name__}: {message[:300]}'
+        ) from error
+    return state
+
+
+def _step_cost(training: train.Training, state: train.TrainState, data: device.Data) -> float:
+    """Returns the floating-point operations of a step of one run, counted before compiling."""
+    keys, values = one_run(training.config)
+    step = jax.ShapeDtypeStruct((), np.int32)
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data)
+    lowered = jax.jit(training.step).lower(state, keys, values, shapes, step, step)
+    cost = lowered.cost_analysis()
+    return float((cost or {}).get('flops', 0.0))

@@ -1,0 +1,379 @@
+"""Training of ONE run, as pure functions: no runs axis, no files, no printing.
+
+`Training(config)` holds what is static. Its functions take what each run has of its own:
+
+    state = training.init(keys, hparams, data)
+    state, outputs = training.segment(state, keys, hparams, data, start, stop, evaluate)
+
+`make_train(config)` composes them to a whole training. Models, losses, optimizers and schedules
+are looked up by name and called inside the traced code, with the run's hparams as arguments.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+from jax import lax
+from ml_collections import ConfigDict
+
+from nnstudy import components, losses, metrics, models, optimizers, schedules
+from nnstudy import config as config_lib
+from nnstudy.data.device import Data
+
+EVAL_BATCH_SIZE = 256  # examples of one forward pass of an evaluation
+
+Keys = dict[str, jax.Array]
+HParams = Mapping[str, jax.Array]
+
+
+class Best(struct.PyTreeNode):
+    """The variables at the best evaluation so far, by validation, or by test if there is none."""
+
+    variables: Any
+    score: jax.Array  # float32 [], the larger the better
+    step: jax.Array  # int32 []
+
+
+class TrainState(struct.PyTreeNode):
+    """What a run carries from step to step.
+
+    Attributes:
+      variables: the model's, `'params'` among them.
+      opt_state: state of the optax transform.
+      order: the order of the training examples in this epoch, int32 [num_train]; [0] where the
+        order is not shuffled. A function of the data key and the epoch, kept because sorting
+        anew in every step would cost more than the step.
+      loss_sum: sum of the examples' losses over the mini-batches since the last evaluation.
+      num_examples: number of those examples.
+      frozen_at: the step at which the loss was not finite; from there on nothing changes. -1
+        while the run is alive.
+      best: see `Best`.
+    """
+
+    variables: Any
+    opt_state: Any
+    order: jax.Array
+    loss_sum: jax.Array
+    num_examples: jax.Array
+    frozen_at: jax.Array
+    best: Best
+
+
+def make_keys(seed: int | jax.Array) -> Keys:
+    """Returns the random keys of a run: `{'init': ..., 'data': ...}`, both from its seed.
+
+    `jax.vmap(make_keys)` gives those of several runs. To vary the initial weights and the order
+    of the data apart, take each from its own seed.
+    """
+    init_key, data_key = jax.random.split(jax.random.key(seed))
+    return {'init': init_key, 'data': data_key}
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """The static part of training a run: the fields of a config by dotted name."""
+
+    config: Mapping[str, Any]
+
+    def init(self, keys: Keys, hparams: HParams, data: Data) -> TrainState:
+        """Returns the state before the first step."""
+        inputs = data.normalized(jnp.asarray(data.inputs[:1]))
+        variables = self._model(hparams, data).init(keys['init'], inputs)
+        order_size = data.num_train if self._shuffles(data) else 0
+        return TrainState(
+            variables=variables,
+            opt_state=self._optimizer(hparams, jnp.float32(0)).init(variables['params']),
+            order=jnp.arange(order_size, dtype=jnp.int32),
+            loss_sum=jnp.float32(0),
+            num_examples=jnp.float32(0),
+            frozen_at=jnp.int32(-1),
+            best=Best(variables, score=jnp.float32(-jnp.inf), step=jnp.int32(0)),
+        )
+
+    def segment(
+        self,
+        state: TrainState,
+        keys: Keys,
+        hparams: HParams,
+        data: Data,
+        start: jax.Array,
+        stop: jax.Array,
+        evaluate: jax.Array,
+        log_size: int = 0,
+    ) -> tuple[TrainState, dict[str, Any]]:
+        """Trains from step `start` to before step `stop`, then evaluates if asked to.
+
+        Args:
+          state: after step `start - 1`.
+          keys: see `make_keys`.
+          hparams: the dynamic fields, float32 [] each.
+          data: what to train and evaluate on.
+          start: int32 [].
+          stop: int32 []; both may be traced, one program serves segments of every length.
+          evaluate: bool [].
+          log_size: number of rows of the log of single steps; enough for `stop - start` steps at
+            one row every `config.log_every_steps`.
+
+        Returns:
+          The state, and `{'metrics': ..., 'log': ...}`: the metrics of the evaluation (NaN
+          without one), and batch loss and metric of single steps, float32 [log_size] each, the
+          first of them for the first step of the segment that `log_every_steps` divides.
+        """
+        log_every = self.config['log_every_steps'] or 1
+        first_row = (start + log_every - 1) // log_every
+        names = ('batch_loss', 'batch_' + metrics.metric_name(data.is_classification))
+        empty = {name: jnp.full([log_size + 1], jnp.nan) for name in names if log_size}
+
+        def body(step, carry):
+            state, _, log = carry
+            # One iteration more than there are steps: an evaluation needs the gradient of the
+            # coming batch, and a second copy of the backward pass would double the compile time.
+            state, loss, metric, l2_grads = self.step(state, keys, hparams, data, step, stop)
+            if log:
+                # Steps that are not logged go to a last row, which is cut off.
+                row = jnp.where(step % log_every == 0, step // log_every - first_row, log_size)
+                row = jnp.where(step < stop, row, log_size)
+                log = {
+                    name: log[name].at[row].set(value)
+                    for name, value in zip(names, (loss, metric), strict=True)
+                }
+            return state, l2_grads, log
+
+        evaluate = jnp.asarray(evaluate)
+        carry = (state, jnp.float32(0), empty)
+        state, l2_grads, log = lax.fori_loop(start, stop + evaluate.astype(int), body, carry)
+
+        def evaluated(state: TrainState):
+            row = self.evaluate(state.variables, hparams, data)
+            row['batch_loss'] = state.loss_sum / state.num_examples  # NaN before the first step
+            row['learning_rate'] = self._learning_rate(hparams, data, stop)
+            row['l2_grads'] = l2_grads
+            state = state.replace(
+                loss_sum=jnp.float32(0),
+                num_examples=jnp.float32(0),
+                best=_better(state.best, state.variables, self._score(row, data), stop),
+            )
+            return state, row
+
+        def not_evaluated(state: TrainState):
+            shapes = jax.eval_shape(evaluated, state)[1]
+            return state, jax.tree.map(lambda s: jnp.full(s.shape, jnp.nan, s.dtype), shapes)
+
+        state, row = lax.cond(evaluate, evaluated, not_evaluated, state)
+        return state, {'metrics': row, 'log': jax.tree.map(lambda rows: rows[:-1], log)}
+
+    def evaluate(
+        self, variables: models.Variables, hparams: HParams, data: Data
+    ) -> dict[str, jax.Array]:
+        """Returns loss and metric of every split in evaluation mode, as float32 [].
+
+        The training split counts with its first `eval_train_examples`. One loop goes through the
+        batches of all splits, so that the forward pass is compiled once.
+        """
+        model = self._model(hparams, data)
+        total = sum(size for _, size in data.sizes)
+        batch_size = min(EVAL_BATCH_SIZE, total)
+        batches = []  # (split, first example that counts, first that does not)
+        counts, begin = [], 0
+        for split, (name, size) in enumerate(data.sizes):
+            counts.append(size)
+            if name == 'train':
+                counts[-1] = min(size, self.config['eval_train_examples'] or size)
+            end = begin + counts[-1]
+            batches += [
+                (split, low, min(low + batch_size, end)) for low in range(begin, end, batch_size)
+            ]
+            begin += size
+        table = jnp.asarray(np.array(batches, np.int32))
+
+        def body(sums, batch):
+            split, low, high = batch
+            # A slice that would pass the end is moved back; what does not count is masked.
+            offset = jnp.minimum(low, total - batch_size)
+            rows = offset + jnp.arange(batch_size)
+            inputs = lax.dynamic_slice_in_dim(data.inputs, offset, batch_size)
+            labels = lax.dynamic_slice_in_dim(data.labels, offset, batch_size)
+            outputs, _ = model.apply(variables, data.normalized(inputs), train=False, rng=None)
+            both = jnp.stack(self._loss_and_metric(hparams, data, outputs, labels))
+            counted = jnp.where((rows >= low) & (rows < high), both, 0).sum(axis=-1)
+            return sums.at[split].add(counted), None
+
+        sums, _ = lax.scan(body, jnp.zeros([len(counts), 2]), table)
+        means = sums / jnp.asarray(counts, jnp.float32)[:, None]
+        metric = metrics.metric_name(data.is_classification)
+        return {
+            f'{name}_{what}': means[split, column]
+            for split, (name, _) in enumerate(data.sizes)
+            for column, what in enumerate(('loss', metric))
+        }
+
+    def step(
+        self,
+        state: TrainState,
+        keys: Keys,
+        hparams: HParams,
+        data: Data,
+        step: jax.Array,
+        stop: jax.Array,
+    ) -> tuple[TrainState, jax.Array, jax.Array, jax.Array]:
+        """Takes step number `step` of gradient descent.
+
+        From `stop` on, and once the run is frozen, it changes nothing.
+
+        Returns:
+          The state; loss and metric of the mini-batch, and the norm of its gradient: float32 [].
+        """
+        steps_per_epoch = math.ceil(data.num_train / self.config['batch_size'])
+        epoch, batch = step // steps_per_epoch, step % steps_per_epoch
+        if self._shuffles(data):
+            state = state.replace(
+                order=lax.cond(
+                    batch == 0,
+                    lambda: jax.random.permutation(
+                        jax.random.fold_in(keys['data'], epoch), data.num_train
+                    ).astype(jnp.int32),
+                    lambda: state.order,
+                )
+            )
+        inputs, labels, mask = self._batch(state.order, data, batch)
+        model = self._model(hparams, data)
+        rest = {name: value for name, value in state.variables.items() if name != 'params'}
+        # Apart from every key that shuffles: those are folded with an epoch, this one is split.
+        rng = jax.random.fold_in(jax.random.split(keys['data'], 1)[0], step)
+
+        def mean_loss(params):
+            outputs, updates = model.apply(
+                {'params': params, **rest}, data.normalized(inputs), train=True, rng=rng
+            )
+            loss, metric = self._loss_and_metric(hparams, data, outputs, labels)
+            if mask is None:
+                return loss.mean(), (metric.mean(), updates)
+            count = mask.sum()
+            return (loss * mask).sum() / count, ((metric * mask).sum() / count, updates)
+
+        params = state.variables['params']
+        (loss, (metric, updates)), grads = jax.value_and_grad(mean_loss, has_aux=True)(params)
+        tx = self._optimizer(hparams, self._learning_rate(hparams, data, step))
+        deltas, opt_state = tx.update(grads, state.opt_state, params)
+        new_variables = {'params': optax.apply_updates(params, deltas), **rest, **updates}
+
+        alive = (state.frozen_at < 0) & (step < stop)
+        finite = jnp.isfinite(loss)
+        num_examples = jnp.where(alive, len(inputs) if mask is None else mask.sum(), 0)
+        state = state.replace(
+            variables=_where(alive & finite, new_variables, state.variables),
+            opt_state=_where(alive & finite, opt_state, state.opt_state),
+            loss_sum=state.loss_sum + jnp.where(alive, loss * num_examples, 0),
+            num_examples=state.num_examples + num_examples,
+            frozen_at=jnp.where(alive & ~finite, step, state.frozen_at),
+        )
+        return state, loss, metric, optax.tree.norm(grads)
+
+    def _batch(self, order: jax.Array, data: Data, batch: jax.Array):
+        """Returns inputs, labels and mask (None: all count) of a batch of the epoch."""
+        batch_size = self.config['batch_size']
+        if batch_size == data.num_train:  # the whole set: its order does not matter
+            return data.inputs[:batch_size], data.labels[:batch_size], None
+        rows = batch * batch_size + jnp.arange(batch_size)
+        mask = None
+        if data.num_train % batch_size:
+            mask = (rows < data.num_train).astype(jnp.float32)
+            rows = jnp.minimum(rows, data.num_train - 1)
+        if self._shuffles(data):
+            rows = order[rows]
+        return data.inputs[rows], data.labels[rows], mask
+
+    def _loss_and_metric(self, hparams, data, outputs, labels) -> tuple[jax.Array, jax.Array]:
+        """Returns loss and metric of each example, [B] both."""
+        loss = losses.LOSSES[self.config['loss.name']]
+        metric = metrics.METRICS[metrics.metric_name(data.is_classification)]
+        arguments = components.arguments('loss', self.config, hparams)
+        return loss(outputs, labels, **arguments), metric(outputs, labels)
+
+    def _model(self, hparams: HParams, data: Data) -> models.Model:
+        arguments = components.arguments('model', self.config, hparams)
+        return models.make(self.config['model.name'], data.num_outputs, arguments)
+
+    def _optimizer(self, hparams: HParams, learning_rate: jax.Array):
+        arguments = components.arguments('optimizer', self.config, hparams)
+        del arguments['learning_rate']
+        return optimizers.make(self.config['optimizer.name'], learning_rate, arguments)
+
+    def _learning_rate(self, hparams: HParams, data: Data, step: jax.Array) -> jax.Array:
+        steps_per_epoch = math.ceil(data.num_train / self.config['batch_size'])
+        schedule = schedules.SCHEDULES[self.config['schedule.name']]
+        arguments = components.arguments('schedule', self.config, hparams)
+        epoch = jnp.asarray(step, jnp.float32) / steps_per_epoch
+        factor = schedule(epoch, self.config['epochs'], **arguments)
+        return hparams['optimizer.learning_rate'] * factor
+
+    def _shuffles(self, data: Data) -> bool:
+        return bool(self.config['shuffle']) and self.config['batch_size'] < data.num_train
+
+    def _score(self, row: Mapping[str, jax.Array], data: Data) -> jax.Array:
+        """Returns what the best evaluation has most of: accuracy, or minus the loss."""
+        if data.is_classification:
+            return row[f'{data.selection_split}_accuracy']
+        return -row[f'{data.selection_split}_loss']
+
+
+def evaluation_steps(config: Mapping[str, Any], num_train: int) -> np.ndarray:
+    """Returns the steps before which a run is evaluated: 0, every `eval_every` epochs, the last.
+
+    Args:
+      config: fields by dotted name.
+      num_train: number of training examples.
+
+    Returns:
+      int32 [E], increasing; the last one is the number of steps of the run.
+    """
+    epochs = [*range(0, config['epochs'], config['eval_every']), config['epochs']]
+    return np.array(epochs, np.int32) * math.ceil(num_train / config['batch_size'])
+
+
+def make_train(config: ConfigDict) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+    """Returns the whole training of a run as one pure function, to be jitted and vmapped at will.
+
+        train = jax.jit(jax.vmap(nnstudy.make_train(config), in_axes=(0, 0, None)))
+        state, history = train(keys, hparams, data)
+
+    Args:
+      config: see `nnstudy.default_config`.
+
+    Returns:
+      `train(keys, hparams, data) -> (state, history)`, with keys from `make_keys`, hparams from
+      `nnstudy.hparams`, data from `nnstudy.data`, and history a dict of float32 [E] (int32 [E] for
+      `'step'`), one row for each of `evaluation_steps`.
+    """
+    training = Training(config_lib.flatten(config))
+
+    def train(keys: Keys, hparams: HParams, data: Data):
+        stops = evaluation_steps(training.config, data.num_train)
+        starts = np.concatenate([[0], stops[:-1]]).astype(np.int32)
+
+        def interval(state, bounds):
+            start, stop = bounds
+            state, outputs = training.segment(
+                state, keys, hparams, data, start, stop, evaluate=jnp.asarray(True)
+            )
+            return state, {'step': stop, **outputs['metrics']}
+
+        return lax.scan(interval, training.init(keys, hparams, data), (starts, stops))
+
+    return train
+
+
+def _better(best: Best, variables: Any, score: jax.Array, step: jax.Array) -> Best:
+    """Returns the better of `best` and a new evaluation; the earlier one if they are equal."""
+    new = Best(variables, score.astype(jnp.float32), jnp.asarray(step, jnp.int32))
+    return _where(new.score > best.score, new, best)
+
+
+def _where(condition: jax.Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda n, o: jnp.where(condition, n, o), new, old)

@@ -1,0 +1,91 @@
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nnstudy.analysis import axes
+
+
+@pytest.mark.parametrize(
+    ('numbers', 'expected'),
+    [
+        ([1e-4, 1e-3, 1e-2], True),
+        ([16, 32, 64, 128], True),
+        (np.geomspace(1e-4, 10, 13), True),
+        ([0.1, 0.2, 0.3, 0.4], False),
+        ([1, 2, 3], False),
+        ([1, 10], False),
+        ([-1, 10, 100], False),
+        ([0, 1e-5, 1e-4, 1e-3], True),
+        ([0.0, 0.1, 0.2, 0.3], False),
+        ([], False),
+    ],
+)
+def test_logarithmic(numbers, expected):
+    assert axes.logarithmic(numbers) is expected
+
+
+def test_numeric_axis_sets_apart_what_has_no_place_on_its_scale():
+    axis = axes.axis('optimizer.weight_decay', [1e-3, None, 0.0, 1e-5, 1e-4])
+    assert axis.values == (None, 0.0, 1e-5, 1e-4, 1e-3)
+    assert axis.logarithmic
+    assert axis.apart == (None, 0.0)
+    assert axis.scale == (1e-5, 1e-4, 1e-3)
+
+
+def test_zero_is_on_a_linear_scale():
+    axis = axes.axis('model.dropout', [0.0, 0.25, 0.1, 0.4, 0.5])
+    assert axis.apart == ()
+    assert axis.scale == (0.0, 0.1, 0.25, 0.4, 0.5)
+
+
+@pytest.mark.parametrize(
+    'values', [['relu', 'tanh'], [False, True], [(64, 64), (128,)], [None, 0.9], [0.9], [None], []]
+)
+def test_categorical(values):
+    axis = axes.axis('field', values)
+    assert axis.values == tuple(values)
+    assert not axis.numbers and not axis.logarithmic and not axis.apart and not axis.scale
+
+
+def test_edge():
+    rates = axes.axis('optimizer.learning_rate', [0.1, 0.001, 0.01])
+    assert [axes.edge(rates, v) for v in rates.values] == ['lower', None, 'upper']
+    assert axes.edge(axes.axis('f', [0.1, 0.2]), 0.2) is None
+    assert axes.edge(axes.axis('f', ['a', 'b', 'c']), 'c') is None
+    with_off = axes.axis('f', [None, 0.1, 0.2, 0.3])
+    assert axes.edge(with_off, None) is None
+    assert axes.edge(with_off, 0.1) == 'lower'
+
+
+def test_zero_is_no_lower_edge():
+    assert axes.edge(axes.axis('optimizer.weight_decay', [0.0, 0.1, 0.2]), 0.0) is None
+
+
+def test_settings_undo_what_tables_do_to_values():
+    runs = pd.DataFrame(
+        {
+            'point': [1, 1, 0, 0],
+            'momentum': [np.nan, np.nan, 0.9, 0.9],
+            'widths': [(64, 64), (64, 64), (8,), (8,)],
+            'depth': [2, 2, 3, 3],
+            'bias': [True, True, False, False],
+            'norm': [None, None, 'batch', 'batch'],
+        }
+    )
+    swept = ['momentum', 'widths', 'depth', 'bias', 'norm']
+    file = io.BytesIO()
+    runs.to_parquet(file)
+    for table in (runs, pd.read_parquet(file)):
+        settings = axes.settings(table, swept)
+        assert list(settings.index) == [0, 1]
+        assert settings.loc[0].tolist() == [0.9, (8,), 3, False, 'batch']
+        assert settings.loc[1].tolist() == [None, (64, 64), 2, True, None]
+        assert type(settings.loc[0, 'depth']) is int
+        assert type(settings.loc[0, 'bias']) is bool
+
+
+def test_settings_without_swept_fields():
+    settings = axes.settings(pd.DataFrame({'point': [0, 0]}), [])
+    assert list(settings.index) == [0] and settings.columns.empty

@@ -1,0 +1,43 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from nnstudy.analysis import intervals
+
+
+def test_quartiles_by_hand():
+    # Linear interpolation: of 0, 10, 20, 30 the lower quartile lies at place 0.75.
+    assert intervals.quartiles([30, 0, 20, 10]) == (7.5, 15.0, 22.5)
+    assert intervals.quartiles([4.0]) == (4.0, 4.0, 4.0)
+
+
+@pytest.mark.parametrize('values', [[], [np.nan], [1.0, np.inf], [np.nan, np.nan]])
+def test_without_finite_values_all_is_nan(values):
+    assert np.isnan(intervals.quartiles(values)).all()
+    assert np.isnan(intervals.median_interval(values)).all()
+
+
+def test_interval_of_one_value_is_unknown_and_of_equal_values_that_value():
+    assert np.isnan(intervals.median_interval([0.9])).all()
+    assert intervals.median_interval([0.9] * 5) == (0.9, 0.9)
+
+
+@pytest.mark.parametrize('n', [3, 5, 7])
+def test_interval_agrees_with_enumerated_bootstrap(n):
+    """All n^n resamples, not 9,999 drawn ones, give the same percentiles of the median."""
+    values = np.sort(np.random.default_rng(n).normal(size=n))
+    places = np.array(list(itertools.product(range(n), repeat=n)), np.int8)
+    # With odd n the median is one of the values, so its distribution is a count of places.
+    medians = values[np.partition(places, n // 2, axis=1)[:, n // 2]]
+    expected = np.quantile(medians, [0.025, 0.975])
+    np.testing.assert_allclose(intervals.median_interval(values), expected)
+
+
+@pytest.mark.parametrize('n', range(3, 21))
+def test_interval_holds_the_median_and_ignores_order(n):
+    # Coarse values: ties, as accuracies have.
+    values = np.random.default_rng(n).integers(960, 970, size=n) / 1000
+    low, high = intervals.median_interval(values)
+    assert values.min() <= low <= np.median(values) <= high <= values.max()
+    assert intervals.median_interval(values[::-1]) == (low, high)

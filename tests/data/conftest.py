@@ -1,0 +1,58 @@
+"""Files for the readers: tiny ones made here, and the published ones where they are at hand."""
+
+import hashlib
+import os
+import pathlib
+import struct
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from nnstudy.data import cifar, mnist
+
+
+@pytest.fixture
+def published() -> Callable[..., pathlib.Path]:
+    """A function from names of sets to a directory with their files; skips where it has not."""
+
+    def find(*names: str) -> pathlib.Path:
+        named = os.environ.get('NNSTUDY_DATA_DIR')
+        beside_checkout = pathlib.Path(__file__).parents[3] / 'shared' / 'data'
+        folder = pathlib.Path(named) if named else beside_checkout
+        for name in names:
+            if not (folder / name).is_dir():
+                pytest.skip(f'needs the published files of {name}: set NNSTUDY_DATA_DIR')
+        return folder
+
+    return find
+
+
+@pytest.fixture
+def mnist_files(monkeypatch) -> dict[str, bytes]:
+    """Filename -> content of an MNIST of 5 + 3 images of 4x2 pixels, made the published one."""
+    rng = np.random.default_rng(0)
+    shapes = {}
+    files = {}
+    for prefix, count in (('train', 5), ('t10k', 3)):
+        images = rng.integers(0, 256, (count, 4, 2), np.uint8)
+        labels = np.arange(count, dtype=np.uint8)
+        for name, array in (('images-idx3', images), ('labels-idx1', labels)):
+            header = struct.pack(f'>4B{array.ndim}I', 0, 0, 8, array.ndim, *array.shape)
+            files[f'{prefix}-{name}-ubyte'] = header + array.tobytes()
+            shapes[f'{prefix}-{name}-ubyte'] = array.shape
+    monkeypatch.setattr(mnist, 'SHAPES', shapes)
+    checksums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    monkeypatch.setitem(mnist.SHA256, 'mnist', checksums)
+    return files
+
+
+@pytest.fixture
+def cifar_files(monkeypatch) -> dict[str, bytes]:
+    """Filename -> content of a CIFAR-10 of 5 x 4 + 4 images, made the published one."""
+    rng = np.random.default_rng(0)
+    records = rng.integers(0, 256, (6, 4, cifar.RECORD_BYTES), np.uint8)
+    records[:, :, 0] %= 10
+    monkeypatch.setattr(cifar, 'RECORDS_PER_FILE', 4)
+    monkeypatch.setattr(cifar, 'SHA256', hashlib.sha256(records.tobytes()).hexdigest())
+    return {name: batch.tobytes() for name, batch in zip(cifar.FILES, records, strict=True)}

@@ -1,0 +1,232 @@
+import dataclasses
+import gzip
+import http.server
+import io
+import os
+import pathlib
+import tarfile
+import threading
+
+import pooch
+import pytest
+
+from nnstudy import data, errors
+from nnstudy.data import cifar, download, mnist
+
+
+@dataclasses.dataclass
+class Server:
+    """Answers `/<path>` with `files[<path>]`, and promises `length_error` bytes too many."""
+
+    url: str
+    files: dict[str, bytes]
+    requests: list[str]
+    length_error: int = 0
+
+
+@pytest.fixture
+def server(monkeypatch):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            path = self.path.lstrip('/')
+            answer.requests.append(path)
+            content = answer.files.get(path)
+            if content is None:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header('Content-Length', str(len(content) + answer.length_error))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format, *args):
+            pass
+
+    monkeypatch.setenv('NO_PROXY', '127.0.0.1')
+    with http.server.HTTPServer(('127.0.0.1', 0), Handler) as httpd:
+        answer = Server(f'http://127.0.0.1:{httpd.server_port}/', {}, [])
+        thread = threading.Thread(target=httpd.serve_forever, kwargs={'poll_interval': 0.01})
+        thread.start()
+        yield answer
+        httpd.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> pathlib.Path:
+    """An empty user's cache, which is used since no directory is named."""
+    monkeypatch.delenv(download.ENVIRONMENT, raising=False)
+    folder = tmp_path / 'cache'
+    monkeypatch.setattr(pooch, 'os_cache', lambda project: folder / project)
+    return folder / 'nnstudy'
+
+
+def _mirrors(monkeypatch, name, *urls):
+    monkeypatch.setitem(download.MIRRORS, name, urls)
+
+
+def _gzipped(files, prefix=''):
+    return {f'{prefix}{name}.gz': gzip.compress(content) for name, content in files.items()}
+
+
+def test_mnist_is_downloaded_once(server, cache, monkeypatch, mnist_files, capsys):
+    server.files = _gzipped(mnist_files)
+    _mirrors(monkeypatch, 'mnist', server.url)
+    first = data.load('mnist')
+    assert sorted(server.requests) == sorted(server.files)
+    assert sorted(path.name for path in (cache / 'mnist').iterdir()) == sorted(server.files)
+    out, err = capsys.readouterr()
+    assert out == ''
+    assert len(err.splitlines()) == 4
+    assert err.splitlines()[0] == (
+        f'nnstudy: downloading {server.url}train-images-idx3-ubyte.gz to {cache / "mnist"}'
+    )
+    assert data.load('mnist').fingerprint() == first.fingerprint()
+    assert len(server.requests) == 4
+    assert capsys.readouterr().err == ''
+
+
+def test_cifar_is_downloaded(server, cache, monkeypatch, cifar_files):
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode='w:gz') as tar:
+        for name, content in cifar_files.items():
+            member = tarfile.TarInfo(f'cifar-10-batches-bin/{name}')
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    server.files = {'cifar-10-binary.tar.gz': archive.getvalue()}
+    _mirrors(monkeypatch, 'cifar10', server.url)
+    assert len(cifar.load().splits['train'][0]) == 20
+    assert [path.name for path in (cache / 'cifar10').iterdir()] == ['cifar-10-binary.tar.gz']
+
+
+def test_mirrors_are_tried_in_turn(server, cache, monkeypatch, mnist_files):
+    server.files = _gzipped(mnist_files, 'second/')
+    _mirrors(monkeypatch, 'mnist', f'{server.url}first/', f'{server.url}second/')
+    mnist.load('mnist')
+    assert server.requests[:2] == [
+        'first/train-images-idx3-ubyte.gz',
+        'second/train-images-idx3-ubyte.gz',
+    ]
+
+
+def test_a_mirror_with_other_content_is_passed_over(server, cache, monkeypatch, mnist_files):
+    content = mnist_files['train-images-idx3-ubyte']
+    damaged = {**mnist_files, 'train-images-idx3-ubyte': content[:-1] + b'\0'}
+    server.files = {**_gzipped(damaged, 'first/'), **_gzipped(mnist_files, 'second/')}
+    _mirrors(monkeypatch, 'mnist', f'{server.url}first/', f'{server.url}second/')
+    mnist.load('mnist')
+
+
+def _assert_fails(message, cache, name='mnist'):
+    with pytest.raises(errors.UserError, match=message) as raised:
+        data.load(name)
+    text = str(raised.value)
+    assert text.startswith('cannot download train-images-idx3-ubyte.gz of mnist: tried http')
+    assert text.endswith('give data_dir=<directory> or set NNSTUDY_DATA_DIR')
+    assert '\n' not in text and str(cache) not in text
+    assert not list((cache / 'mnist').iterdir())
+
+
+def test_not_found(server, cache, monkeypatch):
+    _mirrors(monkeypatch, 'mnist', f'{server.url}a/', f'{server.url}b/')
+    _assert_fails(r'a/train-\S+ \(404 .*\), http\S+/b/train-\S+ \(404 Client Error: Not F', cache)
+
+
+def test_connection_lost(server, cache, monkeypatch, mnist_files):
+    server.files = _gzipped(mnist_files)
+    server.length_error = 5
+    _mirrors(monkeypatch, 'mnist', server.url)
+    _assert_fails(r'\((ChunkedEncodingError|ConnectionError)\)', cache)
+
+
+def test_truncated_on_the_server(server, cache, monkeypatch, mnist_files):
+    packed = _gzipped(mnist_files)
+    server.files = {name: content[:-20] for name, content in packed.items()}
+    _mirrors(monkeypatch, 'mnist', server.url)
+    _assert_fails(r'\(truncated or damaged gzip file', cache)
+
+
+def test_checksum(server, cache, monkeypatch, mnist_files):
+    content = mnist_files['train-images-idx3-ubyte']
+    server.files = _gzipped({'train-images-idx3-ubyte': content[:-1] + b'\0'})
+    _mirrors(monkeypatch, 'mnist', server.url)
+    _assert_fails(r'\(not the published data: expected content of sha256', cache)
+
+
+def test_no_server(server, cache, monkeypatch):
+    # Port 9 is of the discard service, which no machine has run for decades.
+    _mirrors(monkeypatch, 'mnist', 'http://127.0.0.1:9/')
+    _assert_fails(r'\(ConnectionError\)', cache)
+
+
+def test_interrupted(server, cache, monkeypatch, mnist_files):
+    def interrupt(self, url, output_file, pooch_object):
+        pathlib.Path(output_file).write_bytes(b'half')
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pooch.HTTPDownloader, '__call__', interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        data.load('mnist')
+    assert not list((cache / 'mnist').iterdir())
+
+
+def test_cache_that_cannot_be_written(server, cache, monkeypatch):
+    cache.parent.mkdir()
+    cache.write_text('a file where the folder should be')
+    with pytest.raises(errors.UserError, match=r'cannot write .*ubyte\.gz'):
+        data.load('mnist')
+
+
+def test_damaged_cache_is_named(server, cache, monkeypatch, mnist_files):
+    (cache / 'mnist').mkdir(parents=True)
+    path = cache / 'mnist' / 'train-images-idx3-ubyte.gz'
+    path.write_bytes(gzip.compress(mnist_files['train-images-idx3-ubyte'][:-1]))
+    with pytest.raises(errors.UserError, match=f'{path}: wrong size'):
+        data.load('mnist')
+
+
+def _data_dir(folder, files):
+    (folder / 'mnist').mkdir(parents=True)
+    for name, content in _gzipped(files).items():
+        (folder / 'mnist' / name).write_bytes(content)
+    return folder
+
+
+def test_environment(tmp_path, server, cache, monkeypatch, mnist_files):
+    monkeypatch.setenv(download.ENVIRONMENT, str(_data_dir(tmp_path / 'named', mnist_files)))
+    assert len(data.load('mnist').splits['train'][0]) == 5
+    assert not server.requests and not cache.exists()
+
+
+def test_argument_goes_before_environment(tmp_path, cache, monkeypatch, mnist_files):
+    monkeypatch.setenv(download.ENVIRONMENT, str(tmp_path / 'absent'))
+    data.load('mnist', _data_dir(tmp_path / 'named', mnist_files))
+
+
+def test_home_is_expanded(tmp_path, monkeypatch, mnist_files):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setenv('USERPROFILE', str(tmp_path))
+    _data_dir(tmp_path / 'named', mnist_files)
+    data.load('mnist', os.path.join('~', 'named'))
+
+
+@pytest.mark.parametrize('by_environment', [True, False])
+def test_a_named_directory_is_never_filled(
+    tmp_path, server, cache, monkeypatch, mnist_files, by_environment
+):
+    server.files = _gzipped(mnist_files)
+    _mirrors(monkeypatch, 'mnist', server.url)
+    folder = tmp_path / 'named'
+    folder.mkdir()
+    source = 'data_dir'
+    if by_environment:
+        source = download.ENVIRONMENT
+        monkeypatch.setenv(source, str(folder))
+    expected = f'{source} {str(folder)!r} has no mnist/train-images-idx3-ubyte.gz'
+    with pytest.raises(errors.UserError) as raised:
+        data.load('mnist', None if by_environment else folder)
+    assert str(raised.value).startswith(expected)
+    assert not server.requests and not list(folder.iterdir())
+    folder.rmdir()
+    with pytest.raises(errors.UserError, match=f'{source} .* is not a directory'):
+        data.load('mnist', None if by_environment else folder)

@@ -1,0 +1,269 @@
+"""The canonical convolution: the numbers of `lax`, and the one layout that is fast in a scan."""
+
+import itertools
+import re
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from nnstudy import errors, ops
+
+# For programs that run once: the time of these tests is that of compiling.
+QUICK = {'xla_backend_optimization_level': 0, 'xla_llvm_disable_expensive_passes': True}
+LAYOUT = ('NHWC', 'HWIO', 'NHWC')
+
+
+def reference(x, kernel, strides, padding, lhs_dilation=(1, 1), rhs_dilation=(1, 1)):
+    return lax.conv_general_dilated(
+        x, kernel, strides, padding, lhs_dilation, rhs_dilation, dimension_numbers=LAYOUT
+    )
+
+
+def arrays(*shapes, dtype=None, seed=0):
+    rng = np.random.default_rng(seed)
+    return tuple(jnp.asarray(rng.standard_normal(shape), dtype) for shape in shapes)
+
+
+def derivatives(conv, x, kernel, u, v):
+    """Returns the value, both gradients, and the Hessian of a loss times the direction (u, v)."""
+
+    def loss(x, kernel):
+        # Not quadratic in any argument, so that every second derivative is there and differs.
+        return jnp.sum(jnp.sin(conv(x, kernel)))
+
+    def slope(x, kernel):
+        dx, dkernel = jax.grad(loss, (0, 1))(x, kernel)
+        return jnp.vdot(dx, u) + jnp.vdot(dkernel, v)
+
+    return conv(x, kernel), jax.grad(loss, (0, 1))(x, kernel), jax.grad(slope, (0, 1))(x, kernel)
+
+
+def assert_same_derivatives(actual, expected, x, kernel):
+    u, v = arrays(x.shape, kernel.shape, seed=1)
+    got, want = (jax.jit(derivatives, static_argnums=0, compiler_options=QUICK)(f, x, kernel, u, v)
+                 for f in (actual, expected))  # fmt: skip
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11), got, want)
+
+
+# Each row: image, kernel, strides, padding. Together they have odd and even images and kernels,
+# kernels of 1 to 5, windows that leave the last rows unread, unequal and negative padding.
+CASES = [
+    ((6, 7), (1, 1), (1, 1), 'VALID'),
+    ((6, 7), (1, 1), (2, 3), 'SAME'),
+    ((7, 8), (1, 1), (2, 2), 'VALID'),
+    ((5, 6), (1, 1), (1, 1), ((1, 0), (2, 1))),
+    ((7, 6), (3, 3), (1, 1), 'SAME'),
+    ((7, 6), (2, 4), (1, 1), 'SAME'),
+    ((8, 7), (3, 3), (2, 2), 'SAME'),
+    ((8, 7), (2, 3), (2, 2), 'VALID'),
+    ((9, 10), (2, 2), (3, 3), 'VALID'),
+    ((10, 11), (3, 2), (3, 1), 'SAME'),
+    ((8, 9), (5, 5), (1, 1), 'VALID'),
+    ((9, 8), (5, 4), (2, 3), 'SAME'),
+    ((8, 10), (5, 5), (3, 2), 'VALID'),
+    ((6, 6), (5, 5), (1, 1), ((2, 2), (2, 2))),
+    ((6, 7), (4, 3), (1, 1), ((3, 3), (2, 2))),
+    ((6, 7), (3, 3), (2, 3), ((4, 0), (0, 5))),
+    ((9, 9), (3, 2), (2, 2), ((-1, 1), (2, -3))),
+    ((5, 5), (5, 5), (2, 2), 'VALID'),
+    ((2, 2), (3, 3), (1, 1), 'SAME'),
+    ((1, 3), (3, 4), (2, 1), 'SAME'),
+    ((2, 3), (3, 3), (1, 2), ((2, 1), (3, -1))),
+]
+
+
+@pytest.mark.parametrize(('image', 'kernel', 'strides', 'padding'), CASES)
+def test_agrees_with_lax_up_to_second_derivatives(image, kernel, strides, padding):
+    with jax.enable_x64(True):
+        x, k = arrays((2, *image, 3), (*kernel, 3, 2))
+        assert_same_derivatives(
+            lambda x, k: ops.conv(x, k, strides=strides, padding=padding),
+            lambda x, k: reference(x, k, strides, padding),
+            x,
+            k,
+        )
+
+
+@pytest.mark.parametrize(
+    ('lhs_dilation', 'rhs_dilation'), [((2, 1), (1, 1)), ((1, 1), (2, 3)), ((3, 2), (1, 2))]
+)
+@pytest.mark.parametrize('kernel', [(1, 1), (2, 3)])
+def test_dilations_agree_with_lax(kernel, lhs_dilation, rhs_dilation):
+    with jax.enable_x64(True):
+        x, k = arrays((2, 5, 6, 2), (*kernel, 2, 3))
+        static = ((2, 1), ((1, 2), (3, 0)), lhs_dilation, rhs_dilation)
+        assert_same_derivatives(
+            lambda x, k: ops.conv(
+                x, k, strides=static[0], padding=static[1],
+                lhs_dilation=lhs_dilation, rhs_dilation=rhs_dilation,
+            ),
+            lambda x, k: reference(x, k, *static),
+            x,
+            k,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize('padding', ['SAME', 'VALID'])
+def test_every_small_geometry_agrees_with_lax_in_value_and_gradients(padding):
+    def all_of(convolve):
+        def one(n, size, stride):
+            # One direction at a time: the other is 3 pixels under a kernel of 2.
+            x, k = arrays((2, n, 3, 1), (size, 2, 1, 2))
+            y, vjp = jax.vjp(lambda x, k: convolve(x, k, (stride, 1)), x, k)
+            return y, vjp(jnp.cos(y))
+
+        geometries = itertools.product((5, 6), (1, 2, 3, 4, 5), (1, 2, 3))
+        return jax.jit(lambda: [one(*g) for g in geometries], compiler_options=QUICK)()
+
+    with jax.enable_x64(True):
+        got = all_of(lambda x, k, strides: ops.conv(x, k, strides=strides, padding=padding))
+        want = all_of(lambda x, k, strides: reference(x, k, strides, padding))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), got, want)
+
+
+@pytest.mark.parametrize('mapped', [(0, None), (None, 0), (0, 0)])
+@pytest.mark.parametrize(('kernel', 'strides'), [(3, (2, 2)), (1, (1, 1)), (1, (2, 2))])
+def test_mapped_is_looped(mapped, kernel, strides):
+    def derivative(x, k):
+        def loss(x, k):
+            return jnp.sum(jnp.sin(ops.conv(x, k, strides=strides)))
+
+        def slope(x, k):
+            return sum(map(jnp.sum, jax.grad(loss, (0, 1))(x, k)))
+
+        return loss(x, k), jax.grad(loss, (0, 1))(x, k), jax.grad(slope, (0, 1))(x, k)
+
+    with jax.enable_x64(True):
+        x, k = arrays((3, 2, 5, 6, 2), (3, kernel, kernel, 2, 3))
+        x, k = (a if axis == 0 else a[0] for a, axis in zip((x, k), mapped, strict=True))
+        got = jax.jit(jax.vmap(derivative, mapped))(x, k)
+        one = jax.jit(derivative)
+        for i in range(3):
+            args = (a[i] if axis == 0 else a for a, axis in zip((x, k), mapped, strict=True))
+            jax.tree.map(
+                lambda a, b: np.testing.assert_allclose(a[i], b, atol=1e-11),  # noqa: B023
+                got,
+                one(*args),
+            )
+
+
+def test_in_lax_map():
+    x, k = arrays((2, 5, 5, 2), (4, 3, 3, 2, 2), dtype=jnp.float32)
+
+    def gradient(k):
+        return jax.grad(lambda k: jnp.sum(ops.conv(x, k) ** 2))(k)
+
+    alone = lax.map(gradient, k)
+    np.testing.assert_allclose(lax.map(gradient, k, batch_size=2), alone, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(jax.jit(gradient)(k[1]), alone[1])
+
+
+def test_gradients_have_the_type_of_their_argument():
+    x, k = arrays((1, 4, 4, 1), (3, 3, 1, 2), dtype=jnp.bfloat16)
+    dx, dk = jax.grad(lambda x, k: jnp.sum(ops.conv(x, k)), (0, 1))(x, k)
+    assert dx.dtype == dk.dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(features=6, kernel_size=(5, 5), padding=2),
+        dict(features=3, kernel_size=(3, 3), strides=2, padding='VALID'),
+        dict(features=3, kernel_size=(1, 1), strides=(2, 2), use_bias=False),
+        dict(features=2, kernel_size=(3, 2), kernel_dilation=2, padding='CIRCULAR'),
+        dict(features=2, kernel_size=(3, 3), input_dilation=2, padding=((1, 2), (0, 1))),
+        dict(features=2, kernel_size=(3, 3), precision='highest'),
+    ],
+)
+def test_layer_is_the_layer_of_flax(options):
+    with jax.enable_x64(True):
+        (x,) = arrays((2, 8, 7, 3))
+        ours, flax = ops.Conv(**options), nn.Conv(**options)
+        variables = flax.init(jax.random.key(0), x)
+        assert jax.tree.map(jnp.shape, ours.init(jax.random.key(0), x)) == jax.tree.map(
+            jnp.shape, variables
+        )
+        got, want = (
+            jax.value_and_grad(lambda v, layer=layer: jnp.sum(jnp.sin(layer.apply(v, x))))(
+                variables
+            )
+            for layer in (ours, flax)
+        )
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-10), got, want)
+
+
+def test_layer_takes_one_example_without_a_batch():
+    (x,) = arrays((8, 7, 3), dtype=jnp.float32)
+    y, _ = ops.Conv(4, (3, 3)).init_with_output(jax.random.key(0), x)
+    assert y.shape == (8, 7, 4)
+
+
+@pytest.mark.parametrize(
+    ('layer', 'shape', 'match'),
+    [
+        (ops.Conv(4, (3,)), (2, 8, 3), 'images'),
+        (ops.Conv(4, (3, 3, 3)), (2, 8, 8, 8, 3), 'images'),
+        (ops.Conv(4, (3, 3), feature_group_count=2), (2, 8, 8, 4), 'feature_group_count=2'),
+        (ops.Conv(4, (5, 5), padding='VALID'), (2, 4, 8, 3), '5x5 does not fit into .* 4x8'),
+    ],
+)
+def test_layer_says_what_it_does_not_take(layer, shape, match):
+    with pytest.raises(errors.UserError, match=match):
+        layer.init(jax.random.key(0), jnp.zeros(shape))
+
+
+def test_shapes_that_do_not_fit_are_named():
+    with pytest.raises(errors.UserError, match=r'\(1, 5, 5, 3\) and \(3, 3, 2, 4\)'):
+        ops.conv(jnp.zeros((1, 5, 5, 3)), jnp.zeros((3, 3, 2, 4)))
+
+
+class Net(nn.Module):
+    """Has a convolution of every kind: first, strided, with unread rows, 1x1 strided and not."""
+
+    @nn.compact
+    def __call__(self, x):
+        x = jnp.tanh(ops.Conv(4, (5, 5))(x))
+        x = jnp.tanh(ops.Conv(4, (3, 3), strides=2)(x))
+        x = jnp.tanh(ops.Conv(8, (2, 2), strides=3, padding='VALID')(x))
+        x = ops.Conv(4, (1, 1), strides=2)(x) + ops.Conv(4, (1, 1))(x)[:, ::2, ::2]
+        return jnp.sum(x**2)
+
+
+def convolutions(function, *args):
+    """Returns the optimised program's convolutions, a line each."""
+    text = jax.jit(function).lower(*args).compile().as_text()
+    return [line for line in text.splitlines() if re.search(r'\bconvolution\(', line)]
+
+
+@pytest.mark.parametrize('order', [1, 2])
+def test_only_the_fast_layout_is_left_in_a_scan(order):
+    net = Net()
+    (x,) = arrays((8, 16, 16, 3), dtype=jnp.float32)
+    params = net.init(jax.random.key(0), x)
+
+    def loss(p):
+        return net.apply(p, x)
+
+    def hessian_vector_product(p):
+        gradient = jax.grad(loss)
+        return jax.grad(lambda q: sum(map(jnp.vdot, *map(jax.tree.leaves, (gradient(q), p)))))(p)
+
+    derivative = jax.grad(loss) if order == 1 else hessian_vector_product
+
+    def train(params):
+        def step(p, _):
+            return jax.tree.map(lambda a, g: a - 0.01 * g, p, derivative(p)), None
+
+        return lax.scan(step, params, length=3)[0]
+
+    lines = convolutions(train, params)
+    # Forward and dkernel of three layers, dx of two: nobody asks for the first layer's.
+    assert len(lines) == 8 if order == 1 else len(lines) > 8
+    for line in lines:
+        assert 'dim_labels=b01f_01io->b01f' in line
+        assert 'rhs_reversal' not in line
+        assert 'feature_group_count' not in line

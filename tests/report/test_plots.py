@@ -1,0 +1,161 @@
+import io
+
+import numpy as np
+import pytest
+
+from nnstudy import errors
+from nnstudy.report import plots, table
+
+
+def texts(figure) -> str:
+    """Returns all that is written outside the panels of a figure."""
+    legend = [t.get_text() for box in figure.legends for t in box.get_texts()]
+    return ' '.join([figure.get_suptitle(), figure.get_supxlabel(), *legend]).replace('\n', ' ')
+
+
+def render(figure) -> None:
+    figure.savefig(io.BytesIO(), dpi=40)
+
+
+def marks(panel, marker: str) -> int:
+    """Returns how many marks of a kind are drawn."""
+    return sum(len(line.get_xdata()) for line in panel.lines if line.get_marker() == marker)
+
+
+def test_every_run_is_drawn_and_diverged_ones_are_marked(rate_sweep):
+    runs, _, swept = rate_sweep
+    figure = plots.metric_vs(runs, swept[0], swept)
+    panel = figure.axes[0]
+    assert panel.get_xscale() == 'log'
+    assert panel.get_xlabel() == 'optimizer.learning_rate'
+    assert panel.get_ylabel() == 'test accuracy (%)'
+    assert marks(panel, 'x') == 12
+    # 92 runs and 13 medians.
+    assert marks(panel, 'o') == 92 + 13
+    assert 'diverged run (12 of 104)' in texts(figure)
+    assert 'best on validation: 0.215' in texts(figure)
+    assert '8 seeds' in texts(figure)
+
+
+def test_medians_are_those_of_numpy(rate_sweep):
+    runs, _, swept = rate_sweep
+    panel = plots.metric_vs(runs, swept[0], swept).axes[0]
+    line = next(line for line in panel.lines if line.get_linestyle() == '-')
+    expected = 100 * runs.groupby(swept[0])['test_accuracy'].median()
+    np.testing.assert_allclose(line.get_xdata(), expected.index)
+    np.testing.assert_allclose(line.get_ydata(), expected)
+
+
+def test_few_settings_of_other_fields_are_lines_and_many_are_pooled(study):
+    rates = [0.01, 0.1, 1.0]
+    few = study({'optimizer.learning_rate': rates, 'optimizer.momentum': [None, 0.5, 0.9]}, seeds=2)
+    figure = plots.metric_vs(few[0], 'optimizer.learning_rate', few[2])
+    assert [t.get_text() for t in figure.legends[0].get_texts()][:3] == ['off', '0.5', '0.9']
+    assert 'Pooled' not in texts(figure)
+    many = study({'optimizer.learning_rate': rates, 'model.width': list(range(1, 8))}, seeds=2)
+    figure = plots.metric_vs(many[0], 'optimizer.learning_rate', many[2])
+    assert 'Pooled over model.width' in texts(figure)
+    assert marks(figure.axes[0], 'o') == 3 * 7 * 2 + 3
+
+
+def test_exploded_losses_do_not_flatten_the_others(rate_sweep):
+    runs, history, swept = rate_sweep
+    figure = plots.metric_vs(runs, swept[0], swept, 'train_loss')
+    assert figure.axes[0].get_ylim()[1] < 30
+    assert '12 runs above' in texts(figure)
+    figure = plots.curves(history, runs, swept)
+    assert figure.axes[0].get_ylim()[1] == pytest.approx(3 * 2.3, rel=0.05)
+    assert '3 times the loss of step 0' in texts(figure)
+
+
+def test_curves_have_a_colour_bar_in_the_fields_unit(rate_sweep):
+    runs, history, swept = rate_sweep
+    figure = plots.curves(history, runs, swept)
+    train, validation, bar = figure.axes
+    assert (train.get_ylabel(), train.get_yscale()) == ('train loss', 'log')
+    assert validation.get_ylabel() == 'validation accuracy (%)'
+    assert train.get_xlabel() == validation.get_xlabel() == 'epoch'
+    assert bar.get_ylabel() == 'optimizer.learning_rate'
+    assert bar.get_yscale() == 'log'
+    dashed = [line for line in train.lines if line.is_dashed()]
+    assert len(dashed) == 2
+
+
+def test_a_stopped_run_keeps_its_last_value_in_the_median(study):
+    runs, history, swept = study({'optimizer.learning_rate': [0.1]}, seeds=3)
+    first = history['run'] == 0
+    history.loc[first, 'train_loss'] = 0.01
+    history = history[~first | (history['epoch'] <= 2)]
+    line = plots.curves(history, runs, swept).axes[0].lines[0]
+    last = history[history['step'] == history['step'].max()]['train_loss']
+    assert line.get_ydata()[-1] == pytest.approx(last.min())
+
+
+def test_more_points_than_colours_are_grey(study):
+    grid = {'optimizer.learning_rate': [0.01, 0.1, 1.0, 10.0], 'model.width': [8, 16, 32, 64]}
+    runs, history, swept = study(grid, seeds=2)
+    figure = plots.curves(history, runs, swept)
+    assert len(figure.legends[0].get_texts()) == plots.MAX_LEGEND
+    assert 'the other 4' in texts(figure)
+
+
+def test_save_writes_whole_files_only(rate_sweep, tmp_path):
+    paths = plots.save(*rate_sweep, tmp_path / 'report')
+    assert [p.name for p in paths] == ['metric_vs_optimizer.learning_rate.png', 'curves.png']
+    assert sorted(paths) == sorted((tmp_path / 'report').iterdir())
+    assert all(p.read_bytes().startswith(b'\x89PNG') for p in paths)
+
+
+def test_unknown_names_are_the_users_error(rate_sweep):
+    runs, _, swept = rate_sweep
+    with pytest.raises(errors.UserError, match=r'optimizer\.learning_rate'):
+        plots.metric_vs(runs, 'optimizer.lr', swept)
+    with pytest.raises(errors.UserError, match='did you mean'):
+        plots.metric_vs(runs, swept[0], swept, 'test_acuracy')
+
+
+GRIDS = {
+    'no field': {},
+    'one value': {'optimizer.learning_rate': [0.1]},
+    'two values': {'optimizer.learning_rate': [0.1, 1.0]},
+    'none and a number': {'optimizer.momentum': [None, 0.9]},
+    'none and numbers': {'optimizer.momentum': [None, 0.5, 0.9]},
+    'none, zero and ratios': {'optimizer.weight_decay': [None, 0.0, 1e-5, 1e-4, 1e-3]},
+    'linear': {'model.dropout': [0.0, 0.1, 0.2, 0.3]},
+    'bool': {'model.bias': [False, True]},
+    'tuples': {'model.widths': [(64, 64), (128,), (256, 128, 64)]},
+    'strings': {'model.activation': ['relu', 'tanh']},
+    'all diverge': {'optimizer.learning_rate': [5.0, 10.0, 20.0]},
+    'two fields': {'model.activation': ['relu', 'tanh'], 'optimizer.momentum': [None, 0.9]},
+}
+
+
+def check_all_is_drawn(runs, history, swept) -> None:
+    """Warnings are errors here: drawing everything is the test."""
+    for field in swept:
+        render(plots.metric_vs(runs, field, swept))
+    if swept:
+        render(plots.metric_vs(runs, swept[0], swept, 'train_loss'))
+    render(plots.curves(history, runs, swept))
+    table.summarise(runs, history, swept)
+
+
+@pytest.mark.parametrize('seeds', [1, 3])
+@pytest.mark.parametrize('grid', GRIDS.values(), ids=GRIDS.keys())
+def test_any_field_and_few_seeds_are_drawn_without_warning(study, grid, seeds):
+    check_all_is_drawn(*study(grid, seeds, regression=seeds == 1))
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, 0.0, 1e30])
+@pytest.mark.parametrize('grid', ['no field', 'none, zero and ratios', 'tuples'])
+def test_any_metric_is_drawn_without_warning(study, grid, value):
+    runs, history, swept = study(GRIDS[grid], 2)
+    for frame in (runs, history):
+        columns = [c for c in frame if c.endswith(('_loss', '_accuracy'))]
+        frame[columns] = value
+    check_all_is_drawn(runs, history, swept)
+
+
+def test_an_empty_history_is_drawn_as_such(rate_sweep):
+    runs, history, swept = rate_sweep
+    render(plots.curves(history.iloc[:0], runs, swept))

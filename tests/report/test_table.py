@@ -1,0 +1,83 @@
+import io
+import re
+
+import numpy as np
+import pytest
+from rich import console
+
+from nnstudy.report import table
+
+
+def printed(study, width: int = 80) -> str:
+    file = io.StringIO()
+    console.Console(file=file, width=width).print(table.summarise(*study))
+    return file.getvalue()
+
+
+def sentences(study) -> str:
+    return ' '.join(printed(study).split())
+
+
+def test_rate_sweep(rate_sweep):
+    text = printed(rate_sweep)
+    rows = [line.split() for line in text.splitlines() if line.rstrip().endswith('/8')]
+    assert len(rows) == 13, 'one line a point: nothing wraps at 80 columns'
+    assert [row[-1] for row in rows[-3:]] == ['0/8', '6/8', '6/8']
+    assert [row[0] for row in rows].count('*') == 1
+    said = ' '.join(text.split())
+    assert 'Best point (*): optimizer.learning_rate = 0.215; chosen on validation' in said
+    assert 'bootstrap 95% interval [' in said and 'n = 8 seeds' in said
+    assert 'Cannot be told from it' in said
+    assert 'edge' not in said
+
+
+def test_edge_is_warned_of(rate_sweep):
+    runs, history, swept = rate_sweep
+    low = runs[swept[0]] < 0.1
+    said = sentences((runs[low], history[history['run'].isin(runs['run'][low])], swept))
+    assert 'the best lies at the upper edge of optimizer.learning_rate (0.0825)' in said
+
+
+def test_too_few_seeds_are_said_not_listed(study):
+    said = sentences(study({'optimizer.learning_rate': [0.01, 0.1, 1.0]}, seeds=5))
+    assert 'needs at least 6, here are 5' in said
+    assert 'Cannot be told' not in said
+
+
+def test_without_validation_it_says_so(study):
+    said = sentences(study({'optimizer.learning_rate': [0.01, 0.1]}, validation=False))
+    assert 'chosen on test' in said and 'validation accuracy' not in said
+
+
+def test_many_points_show_the_best(study):
+    rates = np.geomspace(1e-4, 1, 41).tolist()
+    text = printed(study({'optimizer.learning_rate': rates}, seeds=2))
+    assert sum(line.rstrip().endswith('/2') for line in text.splitlines()) == table.SHOWN_POINTS
+    assert '21 are left out' in text
+
+
+def test_a_single_point_has_no_best(study):
+    said = sentences(study({}))
+    assert 'Best point' not in said and 'told' not in said
+    assert 'The test accuracy: median' in said
+
+
+def test_no_finite_value(study):
+    runs, history, swept = study({'optimizer.momentum': [None, 0.9]})
+    columns = [c for c in runs if c.endswith(('_loss', '_accuracy'))]
+    runs[columns] = np.nan
+    said = sentences((runs.assign(status='diverged'), history, swept))
+    assert 'No best point' in said
+    # Not taken for a tag of rich's markup.
+    assert 'nan [nan, nan]' in said
+
+
+def test_diverged_best_is_warned_of(study):
+    said = sentences(study({'optimizer.learning_rate': [5.0, 10.0]}))
+    assert re.search(r'Warning: [5-8] of its 8 runs diverged\.', said)
+
+
+@pytest.mark.parametrize('n', [6, 8])
+def test_points_that_differ(study, n):
+    said = sentences(study({'optimizer.learning_rate': [0.001, 0.1]}, seeds=n))
+    assert 'All others differ from it' in said
