@@ -9,8 +9,9 @@ by having a keyword argument; there is no other list.
 
 import functools
 import inspect
+import typing
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from nnstudy import config as config_lib
 from nnstudy import errors
@@ -75,48 +76,60 @@ def check(
         argument is missing.
     """
     name = config[section + '.name']
-    accepted = {**signature(component), **(extra or {})}
-    for argument in reserved:
-        accepted.pop(argument, None)
+    accepted = {key: a for key, a in signature(component).items() if key not in reserved}
+    extra = dict(extra or {})
     changed = {
         f'{section}.{argument}': default
-        for argument, default in (extra or {}).items()
+        for argument, default in extra.items()
         if default is not None and f'{section}.{argument}' not in config
     }
     given = arguments(section, config, {})
     for argument, value in given.items():
-        if argument not in accepted:
-            raise errors.unknown(f'field of {section} {name!r}', argument, accepted)
-        default = accepted[argument]
-        if default is not inspect.Parameter.empty and isinstance(
-            default, (bool, int, float, str, tuple)
-        ):
-            field = f'{section}.{argument}'
-            # A default of None or of a type that a config cannot hold says nothing.
-            kind = type(default)
-            if kind is int and isinstance(value, float):
-                kind = float  # optax writes some float defaults as `0`
-            new = config_lib.coerce(field, value, kind)
-            if new is not value:
-                changed[field] = new
-    for argument, default in accepted.items():
-        if default is inspect.Parameter.empty and argument not in given:
-            raise errors.UserError(
-                f'{section} {name!r} needs a value for config.{section}.{argument}'
+        if argument not in accepted and argument not in extra:
+            raise errors.unknown(
+                f'field of {section} {name!r}', argument, [*accepted, *extra.keys() - accepted]
             )
+        kind = accepted[argument].kind if argument in accepted else float
+        if kind is int and isinstance(value, float):
+            kind = float  # optax writes some float defaults as `0`
+        if kind is str and isinstance(value, tuple):
+            kind = tuple  # one name for all, or one for each
+        new = config_lib.coerce(f'{section}.{argument}', value, kind)
+        if new is not value:
+            changed[f'{section}.{argument}'] = new
+    for argument, (default, _) in accepted.items():
+        if default is inspect.Parameter.empty and argument not in given:
+            field = f'config.{section}.{argument}'
+            raise errors.UserError(f'{section} {name!r} needs a value for {field}')
     return changed
 
 
-@functools.cache
-def signature(component: Callable) -> dict[str, Any]:
-    """Returns the arguments that a component takes by keyword, with their defaults.
+class Argument(NamedTuple):
+    """What is known of a keyword argument of a component.
 
-    Of a Linen module these are its fields. `inspect.Parameter.empty` marks a required one.
+    Attributes:
+      default: `inspect.Parameter.empty` if it must be given.
+      kind: the type that values must have; `NoneType` if nothing is known.
     """
+
+    default: Any
+    kind: type
+
+
+@functools.cache
+def signature(component: Callable) -> dict[str, Argument]:
+    """Returns the arguments that a component takes by keyword. Of a Linen module: its fields."""
     linen = {'parent', 'name'}  # fields that every Linen module has
-    parameters = inspect.signature(component).parameters.values()
     return {
-        p.name: p.default
-        for p in parameters
+        p.name: Argument(p.default, _kind(p))
+        for p in inspect.signature(component).parameters.values()
         if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in linen
     }
+
+
+def _kind(parameter: inspect.Parameter) -> type:
+    """The type of the default; where there is none, float if that is among the annotated types."""
+    if type(parameter.default) in (bool, int, float, str, tuple):
+        return type(parameter.default)
+    annotated = (parameter.annotation, *typing.get_args(parameter.annotation))
+    return float if float in annotated else type(None)

@@ -161,16 +161,24 @@ def override(config: ConfigDict, field: str, value: Any) -> None:
         field += '.name'
     section, _, name = field.rpartition('.')
     known = flatten(config)
-    if field in known:
-        parent = config[section] if section else config
-        value = coerce(field, value, parent.get_type(name))
-        with config.unlocked():
-            parent[name] = value
-    elif section in OPEN_SECTIONS:
-        with config.unlocked():
-            config[section][name] = parse(value) if isinstance(value, str) else value
-    else:
+    if field not in known and section not in OPEN_SECTIONS:
         raise errors.unknown('field of config', field, known)
+    value = coerce(field, value, field_type(config, field))
+    with config.unlocked(), config.ignore_type():
+        (config[section] if section else config)[name] = value
+
+
+def field_type(config: ConfigDict, field: str) -> type:
+    """Returns the type that values of a field must have; `NoneType` if any will do here.
+
+    Floats are known by the config. What else an argument of a component may be, the component
+    says: see `nnstudy.components.check`.
+    """
+    section, _, name = field.rpartition('.')
+    parent = config[section] if section else config
+    kind = parent.get_type(name) if name in parent else type(None)
+    is_argument = section in OPEN_SECTIONS and name != 'name'
+    return type(None) if is_argument and kind is not float else kind
 
 
 def parse(text: str) -> Any:
@@ -203,15 +211,17 @@ def coerce(field: str, value: Any, kind: type) -> Any:
         value = None
     if hasattr(value, 'item') and getattr(value, 'ndim', 0) == 0:
         value = value.item()  # NumPy and JAX scalars
+    if isinstance(value, list):
+        value = tuple(value)
     if value is None or kind is type(None):
-        return tuple(value) if isinstance(value, list) else value
+        return value
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind is float and is_number:
         return float(value)
     if kind is int and isinstance(value, int) and is_number:
         return value
     if kind in (tuple, list):
-        return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+        return value if isinstance(value, tuple) else (value,)
     if isinstance(value, kind) and kind not in (int, float):
         return value
     names = {float: 'a number', int: 'a whole number', bool: 'True or False', str: 'text'}

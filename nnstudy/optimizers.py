@@ -39,9 +39,8 @@ def extra_fields(name: str) -> dict[str, Any]:
     subtracts learning_rate * weight_decay * kernel. Only kernels decay, no biases or scales. Where
     optax has a default for it, as in AdamW, that is ours too; else it is off.
     """
-    own = components.signature(OPTIMIZERS[name])
-    default = own.get('weight_decay')
-    return {'weight_decay': None if default is None else float(default)}
+    own = components.signature(OPTIMIZERS[name]).get('weight_decay')
+    return {'weight_decay': None if own is None else float(own.default)}
 
 
 def make(

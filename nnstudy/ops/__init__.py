@@ -1,4 +1,4 @@
-"""Operations whose derivatives are as fast inside a `lax.scan` as outside, for models to build on."""
+"""Operations for models whose derivatives are as fast inside a `lax.scan` as outside."""
 
 from nnstudy.ops.convolution import Conv as Conv
 from nnstudy.ops.convolution import conv as conv

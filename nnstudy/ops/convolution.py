@@ -1,10 +1,16 @@
 """A 2-D convolution whose gradients, and theirs in turn, are convolutions of the same fast layout.
 
-XLA:CPU has its fast convolution for exactly one form: `NHWC` input, `HWIO` kernel, `NHWC` output and
-no reversed window. It rewrites other forms into that one in the outermost computation only, not in
-the body of a `lax.scan`, and the gradients JAX derives have other forms: a training step inside a
-scan is then 20 to 90 times slower than outside. Here both gradients are written in the fast form,
+XLA:CPU has its fast convolution for exactly one form: `NHWC` input, `HWIO` kernel, `NHWC` output
+and no reversed window. It rewrites other forms into that one in the outermost computation only, not
+in the body of a `lax.scan`, and the gradients JAX derives have other forms: a training step inside
+a scan is then 20 to 90 times slower than outside. Here both gradients are written in the fast form,
 through the very function they are the gradients of, so every derivative stays in it.
+
+A stride of the convolution is a dilation in its gradients. The fast form takes it as it is: at
+3x3x64x64 and stride 2 the two gradients took 1.1 and 1.4 times as long as the forward pass. Zeros
+put between the pixels beforehand cost 10 times that (XLA:CPU pads between elements one by one), a
+convolution of every second pixel at a time for the kernel's gradient 1.9 times, and space-to-depth
+instead of a stride 4.8 times.
 
 A `custom_vjp` has no forward mode: write a Hessian-vector product as reverse over reverse,
 `jax.grad(lambda p: vdot(jax.grad(loss)(p), v))`.
@@ -124,7 +130,7 @@ def _conv_bwd(strides, pads, lhs_dilation, rhs_dilation, precision, residuals, d
         dy, jnp.flip(kernel, (0, 1)).swapaxes(2, 3),
         lhs_dilation, dx_pads, strides, rhs_dilation, precision,
     )  # fmt: skip
-    # Examples are summed over as if they were channels: x [C, H, W, B] with "kernel" [H', W', B, F].
+    # Examples are summed over as channels are: x [C, H, W, B] with a "kernel" [H', W', B, F].
     dkernel_pads = tuple(
         (low, window - 1 + out - image - low)
         for (image, window, out), (low, _) in zip(extents, pads, strict=True)

@@ -98,10 +98,9 @@ def _geometry(x, window, strides, padding) -> tuple[Pair, Pair, tuple[Pair, Pair
     if padding not in ('SAME', 'VALID'):
         raise errors.unknown('padding of a pooling', padding, ('SAME', 'VALID'))
     rows, columns = window
-    window = (rows, columns)
-    strides = window if strides is None else tuple(strides)
+    row_step, column_step = strides or window
     pads = []
-    for n, w, s in zip(x.shape[1:3], window, strides, strict=True):
+    for n, w, s in zip(x.shape[1:3], window, (row_step, column_step), strict=True):
         out = -(-n // s) if padding == 'SAME' else (n - w) // s + 1
         if out < 1:
             raise errors.UserError(
@@ -111,7 +110,7 @@ def _geometry(x, window, strides, padding) -> tuple[Pair, Pair, tuple[Pair, Pair
         total = (out - 1) * s + w - n
         low = max(total, 0) // 2
         pads.append((low, total - low))
-    return window, strides, tuple(pads)
+    return (rows, columns), (row_step, column_step), (pads[0], pads[1])
 
 
 def _counts(n: int, window: int, stride: int, pads: Pair) -> np.ndarray:
@@ -185,12 +184,12 @@ def _gather(x, index, window, strides):
 def _scatter(dy, index, window, strides):
     """Returns the transpose of `_gather`, `[B, H', W', C]` -> `[B, H, W, C]`.
 
-    The image is made of blocks of strides[0] x strides[1]. A window begins at each block and reaches
-    over as many of them as its extent needs, so all is broadcasting inside the blocks.
+    The image is made of blocks of strides[0] x strides[1]. A window begins at each block and
+    reaches over as many of them as its extent needs, so all is broadcasting inside the blocks.
     """
     batch, rows, columns, channels = dy.shape
     reach = [-(-w // s) for w, s in zip(window, strides, strict=True)]
-    dx = 0
+    dx = jnp.zeros((), dy.dtype)
     for i in range(reach[0]):
         for j in range(reach[1]):
             # Where the pixels of a block lie in the window that began i, j blocks before.

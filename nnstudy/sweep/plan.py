@@ -169,21 +169,16 @@ def _checked_points(config: ConfigDict, points: Sequence[Mapping[str, Any]]) -> 
     checked: list[spec.Point] = []
     kinds: dict[str, type] = {}
     for field in spec.swept([dict(p) for p in points]):
-        section, _, name = field.rpartition('.')
+        section = field.rpartition('.')[0]
         if field in config_lib.OPEN_SECTIONS:
             raise errors.UserError(f'cannot sweep {field!r}; sweep {field + ".name"!r}')
         if field in _NOT_SWEPT:
             raise errors.UserError(f'cannot sweep {field!r}: {_NOT_SWEPT[field]}')
         if section == 'execution':
             raise errors.UserError(f'cannot sweep {field!r}: it is the same for the whole study')
-        if field in known:
-            kinds[field] = (config[section] if section else config).get_type(name)
-        elif section in config_lib.OPEN_SECTIONS:
-            # A field of a component that the config leaves at its default.
-            values = [point[field] for point in points if field in point]
-            kinds[field] = float if any(isinstance(v, float) for v in values) else type(None)
-        else:
+        if field not in known and section not in config_lib.OPEN_SECTIONS:
             raise errors.unknown('swept field', field, known)
+        kinds[field] = config_lib.field_type(config, field)
     seen: dict[str, int] = {}
     for number, point in enumerate(points):
         new = {

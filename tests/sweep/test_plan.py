@@ -1,0 +1,147 @@
+"""Plans: what shares a program, how runs are numbered, and what is refused before compiling."""
+
+import numpy as np
+import pytest
+from conftest import make_config, make_dataset
+
+import nnstudy
+from nnstudy import UserError
+from nnstudy.sweep import layout
+from nnstudy.sweep import plan as plan_lib
+
+
+def make(points=None, dataset=None, **fields):
+    return plan_lib.make(make_config(**fields), points, data=dataset or make_dataset())
+
+
+def test_floats_share_a_program_and_the_rest_does_not():
+    points = nnstudy.grid(
+        nnstudy.choice('model.widths', [(4,), (8, 8)]),
+        nnstudy.choice('optimizer.learning_rate', [0.1, 0.2, 1]),
+    )
+    plan = make(points, num_seeds=2, seed=5)
+    assert plan.num_runs == 12
+    assert [group.runs.tolist() for group in plan.groups] == [list(range(6)), list(range(6, 12))]
+    first = plan.groups[0]
+    assert first.points.tolist() == [0, 0, 1, 1, 2, 2]
+    assert first.seeds.tolist() == [5, 6] * 3
+    rates = first.hparams['optimizer.learning_rate']
+    assert rates.dtype == np.float32
+    np.testing.assert_allclose(rates, [0.1, 0.1, 0.2, 0.2, 1, 1], rtol=1e-6)
+
+
+def test_none_is_off_and_static():
+    plan = make(nnstudy.choice('optimizer.momentum', [None, 0.0, 0.9]))
+    assert [group.runs.tolist() for group in plan.groups] == [[0], [1, 2]]
+    assert 'optimizer.momentum' not in plan.groups[0].hparams
+    assert plan.groups[0].state_bytes < plan.groups[1].state_bytes  # no momentum buffer
+
+
+def test_fields_of_components_may_be_swept_without_being_in_the_config():
+    points = nnstudy.choice('optimizer.b1', [0, 0.5, 0.9])
+    plan = make(points, optimizer__name='adam')
+    assert len(plan.groups) == 1
+    assert plan.groups[0].hparams['optimizer.b1'].tolist() == pytest.approx([0, 0.5, 0.9])
+
+
+def test_whole_numbers_are_floats_where_the_component_says_so():
+    plan = make(nnstudy.choice('optimizer.momentum', [0, 1]), optimizer__momentum=None)
+    assert len(plan.groups) == 1
+    assert plan.points == [{'optimizer.momentum': 0.0}, {'optimizer.momentum': 1.0}]
+
+
+def test_weight_decay_of_adamw_shows_in_the_config():
+    """optax's default is in force where the config is silent, and so it is written down."""
+    assert make(optimizer__name='adamw').config.optimizer.weight_decay == 1e-4
+    assert 'weight_decay' not in make(optimizer__name='adam').config.optimizer
+
+
+def test_splits_and_batch_sizes_may_be_swept():
+    points = nnstudy.choice('split.train', ['train[:16]', 'train[:36]'])
+    plan = make(points)
+    assert [group.data.num_train for group in plan.groups] == [16, 36]
+    assert [group.num_steps for group in plan.groups] == [4, 10]
+
+
+def test_segments_cover_every_step_once():
+    from nnstudy import study
+
+    group = make(epochs=5, eval_every=2).groups[0]
+    assert group.evaluation_steps.tolist() == [0, 10, 20, 25]
+    short = layout.Layout(lanes=1, chunk_size=2, segment_steps=4)
+    group = plan_lib.dataclasses.replace(group, layout=short)
+    parts = list(study.segments(group, after=-1))
+    assert [part.stop for part in parts if part.evaluate] == [0, 10, 20, 25]
+    assert [step for part in parts for step in range(part.start, part.stop)] == list(range(25))
+    for number, part in enumerate(parts):
+        assert list(study.segments(group, after=part.stop)) == parts[number + 1 :]
+
+
+def test_layout_depends_on_the_number_of_runs_only_in_chunks():
+    few, many = (
+        layout.choose(flops_per_step=1e5, has_convolutions=False, num_runs=n, state_bytes=1000)
+        for n in (3, 3000)
+    )
+    assert few.lanes == many.lanes
+    small = layout.choose(
+        flops_per_step=1e5,
+        has_convolutions=False,
+        num_runs=3000,
+        state_bytes=2**20,
+        lanes=4,
+        memory_gib=0.25,
+    )
+    assert small.chunk_size * 2 * 2**20 <= 0.25 * 2**30
+    assert small.chunk_size % 4 == 0
+
+
+BAD_POINTS = [
+    ([{'bach_size': 4}], "unknown swept field 'bach_size': did you mean 'batch_size'"),
+    ([{'optimizer.learning_rat': 0.1}], "did you mean 'learning_rate'"),
+    ([{'optimizer.b1': 0.1}], "unknown field of optimizer 'sgd' 'b1'"),
+    ([{'optimizer.learning_rate': 'fast'}], "must be a number, not 'fast'"),
+    ([{'optimizer.learning_rate': None}], 'cannot be None'),
+    ([{'optimizer.learning_rate': -0.1}], 'at least 0, not -0.1'),
+    ([{'optimizer.learning_rate': float('nan')}], 'must be finite, not nan'),
+    ([{'batch_size': 2.5}], 'must be a whole number, not 2.5'),
+    ([{'batch_size': 0}], 'at least 1, not 0'),
+    ([{'seed': 3}], "cannot sweep 'seed'"),
+    ([{'execution.lanes': 3}], 'it is the same for the whole study'),
+    ([{'epochs': 1}, {'epochs': 1}], 'points 0 and 1 of the sweep are the same'),
+    ([{'model.name': 'lenett', 'model.widths': None}], "did you mean 'lenet'"),
+    ([{'model.activation': 'rellu'}], "did you mean 'relu'"),
+    ([{'model.width': (3,)}], "unknown field of model 'mlp' 'width': did you mean 'widths'"),
+]
+
+
+@pytest.mark.parametrize(('points', 'message'), BAD_POINTS)
+def test_bad_points(points, message):
+    with pytest.raises(UserError, match=message):
+        make(points)
+
+
+BAD_FIELDS = [
+    ({'batch_size': 37}, 'batch_size 37 is larger than the training set .* of 36'),
+    ({'epochs': 0}, 'epochs must be at least 1'),
+    ({'num_seeds': 0}, 'num_seeds must be at least 1'),
+    ({'optimizer__name': 'sdg'}, "unknown optimizer 'sdg': did you mean 'sgd'"),
+    ({'schedule__name': 'cosin'}, "unknown schedule 'cosin': did you mean 'cosine'"),
+    ({'schedule__factor': 0.1}, "unknown field of schedule 'constant' 'factor'"),
+    ({'loss__name': 'hing'}, "unknown loss 'hing'"),
+    ({'normalization': 'units'}, "did you mean 'unit'"),
+    ({'split.train': 'trian'}, "did you mean 'train'"),
+    ({'split.train': 'train[:99]'}, '99'),
+    ({'model.name': 'lenet', 'model.widths': None}, 'at least 12x12 pixels'),
+    ({'model.activation': ('relu', 'tanh')}, 'one for each of the 1 hidden layers'),
+]
+
+
+@pytest.mark.parametrize(('fields', 'message'), BAD_FIELDS)
+def test_bad_fields(fields, message):
+    with pytest.raises(UserError, match=message):
+        make(**fields)
+
+
+def test_classes_and_numbers_are_not_mixed_up(regression):
+    with pytest.raises(UserError, match=r'needs class labels.*squared_error'):
+        make(dataset=regression, **{'split.train': 'train', 'split.validation': None})
