@@ -343,7 +343,8 @@ def _place(group: plan_lib.Group, plan: plan_lib.Plan, number: int, count: int) 
 
 
 def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Joins columns [R, T1], [R, T2], ... along time."""
+    """Joins columns [R, T1], [R, T2], ... along time; none at all where there is no row."""
+    parts = [part for part in parts if any(column.size for column in part.values())]
     names = parts[0] if parts else {}
     return {name: np.concatenate([part[name] for part in parts], axis=1) for name in names}
 

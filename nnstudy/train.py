@@ -46,9 +46,9 @@ class TrainState(struct.PyTreeNode):
     Attributes:
       variables: the model's, `'params'` among them.
       opt_state: state of the optax transform.
-      order: the order of the training examples in this epoch, int32 [num_train]; [0] where the
-        order is not shuffled. A function of the data key and the epoch, kept because sorting
-        anew in every step would cost more than the step.
+      order: the order of the training examples in this epoch, int32 [num_train]; None where it is
+        not shuffled. A function of the data key and the epoch, kept because sorting anew in every
+        step would cost more than the step.
       loss_sum: sum of the examples' losses over the mini-batches since the last evaluation.
       num_examples: number of those examples.
       frozen_at: the step at which the loss was not finite; from there on nothing changes. -1
@@ -58,7 +58,7 @@ class TrainState(struct.PyTreeNode):
 
     variables: Any
     opt_state: Any
-    order: jax.Array
+    order: jax.Array | None
     loss_sum: jax.Array
     num_examples: jax.Array
     frozen_at: jax.Array
@@ -85,11 +85,10 @@ class Training:
         """Returns the state before the first step."""
         inputs = data.normalized(jnp.asarray(data.inputs[:1]))
         variables = self._model(hparams, data).init(keys['init'], inputs)
-        order_size = data.num_train if self._shuffles(data) else 0
         return TrainState(
             variables=variables,
             opt_state=self._optimizer(hparams, jnp.float32(0)).init(variables['params']),
-            order=jnp.arange(order_size, dtype=jnp.int32),
+            order=jnp.arange(data.num_train) if self._shuffles(data) else None,
             loss_sum=jnp.float32(0),
             num_examples=jnp.float32(0),
             frozen_at=jnp.int32(-1),
@@ -231,16 +230,14 @@ class Training:
         """
         steps_per_epoch = math.ceil(data.num_train / self.config['batch_size'])
         epoch, batch = step // steps_per_epoch, step % steps_per_epoch
-        if self._shuffles(data):
-            state = state.replace(
-                order=lax.cond(
-                    batch == 0,
-                    lambda: jax.random.permutation(
-                        jax.random.fold_in(keys['data'], epoch), data.num_train
-                    ).astype(jnp.int32),
-                    lambda: state.order,
-                )
+        if state.order is not None:
+            order_key = jax.random.fold_in(keys['data'], epoch)
+            order = lax.cond(
+                batch == 0,
+                lambda: jax.random.permutation(order_key, data.num_train),
+                lambda: state.order,
             )
+            state = state.replace(order=order)
         inputs, labels, mask = self._batch(state.order, data, batch)
         model = self._model(hparams, data)
         rest = {name: value for name, value in state.variables.items() if name != 'params'}
@@ -275,7 +272,7 @@ class Training:
         )
         return state, loss, metric, optax.tree.norm(grads)
 
-    def _batch(self, order: jax.Array, data: Data, batch: jax.Array):
+    def _batch(self, order: jax.Array | None, data: Data, batch: jax.Array):
         """Returns inputs, labels and mask (None: all count) of a batch of the epoch."""
         batch_size = self.config['batch_size']
         if batch_size == data.num_train:  # the whole set: its order does not matter
@@ -285,7 +282,7 @@ class Training:
         if data.num_train % batch_size:
             mask = (rows < data.num_train).astype(jnp.float32)
             rows = jnp.minimum(rows, data.num_train - 1)
-        if self._shuffles(data):
+        if order is not None:
             rows = order[rows]
         return data.inputs[rows], data.labels[rows], mask
 

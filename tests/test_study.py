@@ -1,0 +1,280 @@
+"""The host loop: resume, chunks, diverged runs, working directories."""
+
+import json
+import logging
+import shutil
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_config
+
+import nnstudy
+from nnstudy import UserError, checkpoints, study
+from nnstudy import results as results_lib
+from nnstudy.sweep import layout
+from nnstudy.sweep import plan as plan_lib
+
+RATES = nnstudy.choice('optimizer.learning_rate', [0.01, 0.1, 1.0])
+
+
+def small_config(**fields):
+    fields = {'num_seeds': 2, 'epochs': 4, 'optimizer__momentum': 0.5} | fields
+    return make_config(execution__checkpoint_seconds=0.0, **fields)
+
+
+@pytest.fixture(autouse=True)
+def short_segments(monkeypatch):
+    """Two segments and more between evaluations, as long studies have."""
+    choose = layout.choose
+
+    def shorter(**kwargs):
+        chosen = choose(**kwargs)
+        return layout.Layout(chosen.lanes, chosen.chunk_size, segment_steps=3)
+
+    monkeypatch.setattr(layout, 'choose', shorter)
+
+
+def assert_equal_results(a, b):
+    """Bit for bit, all but the time that it took."""
+    pd.testing.assert_frame_equal(a.runs.drop(columns='seconds'), b.runs.drop(columns='seconds'))
+    pd.testing.assert_frame_equal(a.history, b.history)
+    for which in results_lib.WHICH:
+        for run in a.runs['run']:
+            jax.tree.map(np.testing.assert_array_equal, a.params(run, which), b.params(run, which))
+
+
+class Interrupt(Exception):
+    pass
+
+
+def interrupted_after(monkeypatch, num_saves, method):
+    """Makes the study die once that many checkpoints are saved."""
+    original, count = getattr(checkpoints.Series, method), [0]
+
+    def save(self, checkpoint):
+        original(self, checkpoint)
+        count[0] += 1
+        if count[0] == num_saves:
+            self._manager.wait_until_finished()
+            raise Interrupt
+
+    monkeypatch.setattr(checkpoints.Series, method, save)
+
+
+@pytest.mark.parametrize('num_saves', [1, 4, 7, 9])
+def test_resumed_equals_uninterrupted(num_saves, dataset, tmp_path, monkeypatch):
+    """Two groups; killed early, between evaluations, after a finished group, near the end."""
+    config = small_config(log_every_steps=2)
+    points = nnstudy.grid(nnstudy.choice('model.activation', ['relu', 'tanh']), RATES)
+    plain = nnstudy.run(config, points, data=dataset, quiet=True)
+    with monkeypatch.context() as patch:
+        interrupted_after(patch, num_saves, 'save')
+        with pytest.raises(Interrupt):
+            nnstudy.run(config, points, tmp_path, dataset, quiet=True)
+    assert not (tmp_path / 'runs.csv').exists()
+    resumed = nnstudy.run(config, points, tmp_path, dataset, quiet=True)
+    assert_equal_results(resumed, plain)
+    pd.testing.assert_frame_equal(resumed.steps, plain.steps)
+    assert_equal_results(nnstudy.load(tmp_path), plain)
+
+
+def test_a_resumed_study_does_not_train_again(dataset, tmp_path, monkeypatch):
+    config = small_config()
+    with monkeypatch.context() as patch:
+        interrupted_after(patch, 5, 'save')
+        with pytest.raises(Interrupt):
+            nnstudy.run(config, RATES, tmp_path, dataset, quiet=True)
+    ran = []
+    original = study.segments
+    monkeypatch.setattr(
+        study, 'segments', lambda group, after: ran.append(after) or original(group, after)
+    )
+    nnstudy.run(config, RATES, tmp_path, dataset, quiet=True)
+    assert len(ran) == 1 and ran[0] >= 10
+
+
+def test_chunks_change_no_bit(dataset, tmp_path):
+    config = small_config(execution__lanes=1)
+    whole = nnstudy.run(config, RATES, data=dataset, quiet=True)
+    state_bytes = plan_lib.make(config, RATES, data=dataset).groups[0].state_bytes
+    config.execution.memory_gib = 2 * 2 * state_bytes / 2**30
+    assert plan_lib.make(config, RATES, data=dataset).groups[0].num_chunks == 3
+    assert_equal_results(nnstudy.run(config, RATES, data=dataset, quiet=True), whole)
+    kept = nnstudy.run(config, RATES, tmp_path, dataset, quiet=True)
+    assert_equal_results(nnstudy.load(tmp_path), kept)
+
+
+def test_same_seed_same_bits_and_seeds_pair_points(dataset):
+    config = small_config()
+    first = nnstudy.run(config, RATES, data=dataset, quiet=True)
+    assert_equal_results(first, nnstudy.run(config, RATES, data=dataset, quiet=True))
+    start = first.history.query('step == 0').set_index(['point', 'seed'])['train_loss'].unstack()
+    assert (start.nunique() == 1).all()  # equal over the points
+    assert start.iloc[0].nunique() == 2  # and not over the seeds
+
+
+def test_new_rates_do_not_recompile(dataset, caplog):
+    config = small_config()
+    nnstudy.run(config, RATES, data=dataset, quiet=True)
+    mesh_before = compilations(config, RATES, dataset, caplog)
+    other = nnstudy.choice('optimizer.learning_rate', [0.02, 0.2, 2.0])
+    config.optimizer.momentum = 0.7
+    assert compilations(config, other, dataset, caplog) == mesh_before
+    # Every program of the second study was in the first, to the letter.
+    texts = [lowered(config, points, dataset) for points in (RATES, other)]
+    assert texts[0] == texts[1]
+
+
+def lowered(config, points, dataset):
+    group = plan_lib.make(config, points, data=dataset).groups[0]
+    program = study._Program(group, study.devices.runs_mesh())
+    keys, values = program.inputs(np.arange(len(group.runs)))
+    return program.init.lower(keys, values, program.data).as_text()
+
+
+def compilations(config, points, dataset, caplog):
+    """How many programs a study compiles."""
+    caplog.clear()
+    with jax.log_compiles(True), caplog.at_level(logging.WARNING):
+        nnstudy.run(config, points, data=dataset, quiet=True)
+    return sum('Finished XLA compilation' in record.message for record in caplog.records)
+
+
+def test_diverged_runs(dataset):
+    """Frozen ones, and ones that end worse than they began; the others keep their bits."""
+    config = make_config(loss='squared_error', model__widths=(), epochs=6, num_seeds=2)
+    points = nnstudy.choice('optimizer.learning_rate', [0.01, 1e4, 1e-3])
+    results = nnstudy.run(config, points, data=dataset, quiet=True)
+    runs = results.runs.set_index('point')
+    assert runs['status'].loc[[0, 2]].tolist() == ['finished'] * 4
+    assert runs['diverged_step'].loc[[0, 2]].isna().all()
+    assert runs['status'].loc[1].tolist() == ['diverged'] * 2
+    assert (runs['diverged_step'].loc[1] == runs['steps'].loc[1]).all()
+    assert runs['steps'].loc[0].tolist() == [30, 30]
+    alone = nnstudy.run(config, points[:1] + points[2:], data=dataset, quiet=True)
+    kept = results.runs.query('point != 1').drop(columns=['run', 'point', 'seconds'])
+    pd.testing.assert_frame_equal(
+        kept.reset_index(drop=True), alone.runs.drop(columns=['run', 'point', 'seconds'])
+    )
+
+
+def test_diverged_step_of_histories():
+    """By hand: [R, E] train losses, evaluated at 0, 10, 20, 30."""
+    loss = np.array(
+        [
+            [2.0, 1.0, 0.5, 0.1],  # fine
+            [2.0, 9.0, 1.0, 0.1],  # was worse, came back
+            [2.0, 1.0, 3.0, 4.0],  # worse from 20 on
+            [2.0, 3.0, 1.0, 2.5],  # worse again from 30 on
+            [2.0, 2.0, 2.0, 2.0],  # no better, no worse
+            [2.0, 1.0, np.nan, np.nan],  # not finite from step 17 on
+            [np.nan, np.nan, np.nan, np.nan],
+        ]
+    )
+    frozen_at = np.array([-1, -1, -1, -1, -1, 17, 0])
+    steps = np.array([0, 10, 20, 30])
+    diverged = results_lib._diverged_steps(loss, steps, frozen_at)
+    assert diverged.tolist() == [-1, -1, 20, 30, -1, 17, 0]
+
+
+def test_tables_and_files(dataset, tmp_path):
+    config = small_config()
+    points = nnstudy.grid(RATES, nnstudy.choice('model.widths', [(4,), (8, 4)]))
+    results = nnstudy.run(config, points, tmp_path, dataset, quiet=True, claims=[{'a': 1}])
+    assert len(results.runs) == 12  # no padding in the tables
+    assert results.runs['run'].tolist() == list(range(12))
+    columns = ['run', 'point', 'seed', 'group', 'optimizer.learning_rate', 'model.widths']
+    assert results.runs.columns.tolist()[:6] == columns
+    evaluations = results.history.groupby('run')['step'].apply(list)
+    assert (evaluations.map(tuple) == (0, 5, 10, 15, 20)).all()
+    last = results.history.groupby('run').last()
+    for name in ('train_loss', 'validation_accuracy', 'test_accuracy'):
+        np.testing.assert_array_equal(last[name], results.runs[name])
+    best = results.history.merge(results.runs[['run', 'best_step', 'best_test_accuracy']], on='run')
+    at_best = best.query('step == best_step')
+    np.testing.assert_array_equal(at_best['test_accuracy'], at_best['best_test_accuracy'])
+
+    stored = json.loads((tmp_path / 'config.json').read_text())
+    assert stored['points'][1] == {'optimizer.learning_rate': 0.01, 'model.widths': [8, 4]}
+    assert stored['claims'] == [{'a': 1}]
+    environment = json.loads((tmp_path / 'environment.json').read_text())
+    assert environment['versions']['jax'] == jax.__version__
+    assert len(environment['lanes']) == 2
+    assert len(pd.read_csv(tmp_path / 'runs.csv')) == 12
+
+    loaded = nnstudy.load(tmp_path)
+    assert loaded.swept == results.swept
+    assert loaded.runs['model.widths'].tolist()[:4] == [(4,), (4,), (8, 4), (8, 4)]
+    assert loaded.params(2, 'final')['Dense_0']['kernel'].shape == (16, 8)
+    with pytest.raises(UserError, match='no run 12'):
+        loaded.params(12)
+    with pytest.raises(UserError, match="did you mean 'best'"):
+        loaded.params(0, 'bets')
+
+
+def test_best_parameters_are_those_of_the_best_step(dataset):
+    config = small_config(optimizer__learning_rate=0.02, epochs=6, num_seeds=12)
+    results = nnstudy.run(config, data=dataset, quiet=True)
+    ends = results.runs['best_step'] == results.runs['steps']
+    assert ends.any() and not ends.all()  # else this test shows nothing
+    for run, at_end in zip(results.runs['run'], ends, strict=True):
+        final, best = (results.params(run, which)['Dense_0']['kernel'] for which in ('final', 'best'))
+        assert np.array_equal(final, best) == at_end
+
+
+def test_finished_study_is_read_and_not_trained(dataset, tmp_path, capsys, monkeypatch):
+    config = small_config()
+    first = nnstudy.run(config, RATES, tmp_path, dataset, quiet=True)
+    monkeypatch.setattr(study, '_train_chunk', None)
+    again = nnstudy.run(config, RATES, tmp_path, dataset)
+    assert 'finished already' in capsys.readouterr().err
+    assert_equal_results(first, again)
+
+
+def test_a_directory_keeps_one_study(dataset, tmp_path):
+    config = small_config()
+    nnstudy.run(config, RATES, tmp_path / 'a', dataset, quiet=True)
+    files = sorted(tmp_path.rglob('*'))
+    config.epochs = 5
+    with pytest.raises(UserError, match=r'another study.*differs in config\.epochs'):
+        nnstudy.run(config, RATES, tmp_path / 'a', dataset, quiet=True)
+    config.epochs = 4
+    with pytest.raises(UserError, match='differs in points'):
+        nnstudy.run(config, RATES[:2], tmp_path / 'a', dataset, quiet=True)
+    (tmp_path / 'b').mkdir()
+    (tmp_path / 'b' / 'thesis.txt').write_text('mine')
+    with pytest.raises(UserError, match='holds no study'):
+        nnstudy.run(config, RATES, tmp_path / 'b', dataset, quiet=True)
+    shutil.rmtree(tmp_path / 'b')
+    assert sorted(tmp_path.rglob('*')) == files
+
+
+def test_execution_is_no_part_of_the_identity(dataset):
+    config = small_config()
+    one = study.default_workdir(plan_lib.make(config, RATES, data=dataset), 'name')
+    config.execution.lanes, config.execution.memory_gib = 1, 1.0
+    assert study.default_workdir(plan_lib.make(config, RATES, data=dataset), 'name') == one
+    config.epochs = 7
+    assert study.default_workdir(plan_lib.make(config, RATES, data=dataset), 'name') != one
+
+
+def test_load_says_what_is_missing(tmp_path):
+    with pytest.raises(UserError, match='holds no study'):
+        nnstudy.load(tmp_path)
+    with pytest.raises(UserError, match='holds no study'):
+        nnstudy.load(tmp_path / 'nowhere')
+    (tmp_path / 'config.json').write_text('{"name": "x"}')
+    with pytest.raises(UserError, match='not finished'):
+        nnstudy.load(tmp_path)
+
+
+def test_regression(regression, tmp_path):
+    config = make_config(
+        loss='squared_error', epochs=5, **{'split.train': 'train', 'split.validation': None}
+    )
+    results = nnstudy.run(config, RATES, tmp_path, regression, quiet=True)
+    expected = ['train_loss', 'train_mae', 'test_loss', 'test_mae', 'best_test_mae', 'best_step']
+    assert results.runs.columns.tolist()[-6:] == expected
+    assert not any('accuracy' in name for name in results.history)
