@@ -123,6 +123,7 @@ def _run(args: argparse.Namespace) -> None:
 
     plan = plan_lib.make(study_spec.config, points, data_dir=args.data_dir)
     workdir = args.workdir or study.default_workdir(plan, study_spec.name)
+    study.check_workdir(plan, workdir)
     console = Console(soft_wrap=True)
     console.print(overview.headline(plan, study_spec.name))
     if args.dry_run:

@@ -14,8 +14,12 @@ import optax
 
 from nnstudy import components
 
-# They need more than a gradient (the loss, a line search, a key of their own), or are parts.
-_NOT_A_RULE_OF_THE_GRADIENT = {'lbfgs', 'noisy_sgd', 'scale_by_learning_rate', 'scale_by_rprop'}
+_LEFT_OUT = {
+    *('lbfgs', 'noisy_sgd'),  # need more than a gradient: the loss in a line search, a key
+    'rprop',  # reads the rate once, at init, so that a schedule would be ignored
+    'optimistic_adam',  # deprecated for optimistic_adam_v2
+    *('scale_by_learning_rate', 'scale_by_rprop'),  # parts of optimizers
+}
 
 
 def _optax_optimizers() -> dict[str, Callable[..., optax.GradientTransformation]]:
@@ -24,7 +28,7 @@ def _optax_optimizers() -> dict[str, Callable[..., optax.GradientTransformation]
         for name, function in vars(optax).items()
         if inspect.isfunction(function)
         and not name.startswith('_')
-        and name not in _NOT_A_RULE_OF_THE_GRADIENT
+        and name not in _LEFT_OUT
         and 'learning_rate' in inspect.signature(function).parameters
     }
 

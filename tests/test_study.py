@@ -220,7 +220,9 @@ def test_best_parameters_are_those_of_the_best_step(dataset):
     ends = results.runs['best_step'] == results.runs['steps']
     assert ends.any() and not ends.all()  # else this test shows nothing
     for run, at_end in zip(results.runs['run'], ends, strict=True):
-        final, best = (results.params(run, which)['Dense_0']['kernel'] for which in ('final', 'best'))
+        final, best = (
+            results.params(run, which)['Dense_0']['kernel'] for which in ('final', 'best')
+        )
         assert np.array_equal(final, best) == at_end
 
 

@@ -1,0 +1,198 @@
+"""The command line as a person uses it, and what it says when something is wrong."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from conftest import ROOT, launch
+
+from nnstudy import cli
+
+CONFIG = 'configs/lr_sweep.py'
+SMALL = ('--config.epochs=2', '--config.num_seeds=2', '--sweep=optimizer.learning_rate=0.01,0.1')
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder to stand in, from which the configs are in reach."""
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_main_job(folder):
+    """Trains, shows, writes; a second time it only reads; another study keeps away."""
+    done = launch(f'--config={CONFIG}', *SMALL, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    out = done.stdout
+    assert '2 points × 2 seeds = 4 runs, 1 compiled program' in out
+    assert 'validation' in out and '[IQR]' in out and '0/2' in out
+    assert 'bootstrap 95% interval' in out
+    (workdir,) = (folder / 'runs').iterdir()
+    assert workdir.name.startswith('lr_sweep-')
+    files = {path.name for path in workdir.iterdir()}
+    assert {'config.json', 'environment.json', 'runs.csv', 'runs.parquet'} < files
+    pictures = {path.name for path in (workdir / 'plots').iterdir()}
+    assert pictures == {'metric_vs_optimizer.learning_rate.png', 'curves.png'}
+    assert len(pd.read_csv(workdir / 'runs.csv')) == 4
+
+    again = launch(f'--config={CONFIG}', *SMALL, cwd=folder)
+    assert again.returncode == 0
+    assert 'finished already' in again.stderr
+    assert again.stdout == out
+
+    other = launch(f'--config={CONFIG}', *SMALL, '--config.epochs=3', '--workdir', workdir)
+    assert other.returncode == 2
+    assert other.stderr.count('\n') == 1 and 'differs in config.epochs' in other.stderr
+
+
+def test_killed_and_resumed(folder):
+    """SIGKILL in the middle; the same command ends with the table of an uninterrupted study."""
+    slow = (*SMALL, '--config.epochs=400', '--config.eval_every=10')
+    slow += ('--config.execution.checkpoint_seconds=0',)
+    command = [sys.executable, str(ROOT / 'launch.py'), f'--config={CONFIG}', *slow]
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    process = subprocess.Popen(
+        [*command, '--workdir=killed'], env=environment, stderr=subprocess.PIPE
+    )
+    checkpoints = folder / 'killed' / 'checkpoints'
+    deadline = time.monotonic() + 120
+    while not any(checkpoints.glob('[2-9]/commit_success.txt')):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+    assert not (folder / 'killed' / 'runs.csv').exists()
+    resumed = launch(*command[2:], '--workdir=killed', cwd=folder)
+    assert resumed.returncode == 0, resumed.stderr
+    assert 'resuming' in resumed.stderr
+    plain = launch(*command[2:], '--workdir=plain', cwd=folder)
+    assert plain.returncode == 0
+    a, b = (pd.read_csv(folder / name / 'runs.csv') for name in ('killed', 'plain'))
+    pd.testing.assert_frame_equal(a.drop(columns='seconds'), b.drop(columns='seconds'))
+
+
+def test_dry_run_shows_the_plan_and_writes_nothing(folder, capsys):
+    assert cli.main([f'--config={CONFIG}', '--dry_run']) == 0
+    out = capsys.readouterr().out
+    for text in ('19 points × 8 seeds = 152 runs', 'swept optimizer.learning_rate', '1080 steps'):
+        assert text in out
+    for text in ('Dense_2', '8,970', 'memory', 'lanes', 'working directory: runs/lr_sweep-'):
+        assert text in out
+    assert not (folder / 'runs').exists()
+
+
+def test_sweep_flags(folder, capsys):
+    def plan(*flags):
+        assert cli.main([f'--config={CONFIG}', '--dry_run', *flags]) == 0
+        return capsys.readouterr().out
+
+    assert '1 point × 8 seeds' in plan('--sweep=none')
+    assert '1 point × 8 seeds' in plan('--sweep=none', '--config.optimizer.learning_rate=0.2')
+    both = plan('--sweep=optimizer.learning_rate=1e-3,0.1', '--sweep=model.activation=relu,tanh')
+    assert '4 points × 8 seeds = 32 runs, 2 compiled programs' in both
+    assert '2 compiled programs' in plan('--sweep=none', '--sweep=model.widths=(8,),(8, 4)')
+    assert '1 compiled program,' in plan(
+        '--sweep=none',
+        '--config.optimizer=adam',
+        '--config.optimizer.momentum=None',
+        '--sweep=optimizer.b1=0,0.5',
+    )
+
+
+BROKEN = {
+    'syntax.py': 'def get_config(:\n',
+    'raises.py': 'import nnstudy\n\ndef get_config(arg=None):\n    return 1 / 0\n',
+    'nothing.py': 'x = 1\n',
+    'wrong.py': 'def get_config(arg=None):\n    return {}\n',
+    'noarg.py': 'import nnstudy\n\ndef get_config():\n    return nnstudy.default_config()\n',
+    'badsweep.py': (
+        'import nnstudy\n\ndef get_config(arg=None):\n    return nnstudy.default_config()\n'
+        'def sweep(config):\n    return 3\n'
+    ),
+    'misspelt.py': (
+        'import nnstudy\n\ndef get_config(arg=None):\n    config = nnstudy.default_config()\n'
+        '    config.bach_size = 3\n    return config\n'
+    ),
+}
+
+RATE = 'optimizer.learning_rate'
+BAD_INPUT = [
+    ([], '--config=FILE.py is needed'),
+    (['--config=configs/lr_swep.py'], "no config file 'configs/lr_swep.py'"),
+    (['--config=syntax.py'], 'syntax.py, line 1: SyntaxError'),
+    (['--config=raises.py'], 'raises.py, line 4: ZeroDivisionError'),
+    (['--config=nothing.py'], 'no function get_config'),
+    (['--config=wrong.py'], 'must return an ml_collections.ConfigDict'),
+    (['--config=noarg.py:mnist'], 'noarg.py: TypeError'),
+    (['--config=badsweep.py'], 'must return a list of points'),
+    (['--config=misspelt.py'], 'bach_size'),
+    ([f'--config={CONFIG}:mnits'], "did you mean 'mnist'"),
+    ([f'--config={CONFIG}:lenet'], 'at least 12x12 pixels'),
+    ([f'--config={CONFIG}', 'epochs=3'], 'unrecognized arguments: epochs=3'),
+    ([f'--config={CONFIG}', '--workdri=x'], 'unrecognized arguments: --workdri=x'),
+    ([f'--config={CONFIG}', '--config.epochs'], '--config.epochs needs a value'),
+    ([f'--config={CONFIG}', '--config.epoch=3'], "did you mean 'epochs'"),
+    ([f'--config={CONFIG}', '--config.epochs=0'], 'config.epochs must be at least 1, not 0'),
+    ([f'--config={CONFIG}', '--config.epochs=two'], "whole number, not 'two'"),
+    ([f'--config={CONFIG}', '--config.num_seeds=0'], 'config.num_seeds must be at least 1'),
+    ([f'--config={CONFIG}', '--config.batch_size=0'], 'config.batch_size must be at least 1'),
+    ([f'--config={CONFIG}', '--config.batch_size=9999'], 'larger than the training set'),
+    ([f'--config={CONFIG}', '--config.model.name=lenett'], "did you mean 'lenet'"),
+    ([f'--config={CONFIG}', '--config.model.withs=3'], "did you mean 'widths'"),
+    ([f'--config={CONFIG}', '--config.optimizer.name=adm'], "did you mean 'adam'"),
+    ([f'--config={CONFIG}', '--config.schedule.name=cosin'], "did you mean 'cosine'"),
+    ([f'--config={CONFIG}', '--config.dataset=digit'], "did you mean 'digits'"),
+    ([f'--config={CONFIG}', '--config.split.train=trian'], "did you mean 'train'"),
+    ([f'--config={CONFIG}', '--config.split.train=train[:9999]'], '9999'),
+    ([f'--config={CONFIG}', f'--config.{RATE}=0.1'], f'--sweep={RATE}=0.1'),
+    ([f'--config={CONFIG}', '--sweep=learning_rate=1'], f"did you mean '{RATE}'"),
+    ([f'--config={CONFIG}', f'--sweep={RATE}'], 'write --sweep=FIELD=V1,V2,...'),
+    ([f'--config={CONFIG}', f'--sweep={RATE}=fast'], "must be a number, not 'fast'"),
+    ([f'--config={CONFIG}', f'--sweep={RATE}=0.1,-1'], 'at least 0, not -1'),
+    ([f'--config={CONFIG}', f'--sweep={RATE}=0.1,nan'], 'must be finite, not nan'),
+    ([f'--config={CONFIG}', '--sweep=batch_size=2.5'], 'must be a whole number, not 2.5'),
+    ([f'--config={CONFIG}', '--sweep=num_seeds=2,3'], "cannot sweep 'num_seeds'"),
+    ([f'--config={CONFIG}:mnist', '--data_dir=nowhere'], 'nowhere'),
+    ([f'--config={CONFIG}:mnist', '--data_dir=empty'], 'train-images-idx3-ubyte'),
+    ([f'--config={CONFIG}', '--workdir=full'], 'holds no study'),
+    ([f'--config={CONFIG}', '--workdir=full/file.txt'], 'holds no study'),
+]
+
+
+@pytest.mark.parametrize(('argv', 'message'), BAD_INPUT)
+def test_bad_input_costs_one_line(argv, message, folder, capsys, recwarn):
+    """Exit code 2, one line on stderr that says what to do, nothing created or changed."""
+    for name, text in BROKEN.items():
+        (folder / name).write_text(text)
+    (folder / 'empty').mkdir()
+    (folder / 'full').mkdir()
+    (folder / 'full' / 'file.txt').write_text('mine')
+    before = sorted(folder.rglob('*'))
+    assert cli.main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ''
+    assert err.startswith('error: ') and err.count('\n') == 1
+    assert message in err
+    assert [p for p in sorted(folder.rglob('*')) if '__pycache__' not in p.parts] == before
+
+
+def test_bad_input_as_a_process(folder):
+    """The same through launch.py: nothing else on stderr, and no traceback."""
+    done = launch(f'--config={CONFIG}', '--config.epochs=0', cwd=folder)
+    assert done.returncode == 2
+    assert done.stderr == 'error: config.epochs must be at least 1, not 0\n'
+    assert done.stdout == ''
+
+
+def test_help(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(['--help'])
+    assert stopped.value.code == 0
+    assert '--sweep' in capsys.readouterr().out
