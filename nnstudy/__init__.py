@@ -7,6 +7,7 @@ results = nnstudy.run(config, nnstudy.logspace('optimizer.learning_rate', 1e-4, 
 results.runs       # a table, one row a run
 """
 
+from nnstudy import data, models
 from nnstudy.config import default_config
 from nnstudy.data import Dataset
 from nnstudy.devices import setup
@@ -22,6 +23,7 @@ __all__ = [
     'UserError',
     'chain',
     'choice',
+    'data',
     'default_config',
     'grid',
     'load',
@@ -29,6 +31,7 @@ __all__ = [
     'logspace',
     'make_keys',
     'make_train',
+    'models',
     'run',
     'setup',
     'zip_',

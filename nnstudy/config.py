@@ -310,8 +310,8 @@ def _call(path: str, function: Any, *args: Any) -> Any:
     except errors.UserError:
         raise
     except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        frames = [f for f in frames if Path(f.filename).resolve() == Path(path).resolve()]
+        stack = traceback.extract_tb(error.__traceback__)
+        frames = [f for f in stack if Path(f.filename).resolve() == Path(path).resolve()]
         line = getattr(error, 'lineno', None) or (frames[-1].lineno if frames else None)
         where = f'{path}, line {line}' if line else path
         message = ' '.join(str(error).split())

@@ -308,7 +308,8 @@ class Training:
         arguments = components.arguments('schedule', self.config, hparams)
         epoch = jnp.asarray(step, jnp.float32) / steps_per_epoch
         factor = schedule(epoch, self.config['epochs'], **arguments)
-        return hparams['optimizer.learning_rate'] * factor
+        rate = components.arguments('optimizer', self.config, hparams)['learning_rate']
+        return jnp.float32(rate) * factor
 
     def _shuffles(self, data: Data) -> bool:
         return bool(self.config['shuffle']) and self.config['batch_size'] < data.num_train
@@ -318,6 +319,33 @@ class Training:
         if data.is_classification:
             return row[f'{data.selection_split}_accuracy']
         return -row[f'{data.selection_split}_loss']
+
+
+# The registry of each open section, and the arguments that training gives its components itself.
+_COMPONENTS: dict[str, tuple[Mapping[str, Callable], tuple[str, ...]]] = {
+    'model': (models.MODELS, ('num_outputs',)),
+    'loss': (losses.LOSSES, ('outputs', 'labels')),
+    'optimizer': (optimizers.OPTIMIZERS, ()),
+    'schedule': (schedules.SCHEDULES, ('epoch', 'epochs')),
+}
+
+
+def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a run's fields, checked against its components and with what these fill in.
+
+    Args:
+      config: fields by dotted name.
+
+    Raises:
+      UserError: a component is unknown, or does not take a field or its value.
+    """
+    changes: dict[str, Any] = {}
+    for section, (registry, reserved) in _COMPONENTS.items():
+        name = config[section + '.name']
+        component = components.get(section, registry, name)
+        extra = optimizers.extra_fields(name) if section == 'optimizer' else {}
+        changes |= components.check(section, config, component, reserved=reserved, extra=extra)
+    return {**config, **changes}
 
 
 def evaluation_steps(config: Mapping[str, Any], num_train: int) -> np.ndarray:
@@ -344,11 +372,17 @@ def make_train(config: ConfigDict) -> Callable[..., tuple[TrainState, dict[str, 
       config: see `nnstudy.default_config`.
 
     Returns:
-      `train(keys, hparams, data) -> (state, history)`, with keys from `make_keys`, hparams from
-      `nnstudy.hparams`, data from `nnstudy.data`, and history a dict of float32 [E] (int32 [E] for
+      `train(keys, hparams, data) -> (state, history)`: keys from `make_keys`; hparams a dict of
+      any of the config's float fields by dotted name, float32 [], the others being as in the
+      config; data from `nnstudy.data.prepare`; and history a dict of float32 [E] (int32 [E] for
       `'step'`), one row for each of `evaluation_steps`.
+
+    Raises:
+      UserError: a field or its value is wrong.
     """
-    training = Training(config_lib.flatten(config))
+    fields = resolve(config_lib.flatten(config_lib.complete(config)))
+    config_lib.check(fields)
+    training = Training(fields)
 
     def train(keys: Keys, hparams: HParams, data: Data):
         stops = evaluation_steps(training.config, data.num_train)

@@ -273,7 +273,7 @@ def test_make_train_as_the_readme_writes_it(dataset):
     group = plan_lib.make(config, points, data=dataset).groups[0]
     keys = jax.vmap(nnstudy.make_keys)(jnp.asarray(group.seeds))
     mapped = jax.jit(jax.vmap(nnstudy.make_train(config), in_axes=(0, 0, None)))
-    _, history = mapped(keys, group.hparams, group.data)
+    _, history = mapped(keys, {'optimizer.learning_rate': jnp.array([0.01, 0.1, 1.0])}, group.data)
     for name in ('train_loss', 'test_accuracy', 'l2_grads'):
         table = results.history.pivot(index='run', columns='step', values=name)
         np.testing.assert_allclose(history[name], table, rtol=1e-4, atol=1e-6)

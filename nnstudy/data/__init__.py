@@ -1,4 +1,4 @@
-"""Data sets by name, in memory: `load('mnist')`, then `select(dataset, 'train[:90%]')`.
+"""Data sets by name, in memory: `load('mnist')`, then `prepare` for what runs read.
 
 What is published under a name is checked against its published shape and checksum. A data set of
 one's own is a `Dataset` of one's own arrays; a new name is an entry in `DATASETS`.
@@ -11,9 +11,10 @@ from collections.abc import Callable
 from nnstudy import errors
 from nnstudy.data import cifar, digits, mnist, tfds
 from nnstudy.data.dataset import Dataset
+from nnstudy.data.device import Data, prepare
 from nnstudy.data.splits import select
 
-__all__ = ['DATASETS', 'Dataset', 'load', 'select']
+__all__ = ['DATASETS', 'Data', 'Dataset', 'load', 'prepare', 'select']
 
 _TFDS_PREFIX = 'tfds:'
 

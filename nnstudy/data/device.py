@@ -4,14 +4,14 @@ Inputs stay as they are stored (8-bit images are a quarter of their float size) 
 inside the step. All runs share one copy per device.
 """
 
-from collections.abc import Mapping
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
 from nnstudy import errors
+from nnstudy.data import splits as splits_lib
+from nnstudy.data.dataset import Dataset
 
 # How an input that means full intensity and one that means none are mapped: (low, high).
 NORMALIZATIONS = {'unit': (0.0, 1.0), 'symmetric': (-1.0, 1.0), 'none': None}
@@ -54,32 +54,36 @@ class Data(struct.PyTreeNode):
         return inputs.astype(jnp.float32) * self.scale + self.offset
 
 
-def concatenate(
-    splits: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    *,
-    num_outputs: int,
-    max_value: float,
-    normalization: str,
+def prepare(
+    dataset: Dataset,
+    normalization: str = 'unit',
+    train: str = 'train',
+    validation: str | None = None,
+    test: str = 'test',
 ) -> Data:
-    """Returns the splits as `Data`, still in host memory.
+    """Returns the splits of a data set as `Data`, still in host memory.
 
     Args:
-      splits: (inputs, labels) by name; `'train'` and `'test'` are needed.
-      num_outputs: number of classes, or of values to predict.
-      max_value: the stored value that means full intensity, such as 255.
+      dataset: see `nnstudy.data.load`.
       normalization: a key of `NORMALIZATIONS`.
+      train: split string, such as `'train[:80%]'`.
+      validation: split string, or None for no validation split.
+      test: split string.
 
     Raises:
-      UserError: the normalization is unknown.
+      UserError: the normalization or a split is unknown or out of range.
     """
     if normalization not in NORMALIZATIONS:
         raise errors.unknown('normalization', normalization, NORMALIZATIONS)
+    specs = {'train': train, 'validation': validation, 'test': test}
+    parts = {name: splits_lib.select(dataset, spec) for name, spec in specs.items() if spec}
+    max_value = dataset.max_value or 1.0
     low, high = NORMALIZATIONS[normalization] or (0.0, max_value)
     return Data(
-        inputs=np.concatenate([inputs for inputs, _ in splits.values()]),
-        labels=np.concatenate([labels for _, labels in splits.values()]),
-        sizes=tuple((name, len(inputs)) for name, (inputs, _) in splits.items()),
-        num_outputs=num_outputs,
+        inputs=np.concatenate([inputs for inputs, _ in parts.values()]),
+        labels=np.concatenate([labels for _, labels in parts.values()]),
+        sizes=tuple((name, len(inputs)) for name, (inputs, _) in parts.items()),
+        num_outputs=dataset.num_outputs,
         scale=(high - low) / max_value,
         offset=low,
     )

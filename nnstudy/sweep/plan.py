@@ -15,18 +15,14 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from nnstudy import config as config_lib
+from nnstudy import data as data_lib
 from nnstudy import (
-    components,
     errors,
     hparams,
     losses,
-    models,
-    optimizers,
-    schedules,
     train,
 )
-from nnstudy import config as config_lib
-from nnstudy import data as data_lib
 from nnstudy.data import device
 from nnstudy.sweep import layout, spec
 
@@ -131,18 +127,28 @@ def make(
       UserError: anything that is wrong with the fields, their values, the points or the data.
     """
     config = config_lib.complete(config)
+    if data is not None:
+        config_lib.override(config, 'dataset', data.name)
     flat = config_lib.flatten(config)
     checked = _checked_points(config, points or [{}])
+    if data is not None and 'dataset' in spec.swept(checked):
+        raise errors.UserError("cannot sweep 'dataset' with a data set in memory")
     config_lib.check(flat)
-    settings = [_resolved({**flat, **point}) for point in checked]
+    settings = [train.resolve({**flat, **point}) for point in checked]
     # What checking has filled in or converted shows in the stored config and points too.
-    own = _resolved(flat) if checked != [{}] else settings[0]
+    own = train.resolve(flat) if checked != [{}] else settings[0]
     checked = [
         {field: setting[field] for field in point}
         for point, setting in zip(checked, settings, strict=True)
     ]
-    load = functools.cache(lambda name: data or data_lib.load(name, data_dir))
-    read = functools.cache(functools.partial(_read, load))
+
+    @functools.cache
+    def load(name: str) -> data_lib.Dataset:
+        return data or data_lib.load(name, data_dir)
+
+    @functools.cache
+    def prepare(name: str, normalization: str, *splits: str | None) -> device.Data:
+        return device.prepare(load(name), normalization, *splits)
 
     members: dict[tuple, list[int]] = {}
     for number, setting in enumerate(settings):
@@ -152,7 +158,7 @@ def make(
         dynamic = tuple(sorted(k for k, v in setting.items() if hparams.is_dynamic(k, v)))
         members.setdefault((static, dynamic), []).append(number)
     groups = [
-        _group(index, [settings[n] for n in numbers], np.array(numbers), read)
+        _group(index, [settings[n] for n in numbers], np.array(numbers), prepare)
         for index, numbers in enumerate(members.values())
     ]
     return Plan(
@@ -192,54 +198,16 @@ def _checked_points(config: ConfigDict, points: Sequence[Mapping[str, Any]]) -> 
     return checked
 
 
-def _resolved(setting: dict[str, Any]) -> dict[str, Any]:
-    """Returns a run's fields checked against its components, with what these fill in."""
-    changes: dict[str, Any] = {}
-    for section, (registry, reserved) in _COMPONENTS.items():
-        name = setting[section + '.name']
-        component = components.get(section, registry, name)
-        extra = optimizers.extra_fields(name) if section == 'optimizer' else {}
-        changes |= components.check(section, setting, component, reserved=reserved, extra=extra)
-    return {**setting, **changes}
-
-
-# The registry of each open section, and the arguments that training gives its components itself.
-_COMPONENTS: dict[str, tuple[Mapping[str, Callable], tuple[str, ...]]] = {
-    'model': (models.MODELS, ('num_outputs',)),
-    'loss': (losses.LOSSES, ('outputs', 'labels')),
-    'optimizer': (optimizers.OPTIMIZERS, ()),
-    'schedule': (schedules.SCHEDULES, ('epoch', 'epochs')),
-}
-
-
-def _read(
-    load: Callable[[str], data_lib.Dataset], name: str, normalization: str, **specs: str | None
-) -> device.Data:
-    """Returns the splits of a data set by split strings; those that are None are left out."""
-    dataset = load(name)
-    return device.concatenate(
-        {split: data_lib.select(dataset, text) for split, text in specs.items() if text},
-        num_outputs=dataset.num_outputs,
-        max_value=dataset.max_value or 1.0,
-        normalization=normalization,
-    )
-
-
 def _group(
     index: int,
     settings: Sequence[dict[str, Any]],
     points: np.ndarray,
-    read: Callable[..., device.Data],
+    prepare: Callable[..., device.Data],
 ) -> Group:
     """Returns the group of points with equal static fields, after a look at shapes only."""
     config = settings[0]
-    data = read(
-        config['dataset'],
-        config['normalization'],
-        train=config['split.train'],
-        validation=config['split.validation'],
-        test=config['split.test'],
-    )
+    fields = ('dataset', 'normalization', 'split.train', 'split.validation', 'split.test')
+    data = prepare(*(config[field] for field in fields))
     if config['batch_size'] > data.num_train:
         raise errors.UserError(
             f'config.batch_size {config["batch_size"]} is larger than the training set '
