@@ -11,7 +11,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Display:
-    """A bar on a terminal or in a notebook; elsewhere, such as in a log file, a line now and then.
+    """A bar on a terminal; elsewhere, as in a log file or a notebook, a line now and then.
 
     Args:
       total: run-steps of the study, so that groups of unequal length share one scale.
@@ -22,8 +22,9 @@ class Display:
     def __init__(self, total: int, done: int = 0, quiet: bool = False):
         self._total, self._done, self._first = total, done, done
         self._began = self._last_line = time.monotonic()
-        console = Console(file=sys.stderr, quiet=quiet)
-        self._quiet, self._is_live = quiet, console.is_terminal or console.is_jupyter
+        # In a notebook, rich needs widgets that may not be installed.
+        console = Console(file=sys.stderr, quiet=quiet, force_jupyter=False)
+        self._quiet, self._is_live = quiet, console.is_terminal
         self._progress = Progress(
             TextColumn('{task.description}'),
             BarColumn(bar_width=24),

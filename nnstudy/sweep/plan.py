@@ -147,7 +147,7 @@ def make(
         return data or data_lib.load(name, data_dir)
 
     @functools.cache
-    def prepare(name: str, normalization: str, *splits: str | None) -> device.Data:
+    def prepare(name: str, normalization: str, *splits: Any) -> device.Data:
         return device.prepare(load(name), normalization, *splits)
 
     members: dict[tuple, list[int]] = {}
