@@ -67,6 +67,14 @@ def default_config() -> ConfigDict:
     # Steps between two rows of steps.parquet (batch loss and accuracy); None: no such table.
     config.log_every_steps = config_dict.placeholder(int)
 
+    # When a run stops before its last epoch; judged at every evaluation.
+    config.stop = ConfigDict()
+    # The metric passes the target: an accuracy above it, a loss or error below it. None: never.
+    config.stop.metric = 'test_accuracy'
+    config.stop.target = config_dict.placeholder(float)
+    # So many evaluations in a row without a new best one (see best_step). None: never.
+    config.stop.patience = config_dict.placeholder(int)
+
     # How the study is executed. Not part of its identity: none of it changes what is computed,
     # except that another number of lanes may round differently.
     config.execution = ConfigDict()
@@ -270,6 +278,7 @@ def check(flat: Mapping[str, Any]) -> None:
     least = {
         **dict.fromkeys(('batch_size', 'epochs', 'num_seeds', 'eval_every'), 1),
         **dict.fromkeys(('eval_train_examples', 'log_every_steps', 'execution.lanes'), 1),
+        'stop.patience': 1,
         **dict.fromkeys(('seed', 'optimizer.learning_rate', 'optimizer.weight_decay'), 0),
         **dict.fromkeys(('execution.memory_gib', 'execution.checkpoint_seconds'), 0),
     }

@@ -173,14 +173,14 @@ def tables(
 def _runs(numbers: pd.DataFrame, group: Any, chunk: checkpoints.Checkpoint) -> pd.DataFrame:
     history, outcome = chunk.items['history'], chunk.items['outcome']
     metric = 'accuracy' if 'test_accuracy' in history else 'mae'
-    diverged_step = _diverged_steps(
-        history['train_loss'], group.evaluation_steps, outcome['frozen_at']
-    )
+    not_finite_at = np.where(outcome['stopped'], -1, outcome['frozen_at'])
+    diverged_step = _diverged_steps(history['train_loss'], group.evaluation_steps, not_finite_at)
+    status = np.where(outcome['stopped'], 'stopped', 'finished')
     best = np.searchsorted(group.evaluation_steps, outcome['best_step'])
     each = np.arange(len(numbers))
     columns = {
         'group': group.index,
-        'status': np.where(diverged_step >= 0, 'diverged', 'finished'),
+        'status': np.where(diverged_step >= 0, 'diverged', status),
         'diverged_step': pd.array(np.where(diverged_step >= 0, diverged_step, 0), 'Int64'),
         'steps': np.where(outcome['frozen_at'] >= 0, outcome['frozen_at'], group.num_steps),
         'num_params': group.num_params,
@@ -198,7 +198,7 @@ def _runs(numbers: pd.DataFrame, group: Any, chunk: checkpoints.Checkpoint) -> p
 
 
 def _diverged_steps(
-    train_loss: np.ndarray, evaluation_steps: np.ndarray, frozen_at: np.ndarray
+    train_loss: np.ndarray, evaluation_steps: np.ndarray, not_finite_at: np.ndarray
 ) -> np.ndarray:
     """Returns the step at which each run diverged, or -1.
 
@@ -208,13 +208,13 @@ def _diverged_steps(
     Args:
       train_loss: [R, E].
       evaluation_steps: int [E].
-      frozen_at: int [R], the first step with a non-finite loss, or -1.
+      not_finite_at: int [R], the first step with a non-finite loss, or -1.
     """
     above = ~(train_loss <= train_loss[:, :1])  # NaN is above
     # Evaluations after the last one that is not above.
     stays = np.cumprod(above[:, ::-1], axis=1)[:, ::-1].astype(bool)
     first = np.where(stays.any(axis=1), evaluation_steps[stays.argmax(axis=1)], -1)
-    return np.where(frozen_at >= 0, frozen_at, first)
+    return np.where(not_finite_at >= 0, not_finite_at, first)
 
 
 def _long(

@@ -277,7 +277,11 @@ def _train_chunk(
         {
             'final': final.variables,
             'best': final.best.variables,
-            'outcome': {'best_step': final.best.step, 'frozen_at': final.frozen_at},
+            'outcome': {
+                'best_step': final.best.step,
+                'frozen_at': final.frozen_at,
+                'stopped': final.stopped,
+            },
             'history': _joined(history),
             'log': _joined(log),
         },

@@ -22,7 +22,7 @@ from flax import struct
 from jax import lax
 from ml_collections import ConfigDict
 
-from nnstudy import components, losses, metrics, models, optimizers, schedules
+from nnstudy import components, errors, losses, metrics, models, optimizers, schedules
 from nnstudy import config as config_lib
 from nnstudy.data.device import Data
 
@@ -51,8 +51,9 @@ class TrainState(struct.PyTreeNode):
         step would cost more than the step.
       loss_sum: sum of the examples' losses over the mini-batches since the last evaluation.
       num_examples: number of those examples.
-      frozen_at: the step at which the loss was not finite; from there on nothing changes. -1
-        while the run is alive.
+      frozen_at: the step from which on nothing changes, because the loss was not finite or the
+        run was stopped; -1 while it is alive.
+      stopped: whether it was stopped, by target or patience (`config.stop`).
       best: see `Best`.
     """
 
@@ -62,6 +63,7 @@ class TrainState(struct.PyTreeNode):
     loss_sum: jax.Array
     num_examples: jax.Array
     frozen_at: jax.Array
+    stopped: jax.Array
     best: Best
 
 
@@ -92,6 +94,7 @@ class Training:
             loss_sum=jnp.float32(0),
             num_examples=jnp.float32(0),
             frozen_at=jnp.int32(-1),
+            stopped=jnp.asarray(False),
             best=Best(variables, score=jnp.float32(-jnp.inf), step=jnp.int32(0)),
         )
 
@@ -153,10 +156,14 @@ class Training:
             row['batch_loss'] = state.loss_sum / state.num_examples  # NaN before the first step
             row['learning_rate'] = self._learning_rate(hparams, data, stop)
             row['l2_grads'] = l2_grads
+            best = _better(state.best, state.variables, self._score(row, data), stop)
+            stops = (state.frozen_at < 0) & self._is_over(row, best, hparams, data, stop)
             state = state.replace(
                 loss_sum=jnp.float32(0),
                 num_examples=jnp.float32(0),
-                best=_better(state.best, state.variables, self._score(row, data), stop),
+                frozen_at=jnp.where(stops, stop, state.frozen_at),
+                stopped=state.stopped | stops,
+                best=best,
             )
             return state, row
 
@@ -228,8 +235,7 @@ class Training:
         Returns:
           The state; loss and metric of the mini-batch, and the norm of its gradient: float32 [].
         """
-        steps_per_epoch = math.ceil(data.num_train / self.config['batch_size'])
-        epoch, batch = step // steps_per_epoch, step % steps_per_epoch
+        epoch, batch = jnp.divmod(step, steps_per_epoch(self.config, data.num_train))
         if state.order is not None:
             order_key = jax.random.fold_in(keys['data'], epoch)
             order = lax.cond(
@@ -303,16 +309,40 @@ class Training:
         return optimizers.make(self.config['optimizer.name'], learning_rate, arguments)
 
     def _learning_rate(self, hparams: HParams, data: Data, step: jax.Array) -> jax.Array:
-        steps_per_epoch = math.ceil(data.num_train / self.config['batch_size'])
         schedule = schedules.SCHEDULES[self.config['schedule.name']]
         arguments = components.arguments('schedule', self.config, hparams)
-        epoch = jnp.asarray(step, jnp.float32) / steps_per_epoch
+        epoch = jnp.asarray(step, jnp.float32) / steps_per_epoch(self.config, data.num_train)
         factor = schedule(epoch, self.config['epochs'], **arguments)
         rate = components.arguments('optimizer', self.config, hparams)['learning_rate']
         return jnp.float32(rate) * factor
 
     def _shuffles(self, data: Data) -> bool:
         return bool(self.config['shuffle']) and self.config['batch_size'] < data.num_train
+
+    def _is_over(
+        self,
+        row: Mapping[str, jax.Array],
+        best: Best,
+        hparams: HParams,
+        data: Data,
+        step: jax.Array,
+    ) -> jax.Array:
+        """Returns whether an evaluation ends the run before its last step, bool []."""
+        config, epoch = self.config, steps_per_epoch(self.config, data.num_train)
+        is_over = jnp.asarray(False)
+        if config['stop.target'] is not None:
+            metric, target = (
+                config['stop.metric'],
+                hparams.get('stop.target', config['stop.target']),
+            )
+            if metric not in row:
+                raise errors.unknown('config.stop.metric', metric, row)
+            value = row[metric]
+            is_over |= (value > target) if metric.endswith('accuracy') else (value < target)
+        if config['stop.patience'] is not None:
+            most = config['stop.patience'] * config['eval_every'] * epoch
+            is_over |= step - best.step >= most
+        return is_over & (step < config['epochs'] * epoch)
 
     def _score(self, row: Mapping[str, jax.Array], data: Data) -> jax.Array:
         """Returns what the best evaluation has most of: accuracy, or minus the loss."""
@@ -348,6 +378,11 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, **changes}
 
 
+def steps_per_epoch(config: Mapping[str, Any], num_train: int) -> int:
+    """Returns the number of mini-batches of an epoch; the last one may be short."""
+    return math.ceil(num_train / config['batch_size'])
+
+
 def evaluation_steps(config: Mapping[str, Any], num_train: int) -> np.ndarray:
     """Returns the steps before which a run is evaluated: 0, every `eval_every` epochs, the last.
 
@@ -359,7 +394,7 @@ def evaluation_steps(config: Mapping[str, Any], num_train: int) -> np.ndarray:
       int32 [E], increasing; the last one is the number of steps of the run.
     """
     epochs = [*range(0, config['epochs'], config['eval_every']), config['epochs']]
-    return np.array(epochs, np.int32) * math.ceil(num_train / config['batch_size'])
+    return np.array(epochs, np.int32) * steps_per_epoch(config, num_train)
 
 
 def make_train(config: ConfigDict) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:

@@ -308,3 +308,35 @@ def test_dropout_keys_differ_from_step_to_step():
         frozen = dataclasses.replace(state)
         losses = [float(step(frozen, keys, values, data, n, 0)[1]) for n in (1, 2, 1)]
     assert losses[0] == losses[2] != losses[1]
+
+
+def test_a_run_stops_when_it_passes_the_target(dataset):
+    """Strictly above, at an evaluation; from there on nothing changes."""
+    config = make_config(epochs=8, optimizer__learning_rate=0.3)
+    plain = nnstudy.run(config, data=dataset, quiet=True)
+    curve = plain.history.set_index('step')['test_accuracy']
+    target = float(curve.iloc[3])  # reached, not passed, by the evaluations up to here
+    passed = curve.index[curve > target][0]
+    config.stop.target = target
+    stopped = nnstudy.run(config, data=dataset, quiet=True)
+    assert stopped.runs['status'][0] == 'stopped'
+    assert stopped.runs['steps'][0] == passed
+    until = f'step <= {passed}'
+    assert stopped.history.query(until).equals(plain.history.query(until))
+    after = stopped.history.query(f'step >= {passed}')
+    assert after['test_loss'].nunique() == 1
+    config.stop.target = 1.0
+    assert nnstudy.run(config, data=dataset, quiet=True).runs['status'][0] == 'finished'
+    config.stop.metric = 'tset_accuracy'
+    with pytest.raises(nnstudy.UserError, match="did you mean 'test_accuracy'"):
+        nnstudy.run(config, data=dataset, quiet=True)
+
+
+def test_a_run_stops_when_its_patience_ends(dataset):
+    """At rate 0 no evaluation is better than the first."""
+    config = make_config(epochs=9, eval_every=2, stop__patience=2, optimizer__learning_rate=0.0)
+    results = nnstudy.run(config, data=dataset, quiet=True)
+    assert results.runs['status'][0] == 'stopped'
+    assert results.runs['steps'][0] == 20
+    config.optimizer.learning_rate = 0.1
+    assert nnstudy.run(config, data=dataset, quiet=True).runs['steps'][0] > 20
