@@ -16,6 +16,7 @@ the other fields of the section are that component's keyword arguments (see nnst
 
 import ast
 import dataclasses
+import functools
 import importlib.util
 import math
 import sys
@@ -269,23 +270,30 @@ def check(flat: Mapping[str, Any]) -> None:
     Args:
       flat: fields by dotted name; a subset will do.
     """
-    defaults = flatten(default_config())
     for field, value in flat.items():
-        if value is None and defaults.get(field) is not None and field != 'split.validation':
+        if value is None and field in _never_none():
             raise errors.UserError(f'config.{field} cannot be None')
         if isinstance(value, float) and not math.isfinite(value):
             raise errors.UserError(f'config.{field} must be finite, not {value}')
-    least = {
-        **dict.fromkeys(('batch_size', 'epochs', 'num_seeds', 'eval_every'), 1),
-        **dict.fromkeys(('eval_train_examples', 'log_every_steps', 'execution.lanes'), 1),
-        'stop.patience': 1,
-        **dict.fromkeys(('seed', 'optimizer.learning_rate', 'optimizer.weight_decay'), 0),
-        **dict.fromkeys(('execution.memory_gib', 'execution.checkpoint_seconds'), 0),
-    }
-    for field, bound in least.items():
-        value = flat.get(field)
-        if isinstance(value, (int, float)) and value < bound:
+        bound = _LEAST.get(field)
+        if bound is not None and isinstance(value, (int, float)) and value < bound:
             raise errors.UserError(f'config.{field} must be at least {bound}, not {value}')
+
+
+_LEAST = {
+    **dict.fromkeys(('batch_size', 'epochs', 'num_seeds', 'eval_every'), 1),
+    **dict.fromkeys(('eval_train_examples', 'log_every_steps', 'execution.lanes'), 1),
+    'stop.patience': 1,
+    **dict.fromkeys(('seed', 'optimizer.learning_rate', 'optimizer.weight_decay'), 0),
+    **dict.fromkeys(('execution.memory_gib', 'execution.checkpoint_seconds'), 0),
+}
+
+
+@functools.cache
+def _never_none() -> frozenset[str]:
+    """The fields that have no off: those that have a default, but for the validation split."""
+    defaults = flatten(default_config()).items()
+    return frozenset(field for field, value in defaults if value is not None) - {'split.validation'}
 
 
 def _names_first(item: tuple[str, Any]) -> tuple[bool, str]:
