@@ -8,7 +8,7 @@ import time
 
 import pandas as pd
 import pytest
-from conftest import ROOT, launch
+from small import ROOT, launch
 
 from nnstudy import cli
 

@@ -1,8 +1,8 @@
 """Configs: types, overrides, and the file that holds them."""
 
 import pytest
-from conftest import ROOT
 from ml_collections import ConfigDict
+from small import ROOT
 
 import nnstudy
 from nnstudy import UserError

@@ -1,7 +1,7 @@
 """Every study in configs/ loads, plans and runs, shrunk."""
 
 import pytest
-from conftest import ROOT
+from small import ROOT
 
 import nnstudy
 from nnstudy import config as config_lib

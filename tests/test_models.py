@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import make_config, make_dataset
 from flax import linen as nn
+from small import make_config, make_dataset
 
 import nnstudy
 from nnstudy import UserError, models

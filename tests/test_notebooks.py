@@ -5,7 +5,7 @@ import os
 import nbclient
 import nbformat
 import pytest
-from conftest import ROOT
+from small import ROOT
 
 NOTEBOOKS = sorted((ROOT / 'notebooks').glob('*.ipynb'))
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_config
+from small import make_config
 
 import nnstudy
 from nnstudy import UserError, checkpoints, study

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import make_config, make_dataset
 from sklearn import metrics as sk_metrics
+from small import make_config, make_dataset
 
 import nnstudy
 from nnstudy import config as config_lib

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import make_config, make_dataset
+from small import make_config, make_dataset
 
 import nnstudy
 from nnstudy import devices, train

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import make_config, make_dataset
+from small import make_config, make_dataset
 
 import nnstudy
 from nnstudy import UserError
