@@ -18,6 +18,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from nnstudy import errors
+
 ITEMS = ('state', 'final', 'best', 'outcome', 'history', 'log')
 
 
@@ -39,6 +41,7 @@ class Series:
     """Checkpoints in a folder, numbered in the order in which they were saved."""
 
     def __init__(self, directory: Path, max_to_keep: int | None = None):
+        self._last: tuple[tuple[int, tuple[str, ...]], Checkpoint] | None = None
         self._manager = ocp.CheckpointManager(
             directory.absolute(),
             # Named here, an item that is not asked for is not an unknown one to warn about.
@@ -66,14 +69,21 @@ class Series:
             yield number, self._restore(number, about=ocp.args.JsonRestore())['about']
 
     def load(self, number: int, *names: str) -> Checkpoint:
-        """Reads the named items of a checkpoint; one that it has not is left empty."""
+        """Reads the named items of a checkpoint; one that it has not is left empty.
+
+        The last one read is kept, for a reader that goes from run to run.
+        """
+        if self._last is not None and self._last[0] == (number, names):
+            return self._last[1]
         saved = {path.name for path in (self._manager.directory / str(number)).iterdir()}
         restored = self._restore(
             number,
             about=ocp.args.JsonRestore(),
             **{name: ocp.args.StandardRestore() for name in names if name in saved},
         )
-        return Checkpoint(restored['about'], {name: restored.get(name) or {} for name in names})
+        read = Checkpoint(restored['about'], {name: restored.get(name) or {} for name in names})
+        self._last = (number, names), read
+        return read
 
     def latest(self, *names: str) -> Checkpoint | None:
         """Reads the named items of the newest checkpoint, if there is one."""
@@ -120,9 +130,19 @@ AnySeries = Series | Memory
 
 def leaves(tree: Any) -> dict[str, np.ndarray]:
     """Returns the leaves of any tree as a flat dict, to be put back by `restore_leaves`."""
-    return {f'{i:04}': np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
+    return {f'{i:06}': np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
 
 
 def restore_leaves(flat: dict[str, np.ndarray], like: Any) -> Any:
-    """Returns a tree of the structure of `like` from its leaves."""
+    """Returns a tree of the structure of `like` from its leaves.
+
+    Raises:
+      UserError: they are of another number or type, as after a change of the code.
+    """
+    wanted = [(leaf.shape[1:], leaf.dtype) for leaf in jax.tree.leaves(like)]
+    if wanted != [(flat[key].shape[1:], flat[key].dtype) for key in sorted(flat)]:
+        raise errors.UserError(
+            'the checkpoint is of another version of the program; delete the directory '
+            "'checkpoints' in the working directory to train its chunk anew"
+        )
     return jax.tree.unflatten(jax.tree.structure(like), [flat[key] for key in sorted(flat)])

@@ -10,8 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from rich.console import Console
+
 from nnstudy import config as config_lib
-from nnstudy import devices, errors
+from nnstudy import devices, errors, study
+from nnstudy.report import overview, plots, table
+from nnstudy.sweep import plan as plan_lib
+from nnstudy.sweep import spec
 
 EXAMPLES = """
 examples:
@@ -94,6 +99,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
             value = next(arguments, '--')
             if value.startswith('--'):
                 raise errors.UserError(f'--config.{field} needs a value: --config.{field}=VALUE')
+        if field in config_lib.OPEN_SECTIONS:
+            field += '.name'
+        if field in overrides:
+            raise errors.UserError(f'--config.{field} is given twice')
         overrides[field] = value
     args = parser.parse_args(plain)
     args.overrides = overrides
@@ -106,21 +115,12 @@ def _run(args: argparse.Namespace) -> None:
     study_spec = config_lib.load(args.config, args.overrides)
     points = _swept(study_spec.points, args.sweep)
 
-    from nnstudy.sweep import spec
-
-    for field in args.overrides.keys() & set(spec.swept(points)):
+    for field in sorted(args.overrides.keys() & set(spec.swept(points))):
         raise errors.UserError(
             f'--config.{field}: this field is swept; replace its values with --sweep={field}='
             f'{args.overrides[field]} or take it out with --sweep=none'
         )
     devices.setup()
-    # Everything that starts JAX or is slow to import comes after the cheap checks.
-    from rich.console import Console
-
-    from nnstudy import study
-    from nnstudy.report import overview, plots, table
-    from nnstudy.sweep import plan as plan_lib
-
     plan = plan_lib.make(study_spec.config, points, data_dir=args.data_dir)
     workdir = args.workdir or study.default_workdir(plan, study_spec.name)
     study.check_workdir(plan, workdir)
@@ -145,8 +145,6 @@ def _run(args: argparse.Namespace) -> None:
 
 def _swept(points: Sequence[dict[str, Any]], flags: Sequence[str]) -> list[dict[str, Any]]:
     """Returns the points after the `--sweep` flags."""
-    from nnstudy.sweep import spec
-
     points = list(points)
     for flag in flags:
         field, equals, text = flag.partition('=')

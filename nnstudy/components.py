@@ -35,16 +35,16 @@ def arguments(
 
     Args:
       section: the section's name, such as `'optimizer'`.
-      config: all fields by dotted name, dynamic ones included.
-      hparams: the dynamic fields by dotted name, traced or not; they replace the config's values.
+      config: fields by dotted name.
+      hparams: dynamic fields by dotted name, traced or not; where both have a field, these count.
 
     Returns:
       Argument values by name, without `name` and without the fields that are None (off).
     """
     prefix = section + '.'
     return {
-        field.removeprefix(prefix): hparams.get(field, value)
-        for field, value in config.items()
+        field.removeprefix(prefix): value
+        for field, value in {**config, **hparams}.items()
         if field.startswith(prefix) and field != prefix + 'name' and value is not None
     }
 

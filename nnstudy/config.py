@@ -135,8 +135,8 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> Study:
         name='-'.join([Path(path).stem, *filter(None, arg.split(','))]),
         config=config,
         points=[dict(point) for point in points],
-        claims=list(_call(path, module.claims)) if hasattr(module, 'claims') else [],
-        references=list(_call(path, module.references)) if hasattr(module, 'references') else [],
+        claims=_listed(path, module, 'claims'),
+        references=_listed(path, module, 'references'),
     )
 
 
@@ -273,13 +273,14 @@ def check(flat: Mapping[str, Any]) -> None:
     for field, value in flat.items():
         if value is None and field in _never_none():
             raise errors.UserError(f'config.{field} cannot be None')
-        if isinstance(value, float) and not math.isfinite(value):
-            raise errors.UserError(f'config.{field} must be finite, not {value}')
+        if isinstance(value, float) and not abs(value) <= _LARGEST:
+            raise errors.UserError(f'config.{field} must be finite in float32, not {value}')
         bound = _LEAST.get(field)
         if bound is not None and isinstance(value, (int, float)) and value < bound:
             raise errors.UserError(f'config.{field} must be at least {bound}, not {value}')
 
 
+_LARGEST = 3.4028234e38  # of float32
 _LEAST = {
     **dict.fromkeys(('batch_size', 'epochs', 'num_seeds', 'eval_every'), 1),
     **dict.fromkeys(('eval_train_examples', 'log_every_steps', 'execution.lanes'), 1),
@@ -314,6 +315,13 @@ def _import(path: Path) -> types.ModuleType:
     return module
 
 
+def _listed(path: str, module: types.ModuleType, name: str) -> list[Any]:
+    """Returns the list that a function of the module gives, if it has that function."""
+    if not hasattr(module, name):
+        return []
+    return _call(path, lambda: list(getattr(module, name)()))
+
+
 def _nearby(path: Path) -> str:
     """Names the config files beside a file that is not there."""
     names = sorted(p.name for p in path.parent.glob('*.py')) if path.parent.is_dir() else []
@@ -326,7 +334,7 @@ def _call(path: str, function: Any, *args: Any) -> Any:
         return function(*args)
     except errors.UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         stack = traceback.extract_tb(error.__traceback__)
         frames = [f for f in stack if Path(f.filename).resolve() == Path(path).resolve()]
         line = getattr(error, 'lineno', None) or (frames[-1].lineno if frames else None)

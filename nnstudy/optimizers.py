@@ -1,6 +1,6 @@
 """Optimizers: optax's own, by name, with the section's fields as keyword arguments.
 
-There is no list of classes: `make` calls `optax.<name>(learning_rate, **fields)`. It is called
+There is no list of classes: `make` calls `optax.<name>(**fields)`. It is called
 inside the traced step, because the rate and the other dynamic fields are traced scalars there; a
 transform is only functions, and just its state is kept between steps.
 """
@@ -39,39 +39,43 @@ OPTIMIZERS = _optax_optimizers()
 def extra_fields(name: str) -> dict[str, Any]:
     """Returns fields that an optimizer's section has beside its own arguments, with defaults.
 
-    `weight_decay` is decoupled for every optimizer as in AdamW (Loshchilov & Hutter 2019): a step
-    subtracts learning_rate * weight_decay * kernel. Only kernels decay, no biases or scales. Where
-    optax has a default for it, as in AdamW, that is ours too; else it is off.
+    `weight_decay` is there for every optimizer. One that has no weight decay of its own gets the
+    decoupled one of AdamW (Loshchilov & Hutter 2019): a step subtracts learning_rate *
+    weight_decay * kernel. Where optax has a default for it, as in AdamW, that is ours too; else it
+    is off.
     """
     own = components.signature(OPTIMIZERS[name]).get('weight_decay')
     return {'weight_decay': None if own is None else float(own.default)}
 
 
 def make(
-    name: str, learning_rate: jax.Array, arguments: Mapping[str, Any]
+    optimizer: Callable[..., optax.GradientTransformation], arguments: Mapping[str, Any]
 ) -> optax.GradientTransformation:
     """Returns the optax transform of one step.
 
+    Only kernels decay, see `is_kernel`.
+
     Args:
-      name: a key of `OPTIMIZERS`.
-      learning_rate: the rate of this step, schedule included; float32 [].
-      arguments: the section's other fields, dynamic ones traced.
+      optimizer: a value of `OPTIMIZERS`.
+      arguments: `learning_rate` of this step, schedule included, and the section's other fields;
+        dynamic ones traced.
     """
-    optimizer = OPTIMIZERS[name]
-    arguments = dict(arguments)
     own = components.signature(optimizer)
+    arguments = dict(arguments)
+    masks = [name for name in ('mask', 'weight_decay_mask') if name in own]
+    if 'weight_decay' in own and masks:
+        arguments.setdefault('weight_decay', 0.0)  # optax's default is not off
+        return optimizer(**arguments, **{masks[0]: is_kernel})
     weight_decay = arguments.pop('weight_decay', None)
     if 'weight_decay' in own:
-        # One mechanism for all: optax's own decay is off, ours below does the same to kernels.
-        arguments['weight_decay'] = 0.0
-    tx = optimizer(learning_rate, **arguments)
+        arguments['weight_decay'] = 0.0  # optax would let all parameters decay
+    tx = optimizer(**arguments)
     if weight_decay is None:
         return tx
-    return optax.chain(tx, optax.add_decayed_weights(-learning_rate * weight_decay, is_kernel))
+    rate = -arguments['learning_rate'] * weight_decay
+    return optax.chain(tx, optax.add_decayed_weights(rate, is_kernel))
 
 
 def is_kernel(params: Any) -> Any:
-    """Returns a tree of bools: which leaves are kernels (the last name on their path says so)."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: getattr(path[-1], 'key', None) == 'kernel', params
-    )
+    """Returns a tree of bools: the leaves of two axes and more, not biases or scales."""
+    return jax.tree.map(lambda leaf: leaf.ndim >= 2, params)

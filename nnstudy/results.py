@@ -5,6 +5,7 @@ no config file, no data and no device.
 """
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from nnstudy import checkpoints, errors
+from nnstudy.sweep import plan as plan_lib
 from nnstudy.sweep import spec
 
 WHICH = ('final', 'best')
@@ -75,19 +77,27 @@ class Results:
         """Returns all variables of a run, such as `'batch_stats'` beside `'params'`."""
         if which not in WHICH:
             raise errors.unknown('kind of parameters', which, WHICH)
-        chunks: checkpoints.AnySeries | None = self.chunks
-        if chunks is None:
-            assert self.workdir is not None
-            chunks = checkpoints.Series(self.workdir / 'chunks')
-        try:
-            for number, about in chunks.abouts():
-                if run in about['runs']:
-                    row = about['runs'].index(run)
-                    tree = chunks.load(number, which).items[which]
-                    return jax.tree.map(lambda leaf, row=row: np.array(leaf[row]), tree)
-        finally:
-            chunks.close()
-        raise errors.UserError(f'no run {run!r}: the study has runs 0 to {len(self.runs) - 1}')
+        if run not in self._places:
+            raise errors.UserError(f'no run {run!r}: the study has runs 0 to {len(self.runs) - 1}')
+        number, row = self._places[run]
+        tree = self._series.load(number, which).items[which]
+        return jax.tree.map(lambda leaf: np.array(leaf[row]), tree)
+
+    @functools.cached_property
+    def _series(self) -> checkpoints.AnySeries:
+        if self.chunks is not None:
+            return self.chunks
+        assert self.workdir is not None
+        return checkpoints.Series(self.workdir / 'chunks')
+
+    @functools.cached_property
+    def _places(self) -> dict[int, tuple[int, int]]:
+        """Number of the chunk and row in it, by run."""
+        return {
+            run: (number, row)
+            for number, about in self._series.abouts()
+            for row, run in enumerate(about['runs'])
+        }
 
 
 def load(workdir: str | os.PathLike) -> Results:
@@ -105,13 +115,13 @@ def load(workdir: str | os.PathLike) -> Results:
             f'the study in {str(workdir)!r} is not finished; the command that began it goes on'
         )
     steps = workdir / 'steps.parquet'
-    points = [{k: _untuple(v) for k, v in p.items()} for p in identity['points']]
+    points = [_with_tuples(point) for point in identity['points']]
     runs = pd.read_parquet(workdir / 'runs.parquet')
     for field in spec.swept(points):  # Parquet has no column of mixed or tuple values
-        runs[field] = _column([points[p].get(field) for p in runs['point']])
+        runs[field] = _column([points[p][field] for p in runs['point']])
     return Results(
         name=identity['name'],
-        config=identity['config'],
+        config=_with_tuples(identity['config']),
         points=points,
         runs=runs,
         history=pd.read_parquet(workdir / 'history.parquet'),
@@ -134,7 +144,9 @@ def read_identity(workdir: Path) -> dict[str, Any] | None:
 
 
 def tables(
-    groups: Sequence[Any], points: Sequence[dict[str, Any]], chunks: Sequence[Any]
+    groups: Sequence[plan_lib.Group],
+    points: Sequence[dict[str, Any]],
+    chunks: Sequence[checkpoints.Checkpoint],
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
     """Returns runs, history and steps as tables, sorted by run.
 
@@ -166,11 +178,13 @@ def tables(
         runs.append(_runs(numbers, group, chunk))
     runs = pd.concat(runs, ignore_index=True).sort_values('run', ignore_index=True)
     for place, field in enumerate(spec.swept(points)):
-        runs.insert(4 + place, field, _column([points[p].get(field) for p in runs['point']]))
+        runs.insert(4 + place, field, _column([points[p][field] for p in runs['point']]))
     return runs, _sorted(history), _sorted(steps) if steps else None
 
 
-def _runs(numbers: pd.DataFrame, group: Any, chunk: checkpoints.Checkpoint) -> pd.DataFrame:
+def _runs(
+    numbers: pd.DataFrame, group: plan_lib.Group, chunk: checkpoints.Checkpoint
+) -> pd.DataFrame:
     history, outcome = chunk.items['history'], chunk.items['outcome']
     metric = 'accuracy' if 'test_accuracy' in history else 'mae'
     not_finite_at = np.where(outcome['stopped'], -1, outcome['frozen_at'])
@@ -235,9 +249,11 @@ def _column(values: list[Any]) -> pd.Series:
     return pd.Series(values, dtype=None if numeric else object)
 
 
-def _untuple(value: Any) -> Any:
-    """JSON has no tuples: returns its lists as such."""
-    return tuple(map(_untuple, value)) if isinstance(value, list) else value
+def _with_tuples(value: Any) -> Any:
+    """Returns plain data with tuples for its lists: JSON has no tuples, configs no lists."""
+    if isinstance(value, dict):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 def write(results: Results, workdir: Path) -> None:
@@ -255,9 +271,18 @@ def write(results: Results, workdir: Path) -> None:
             _commit(workdir / f'{name}.parquet')
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Writes plain JSON, whole or not at all; floats that JSON lacks become text."""
-    _temporary(path).write_text(json.dumps(plain(data), indent=2) + '\n')
+def to_json(data: Any) -> str:
+    """Returns data as JSON text; floats that JSON lacks become text.
+
+    Raises:
+      TypeError: something in it is not plain data.
+    """
+    return json.dumps(plain(data), indent=2) + '\n'
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file, whole or not at all."""
+    _temporary(path).write_text(text)
     _commit(path)
 
 

@@ -7,8 +7,7 @@ stands and ends with the same bits as one that was not interrupted:
 
 1. A chunk that is done is in `chunks/`; its runs are not trained again.
 2. The chunk that was being trained is in `checkpoints/` and goes on first, from the end of the
-   segment at which it was saved. Nothing but the state and the step is needed: the order of the
-   data is a function of the run's key and the step.
+   segment at which it was saved. Nothing but the state and the step is needed.
 3. The tables are written when all chunks are done, `history.parquet` last: where it is, the study
    is finished.
 """
@@ -95,10 +94,8 @@ def carry_out(
             if not quiet:
                 print(f'{workdir} is finished already; nothing to train', file=sys.stderr)
             return results_lib.load(workdir)
-        workdir.mkdir(parents=True, exist_ok=True)
         identity = {**_identity(plan), 'name': name, 'claims': claims, 'references': references}
-        results_lib.write_json(workdir / 'config.json', identity)
-        results_lib.write_json(workdir / 'environment.json', _environment(plan))
+        _open_workdir(workdir, identity, _environment(plan))
         chunks = checkpoints.Series(workdir / 'chunks')
         unfinished = checkpoints.Series(workdir / 'checkpoints', max_to_keep=2)
 
@@ -125,6 +122,7 @@ def carry_out(
                 where = _place(group, plan, number, len(chunk_runs))
                 keep = _Keeper(plan.config.execution.checkpoint_seconds, unfinished)
                 begin = begun if number == 0 else None
+                saved = begun = None  # a whole chunk's state; let go of it
                 chunks.save(_train_chunk(program, runs, begin, keep, display, where))
 
     finished = [chunks.load(number, *results_lib.TABLE_ITEMS) for number, _ in chunks.abouts()]
@@ -157,7 +155,7 @@ def check_workdir(plan: plan_lib.Plan, workdir: Path) -> str:
     """
     stored = results_lib.read_identity(workdir)
     if stored is None:
-        if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+        if _is_in_use(workdir):
             raise errors.UserError(
                 f'--workdir {str(workdir)!r} exists and holds no study; name an empty or new one'
             )
@@ -172,23 +170,70 @@ def check_workdir(plan: plan_lib.Plan, workdir: Path) -> str:
     return 'finished' if (workdir / 'history.parquet').is_file() else 'begun'
 
 
+def _is_in_use(workdir: Path) -> bool:
+    """Whether something else is there, or on the way there."""
+    existing = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
+    return not existing.is_dir() or (existing == workdir and any(workdir.iterdir()))
+
+
+def _open_workdir(workdir: Path, identity: dict[str, Any], environment: dict[str, Any]) -> None:
+    """Creates the directory, or adds a session to it.
+
+    Raises:
+      UserError: it cannot be written, or claims or references are not plain data.
+    """
+    path = workdir / 'environment.json'
+    try:
+        text = results_lib.to_json(identity)
+    except TypeError as error:
+        raise errors.UserError(f'claims() and references() must be plain data: {error}') from error
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        sessions = json.loads(path.read_text())['sessions'] if path.is_file() else []
+        results_lib.write_text(workdir / 'config.json', text)
+        results_lib.write_text(path, results_lib.to_json({'sessions': [*sessions, environment]}))
+    except OSError as error:
+        raise errors.UserError(f'cannot write to --workdir {str(workdir)!r}: {error}') from error
+    changed = [k for k in _ROUNDING if sessions and sessions[-1].get(k) != environment[k]]
+    if changed:
+        print(
+            f'warning: this study was begun with other {", ".join(changed)}; the runs that are '
+            'left may round differently',
+            file=sys.stderr,
+        )
+
+
+# What of an environment may change the bits of a run.
+_ROUNDING = ('versions', 'backend', 'devices', 'lanes')
+
+
 def default_workdir(plan: plan_lib.Plan, name: str) -> Path:
     """Returns `runs/<name>-<hash>`: the same config and points find the same directory again."""
     return Path('runs') / f'{name}-{_identity(plan)["digest"][:8]}'
 
 
+@functools.lru_cache(maxsize=32)
+def compiled(training: train.Training, mesh: Mesh, lanes: int, log_size: int) -> tuple[Any, Any]:
+    """Returns `init` and `segment` of a `Training` over the runs axis, jitted.
+
+    They are kept: another study that differs in its dynamic fields alone, in the same process,
+    compiles nothing.
+    """
+    segment = functools.partial(training.segment, log_size=log_size)
+    return (
+        # Lanes would only make the initialisers slower to compile.
+        jax.jit(execute.lift(training.init, mesh, lanes=1, num_mapped=2)),
+        jax.jit(execute.lift(segment, mesh, lanes, num_mapped=3), donate_argnums=0),
+    )
+
+
 class _Program:
-    """The compiled functions of a group: `init` and `segment`, over the runs axis."""
+    """A group's compiled functions, and its data on the devices."""
 
     def __init__(self, group: plan_lib.Group, mesh: Mesh):
         self.group, self.mesh = group, mesh
-        training = train.Training(group.config)
-        segment = functools.partial(training.segment, log_size=group.log_size)
-        # Lanes would only make the initialisers slower to compile.
-        self.init = jax.jit(execute.lift(training.init, mesh, lanes=1, num_mapped=2))
-        self.segment = jax.jit(
-            execute.lift(segment, mesh, group.layout.lanes, num_mapped=3), donate_argnums=0
-        )
+        training = train.make_training(group.config)
+        self.init, self.segment = compiled(training, mesh, group.layout.lanes, group.log_size)
         self.data = execute.put(group.data, mesh, mapped=False)
 
     def inputs(self, rows: np.ndarray) -> tuple[train.Keys, dict[str, jax.Array]]:
@@ -357,7 +402,7 @@ def _identity(plan: plan_lib.Plan) -> dict[str, Any]:
     """Returns what makes a study this one: its config, points and data, not how it is executed."""
     config = plan.config.to_dict()
     execution = config.pop('execution')
-    content = {'config': config, 'points': plan.points, 'data': plan.fingerprint}
+    content = {'config': config, 'points': plan.points, 'data': plan.fingerprints}
     text = json.dumps(results_lib.plain(content), sort_keys=True)
     config['execution'] = execution
     return {**content, 'digest': hashlib.sha256(text.encode()).hexdigest()}

@@ -1,12 +1,13 @@
 """Training of ONE run, as pure functions: no runs axis, no files, no printing.
 
-`Training(config)` holds what is static. Its functions take what each run has of its own:
+A `Training` holds what is static. Its functions take what each run has of its own:
 
+    training = make_training(config)
     state = training.init(keys, hparams, data)
     state, outputs = training.segment(state, keys, hparams, data, start, stop, evaluate)
 
 `make_train(config)` composes them to a whole training. Models, losses, optimizers and schedules
-are looked up by name and called inside the traced code, with the run's hparams as arguments.
+are called inside the traced code, with the run's hparams as arguments.
 """
 
 import dataclasses
@@ -19,11 +20,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
+from flax.core import FrozenDict
 from jax import lax
 from ml_collections import ConfigDict
 
 from nnstudy import components, errors, losses, metrics, models, optimizers, schedules
 from nnstudy import config as config_lib
+from nnstudy import hparams as hparams_lib
 from nnstudy.data.device import Data
 
 EVAL_BATCH_SIZE = 256  # examples of one forward pass of an evaluation
@@ -79,9 +82,21 @@ def make_keys(seed: int | jax.Array) -> Keys:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """The static part of training a run: the fields of a config by dotted name."""
+    """The static part of training a run: equal ones are the same program.
 
-    config: Mapping[str, Any]
+    Attributes:
+      config: static fields by dotted name.
+      model: what makes the model, see `nnstudy.models.make`.
+      loss: see `nnstudy.losses`.
+      optimizer: of optax, see `nnstudy.optimizers.make`.
+      schedule: see `nnstudy.schedules`.
+    """
+
+    config: FrozenDict[str, Any]
+    model: Callable[..., Any]
+    loss: Callable[..., jax.Array]
+    optimizer: Callable[..., optax.GradientTransformation]
+    schedule: Callable[..., jax.Array]
 
     def init(self, keys: Keys, hparams: HParams, data: Data) -> TrainState:
         """Returns the state before the first step."""
@@ -212,6 +227,8 @@ class Training:
 
         sums, _ = lax.scan(body, jnp.zeros([len(counts), 2]), table)
         means = sums / jnp.asarray(counts, jnp.float32)[:, None]
+        # Outputs that are not finite predict nothing, but argmax would take them for class 0.
+        means = means.at[:, 1].set(jnp.where(jnp.isfinite(means[:, 0]), means[:, 1], jnp.nan))
         metric = metrics.metric_name(data.is_classification)
         return {
             f'{name}_{what}': means[split, column]
@@ -236,8 +253,9 @@ class Training:
           The state; loss and metric of the mini-batch, and the norm of its gradient: float32 [].
         """
         epoch, batch = jnp.divmod(step, steps_per_epoch(self.config, data.num_train))
+        order_key, step_key = jax.random.split(keys['data'])
         if state.order is not None:
-            order_key = jax.random.fold_in(keys['data'], epoch)
+            order_key = jax.random.fold_in(order_key, epoch)
             order = lax.cond(
                 batch == 0,
                 lambda: jax.random.permutation(order_key, data.num_train),
@@ -247,12 +265,15 @@ class Training:
         inputs, labels, mask = self._batch(state.order, data, batch)
         model = self._model(hparams, data)
         rest = {name: value for name, value in state.variables.items() if name != 'params'}
-        # Apart from every key that shuffles: those are folded with an epoch, this one is split.
-        rng = jax.random.fold_in(jax.random.split(keys['data'], 1)[0], step)
+        rng = jax.random.fold_in(step_key, step)
 
         def mean_loss(params):
             outputs, updates = model.apply(
-                {'params': params, **rest}, data.normalized(inputs), train=True, rng=rng
+                {'params': params, **rest},
+                data.normalized(inputs),
+                train=True,
+                rng=rng,
+                mask=mask,
             )
             loss, metric = self._loss_and_metric(hparams, data, outputs, labels)
             if mask is None:
@@ -286,7 +307,7 @@ class Training:
         rows = batch * batch_size + jnp.arange(batch_size)
         mask = None
         if data.num_train % batch_size:
-            mask = (rows < data.num_train).astype(jnp.float32)
+            mask = rows < data.num_train
             rows = jnp.minimum(rows, data.num_train - 1)
         if order is not None:
             rows = order[rows]
@@ -294,27 +315,25 @@ class Training:
 
     def _loss_and_metric(self, hparams, data, outputs, labels) -> tuple[jax.Array, jax.Array]:
         """Returns loss and metric of each example, [B] both."""
-        loss = losses.LOSSES[self.config['loss.name']]
         metric = metrics.METRICS[metrics.metric_name(data.is_classification)]
-        arguments = components.arguments('loss', self.config, hparams)
-        return loss(outputs, labels, **arguments), metric(outputs, labels)
+        loss = self.loss(outputs, labels, **self._arguments('loss', hparams))
+        return loss, metric(outputs, labels)
 
     def _model(self, hparams: HParams, data: Data) -> models.Model:
-        arguments = components.arguments('model', self.config, hparams)
-        return models.make(self.config['model.name'], data.num_outputs, arguments)
+        return models.make(self.model, data.num_outputs, self._arguments('model', hparams))
 
     def _optimizer(self, hparams: HParams, learning_rate: jax.Array):
-        arguments = components.arguments('optimizer', self.config, hparams)
-        del arguments['learning_rate']
-        return optimizers.make(self.config['optimizer.name'], learning_rate, arguments)
+        arguments = self._arguments('optimizer', hparams) | {'learning_rate': learning_rate}
+        return optimizers.make(self.optimizer, arguments)
 
     def _learning_rate(self, hparams: HParams, data: Data, step: jax.Array) -> jax.Array:
-        schedule = schedules.SCHEDULES[self.config['schedule.name']]
-        arguments = components.arguments('schedule', self.config, hparams)
-        epoch = jnp.asarray(step, jnp.float32) / steps_per_epoch(self.config, data.num_train)
-        factor = schedule(epoch, self.config['epochs'], **arguments)
-        rate = components.arguments('optimizer', self.config, hparams)['learning_rate']
-        return jnp.float32(rate) * factor
+        batches = steps_per_epoch(self.config, data.num_train)
+        arguments = self._arguments('schedule', hparams)
+        factor = self.schedule(jnp.asarray(step), batches, self.config['epochs'], **arguments)
+        return hparams['optimizer.learning_rate'] * factor
+
+    def _arguments(self, section: str, hparams: HParams) -> dict[str, Any]:
+        return components.arguments(section, self.config, hparams)
 
     def _shuffles(self, data: Data) -> bool:
         return bool(self.config['shuffle']) and self.config['batch_size'] < data.num_train
@@ -330,11 +349,8 @@ class Training:
         """Returns whether an evaluation ends the run before its last step, bool []."""
         config, epoch = self.config, steps_per_epoch(self.config, data.num_train)
         is_over = jnp.asarray(False)
-        if config['stop.target'] is not None:
-            metric, target = (
-                config['stop.metric'],
-                hparams.get('stop.target', config['stop.target']),
-            )
+        if 'stop.target' in hparams:
+            metric, target = config['stop.metric'], hparams['stop.target']
             if metric not in row:
                 raise errors.unknown('config.stop.metric', metric, row)
             value = row[metric]
@@ -345,7 +361,10 @@ class Training:
         return is_over & (step < config['epochs'] * epoch)
 
     def _score(self, row: Mapping[str, jax.Array], data: Data) -> jax.Array:
-        """Returns what the best evaluation has most of: accuracy, or minus the loss."""
+        """Returns what the best evaluation has most of: accuracy, or minus the loss.
+
+        NaN where the loss is not finite; nothing is better for it.
+        """
         if data.is_classification:
             return row[f'{data.selection_split}_accuracy']
         return -row[f'{data.selection_split}_loss']
@@ -356,7 +375,7 @@ _COMPONENTS: dict[str, tuple[Mapping[str, Callable], tuple[str, ...]]] = {
     'model': (models.MODELS, ('num_outputs',)),
     'loss': (losses.LOSSES, ('outputs', 'labels')),
     'optimizer': (optimizers.OPTIMIZERS, ()),
-    'schedule': (schedules.SCHEDULES, ('epoch', 'epochs')),
+    'schedule': (schedules.SCHEDULES, ('step', 'steps_per_epoch', 'epochs')),
 }
 
 
@@ -376,6 +395,23 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
         extra = optimizers.extra_fields(name) if section == 'optimizer' else {}
         changes |= components.check(section, config, component, reserved=reserved, extra=extra)
     return {**config, **changes}
+
+
+def make_training(config: Mapping[str, Any]) -> Training:
+    """Returns the static part of a resolved config, see `resolve`."""
+    static = {k: v for k, v in config.items() if not hparams_lib.is_dynamic(k, v)}
+    used = {k: v for k, v in static.items() if not k.startswith(_NOT_OF_THE_PROGRAM)}
+    return Training(
+        FrozenDict(used),
+        **{
+            section: components.get(section, registry, config[section + '.name'])
+            for section, (registry, _) in _COMPONENTS.items()
+        },
+    )
+
+
+# Static fields that shape data or execution, and not what is done with them.
+_NOT_OF_THE_PROGRAM = ('dataset', 'split.', 'normalization', 'seed', 'num_seeds', 'execution.')
 
 
 def steps_per_epoch(config: Mapping[str, Any], num_train: int) -> int:
@@ -417,20 +453,25 @@ def make_train(config: ConfigDict) -> Callable[..., tuple[TrainState, dict[str, 
     """
     fields = resolve(config_lib.flatten(config_lib.complete(config)))
     config_lib.check(fields)
-    training = Training(fields)
+    training = make_training(fields)
+    defaults = {k: np.float32(v) for k, v in fields.items() if hparams_lib.is_dynamic(k, v)}
 
     def train(keys: Keys, hparams: HParams, data: Data):
+        for field in hparams:
+            if field not in defaults:
+                raise errors.unknown('dynamic field', field, defaults)
+        values: dict[str, Any] = {**defaults, **hparams}
         stops = evaluation_steps(training.config, data.num_train)
         starts = np.concatenate([[0], stops[:-1]]).astype(np.int32)
 
         def interval(state, bounds):
             start, stop = bounds
             state, outputs = training.segment(
-                state, keys, hparams, data, start, stop, evaluate=jnp.asarray(True)
+                state, keys, values, data, start, stop, evaluate=jnp.asarray(True)
             )
             return state, {'step': stop, **outputs['metrics']}
 
-        return lax.scan(interval, training.init(keys, hparams, data), (starts, stops))
+        return lax.scan(interval, training.init(keys, values, data), (starts, stops))
 
     return train
 

@@ -13,7 +13,7 @@ from small import ROOT, launch
 from nnstudy import cli
 
 CONFIG = 'configs/lr_sweep.py'
-SMALL = ('--config.epochs=2', '--config.num_seeds=2', '--sweep=optimizer.learning_rate=0.01,0.1')
+SMALL = ('--config.num_seeds=2', '--sweep=optimizer.learning_rate=0.01,0.1')
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def folder(tmp_path, monkeypatch):
 
 def test_the_main_job(folder):
     """Trains, shows, writes; a second time it only reads; another study keeps away."""
-    done = launch(f'--config={CONFIG}', *SMALL, cwd=folder)
+    done = launch(f'--config={CONFIG}', *SMALL, '--config.epochs=2', cwd=folder)
     assert done.returncode == 0, done.stderr
     out = done.stdout
     assert '2 points × 2 seeds = 4 runs, 1 compiled program' in out
@@ -40,7 +40,7 @@ def test_the_main_job(folder):
     assert pictures == {'metric_vs_optimizer.learning_rate.png', 'curves.png'}
     assert len(pd.read_csv(workdir / 'runs.csv')) == 4
 
-    again = launch(f'--config={CONFIG}', *SMALL, cwd=folder)
+    again = launch(f'--config={CONFIG}', *SMALL, '--config.epochs=2', cwd=folder)
     assert again.returncode == 0
     assert 'finished already' in again.stderr
     assert again.stdout == out
@@ -116,6 +116,11 @@ BROKEN = {
         'import nnstudy\n\ndef get_config(arg=None):\n    return nnstudy.default_config()\n'
         'def sweep(config):\n    return 3\n'
     ),
+    'exits.py': 'import sys\nsys.exit(3)\n',
+    'badclaims.py': (
+        'import nnstudy\n\ndef get_config(arg=None):\n    return nnstudy.default_config()\n'
+        'def claims():\n    return 3\n'
+    ),
     'misspelt.py': (
         'import nnstudy\n\ndef get_config(arg=None):\n    config = nnstudy.default_config()\n'
         '    config.bach_size = 3\n    return config\n'
@@ -152,11 +157,19 @@ BAD_INPUT = [
     ([f'--config={CONFIG}', '--config.split.train=trian'], "did you mean 'train'"),
     ([f'--config={CONFIG}', '--config.split.train=train[:9999]'], '9999'),
     ([f'--config={CONFIG}', f'--config.{RATE}=0.1'], f'--sweep={RATE}=0.1'),
+    ([f'--config={CONFIG}', f'--config.{RATE}=0.1', f'--config.{RATE}=1'], 'given twice'),
+    ([f'--config={CONFIG}', '--sweep=optimizer.name=sgd,adam', '--config.optimizer=lion'], 'swept'),
+    ([f'--config={CONFIG}', '--config.split.train=train'], 'has examples in common'),
+    ([f'--config={CONFIG}', '--config.seed=4294967290'], 'beyond the last seed'),
+    ([f'--config={CONFIG}', f'--sweep={RATE}=1e39'], 'must be finite in float32'),
+    (['--config=exits.py'], 'exits.py, line 2: SystemExit: 3'),
+    (['--config=badclaims.py'], "badclaims.py: TypeError: 'int' object is not iterable"),
+    ([f'--config={CONFIG}', '--workdir=full/file.txt/sub'], 'holds no study'),
     ([f'--config={CONFIG}', '--sweep=learning_rate=1'], f"did you mean '{RATE}'"),
     ([f'--config={CONFIG}', f'--sweep={RATE}'], 'write --sweep=FIELD=V1,V2,...'),
     ([f'--config={CONFIG}', f'--sweep={RATE}=fast'], "must be a number, not 'fast'"),
     ([f'--config={CONFIG}', f'--sweep={RATE}=0.1,-1'], 'at least 0, not -1'),
-    ([f'--config={CONFIG}', f'--sweep={RATE}=0.1,nan'], 'must be finite, not nan'),
+    ([f'--config={CONFIG}', f'--sweep={RATE}=0.1,nan'], 'must be finite in float32, not nan'),
     ([f'--config={CONFIG}', '--sweep=batch_size=2.5'], 'must be a whole number, not 2.5'),
     ([f'--config={CONFIG}', '--sweep=num_seeds=2,3'], "cannot sweep 'num_seeds'"),
     ([f'--config={CONFIG}:mnist', '--data_dir=nowhere'], 'nowhere'),

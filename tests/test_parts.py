@@ -68,7 +68,7 @@ def test_accuracy():
 def test_schedules_equal_those_of_optax(name, fields, reference):
     """12 epochs of 10 steps; at the start, at every step, at the end and after it."""
     step = np.arange(0, 125)
-    factor = schedules.SCHEDULES[name](jnp.asarray(step) / 10.0, 12, **fields)
+    factor = schedules.SCHEDULES[name](jnp.asarray(step), 10, 12, **fields)
     np.testing.assert_allclose(factor, [reference(s) for s in step], rtol=1e-5, atol=1e-7)
 
 
@@ -85,7 +85,8 @@ def test_every_optax_optimizer_trains(name):
 
     @jax.jit
     def step(rate, arguments):
-        tx = optimizers.make(name, rate, arguments)
+        arguments = {**arguments, 'learning_rate': rate}
+        tx = optimizers.make(optimizers.OPTIMIZERS[name], arguments)
         updates, _ = tx.update(grads, tx.init(params), params)
         return optax.apply_updates(params, updates)
 
@@ -95,11 +96,60 @@ def test_every_optax_optimizer_trains(name):
     np.testing.assert_allclose(step(0.01, floats)['bias'], moved['bias'], rtol=1e-5)
 
 
-def test_weight_decay_is_that_of_adamw_on_kernels():
-    params = {'kernel': jnp.array([[1.0, -2.0]]), 'bias': jnp.array([0.5, 0.1])}
-    zero = jax.tree.map(jnp.zeros_like, params)
-    for name in ('sgd', 'adam', 'adamw', 'lion'):
-        tx = optimizers.make(name, jnp.float32(0.1), {'weight_decay': jnp.float32(0.5)})
-        updates, _ = tx.update(zero, tx.init(params), params)
-        np.testing.assert_allclose(updates['kernel'], [[-0.05, 0.1]], rtol=1e-6, err_msg=name)
-        np.testing.assert_array_equal(updates['bias'], [0, 0])
+PARAMS = {'kernel': jnp.array([[1.0, -2.0]]), 'bias': jnp.array([0.5, 0.1])}
+
+
+def step_of(tx):
+    grads = jax.tree.map(lambda leaf: 0.1 * leaf, PARAMS)
+    updates, _ = tx.update(grads, tx.init(PARAMS), PARAMS)
+    return updates
+
+
+@pytest.mark.parametrize('name', ['sgd', 'adam', 'novograd', 'adamw', 'lion'])
+def test_weight_decay_is_decoupled_and_of_kernels(name):
+    """As in AdamW: rate * decay * kernel, on top of the step without."""
+    plain, decayed = (
+        step_of(
+            optimizers.make(
+                optimizers.OPTIMIZERS[name],
+                {'learning_rate': jnp.float32(0.1), 'weight_decay': jnp.float32(decay)},
+            )
+        )
+        for decay in (0.0, 0.5)
+    )
+    difference = decayed['kernel'] - plain['kernel']
+    np.testing.assert_allclose(difference, -0.05 * PARAMS['kernel'], rtol=1e-4)
+    np.testing.assert_array_equal(decayed['bias'], plain['bias'])
+
+
+@pytest.mark.parametrize(
+    ('name', 'mask'),
+    [
+        ('adamw', 'mask'),
+        ('adamaxw', 'mask'),
+        ('adan', 'mask'),
+        ('lamb', 'mask'),
+        ('lars', 'weight_decay_mask'),
+        ('adadelta', 'weight_decay_mask'),
+    ],
+)
+def test_weight_decay_of_optax_where_it_has_one(name, mask):
+    arguments = {'learning_rate': 0.1, 'weight_decay': 0.3}
+    kernels = {'kernel': True, 'bias': False}
+    expected = step_of(getattr(optax, name)(**arguments, **{mask: kernels}))
+    got = step_of(optimizers.make(optimizers.OPTIMIZERS[name], arguments))
+    for leaf in PARAMS:
+        np.testing.assert_allclose(got[leaf], expected[leaf], rtol=1e-6)
+
+
+@pytest.mark.parametrize('steps', [10, 41, 47, 55, 61, 82, 107])
+def test_staircases_fall_at_the_boundary(steps):
+    """Under jit a quotient of floats falls just short of a whole number for some of these."""
+    at = jax.jit(
+        lambda step: schedules.exponential(
+            step, steps, 9, factor=0.5, every_epochs=3, staircase=True
+        )
+    )
+    for epoch in range(9):
+        assert at(epoch * steps) == 0.5 ** (epoch // 3)
+        assert at((epoch + 1) * steps - 1) == 0.5 ** (epoch // 3)

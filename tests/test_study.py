@@ -11,7 +11,7 @@ import pytest
 from small import make_config
 
 import nnstudy
-from nnstudy import UserError, checkpoints, study
+from nnstudy import UserError, checkpoints, models, study
 from nnstudy import results as results_lib
 from nnstudy.sweep import layout
 from nnstudy.sweep import plan as plan_lib
@@ -115,31 +115,39 @@ def test_same_seed_same_bits_and_seeds_pair_points(dataset):
     assert start.iloc[0].nunique() == 2  # and not over the seeds
 
 
-def test_new_rates_do_not_recompile(dataset, caplog):
-    config = small_config()
-    nnstudy.run(config, RATES, data=dataset, quiet=True)
-    mesh_before = compilations(config, RATES, dataset, caplog)
+def test_new_values_of_dynamic_fields_compile_nothing(dataset, caplog):
+    """Another rate, momentum, seed or target: the programs of the first study serve."""
+    config = small_config(stop__target=0.99)
+    assert compilations(config, RATES, dataset, caplog) >= 2
+    config.optimizer.momentum, config.seed, config.stop.target = 0.7, 5, 0.999
     other = nnstudy.choice('optimizer.learning_rate', [0.02, 0.2, 2.0])
-    config.optimizer.momentum = 0.7
-    assert compilations(config, other, dataset, caplog) == mesh_before
-    # Every program of the second study was in the first, to the letter.
-    texts = [lowered(config, points, dataset) for points in (RATES, other)]
-    assert texts[0] == texts[1]
-
-
-def lowered(config, points, dataset):
-    group = plan_lib.make(config, points, data=dataset).groups[0]
-    program = study._Program(group, study.devices.runs_mesh())
-    keys, values = program.inputs(np.arange(len(group.runs)))
-    return program.init.lower(keys, values, program.data).as_text()
+    assert compilations(config, other, dataset, caplog) == 0
+    config.optimizer.momentum = None  # off is another program
+    assert compilations(config, other, dataset, caplog) >= 2
 
 
 def compilations(config, points, dataset, caplog):
-    """How many programs a study compiles."""
+    """How many programs of a study are compiled."""
     caplog.clear()
     with jax.log_compiles(True), caplog.at_level(logging.WARNING):
         nnstudy.run(config, points, data=dataset, quiet=True)
-    return sum('Finished XLA compilation' in record.message for record in caplog.records)
+    messages = [record.getMessage() for record in caplog.records]
+    return sum('XLA compilation of jit(lifted)' in message for message in messages)
+
+
+def test_a_model_registered_anew_is_another_program(dataset, monkeypatch):
+    """In a notebook a cell that defines a model is run again after a change."""
+
+    def define(width):
+        def model(num_outputs):
+            return models.MODELS['mlp'](num_outputs=num_outputs, widths=(width,))
+
+        monkeypatch.setitem(models.MODELS, 'mine', model)
+        config = make_config(model__name='mine', model__widths=None)
+        return nnstudy.run(config, data=dataset, quiet=True)
+
+    assert define(4).runs['num_params'][0] != define(9).runs['num_params'][0]
+    assert define(9).params(0)['Dense_0']['kernel'].shape == (16, 9)
 
 
 def test_diverged_runs(dataset):
@@ -199,7 +207,7 @@ def test_tables_and_files(dataset, tmp_path):
     stored = json.loads((tmp_path / 'config.json').read_text())
     assert stored['points'][1] == {'optimizer.learning_rate': 0.01, 'model.widths': [8, 4]}
     assert stored['claims'] == [{'a': 1}]
-    environment = json.loads((tmp_path / 'environment.json').read_text())
+    (environment,) = json.loads((tmp_path / 'environment.json').read_text())['sessions']
     assert environment['versions']['jax'] == jax.__version__
     assert len(environment['lanes']) == 2
     assert len(pd.read_csv(tmp_path / 'runs.csv')) == 12
@@ -270,6 +278,56 @@ def test_load_says_what_is_missing(tmp_path):
     (tmp_path / 'config.json').write_text('{"name": "x"}')
     with pytest.raises(UserError, match='not finished'):
         nnstudy.load(tmp_path)
+
+
+def test_a_point_has_the_configs_value_where_it_sets_none(dataset):
+    config = small_config(optimizer__momentum=0.9, num_seeds=1)
+    points = nnstudy.chain(RATES[:1], nnstudy.choice('optimizer.momentum', [0.0, 0.5]))
+    results = nnstudy.run(config, points, data=dataset, quiet=True)
+    assert results.runs['optimizer.momentum'].tolist() == [0.9, 0.0, 0.5]
+    assert results.runs['optimizer.learning_rate'].tolist() == [0.01, 0.1, 0.1]
+    with pytest.raises(UserError, match='points 0 and 1 of the sweep are equal'):
+        nnstudy.run(config, [{}, {'optimizer.momentum': 0.9}], data=dataset)
+    with pytest.raises(UserError, match='no points'):
+        nnstudy.run(config, [], data=dataset)
+
+
+def test_resuming_with_other_lanes_is_said(dataset, tmp_path, monkeypatch, capsys):
+    config = small_config()
+    with monkeypatch.context() as patch:
+        interrupted_after(patch, 3, 'save')
+        with pytest.raises(Interrupt):
+            nnstudy.run(config, RATES, tmp_path, dataset, quiet=True)
+    config.execution.lanes = 1
+    nnstudy.run(config, RATES, tmp_path, dataset, quiet=True)
+    assert 'begun with other lanes' in capsys.readouterr().err
+    sessions = json.loads((tmp_path / 'environment.json').read_text())['sessions']
+    assert [session['lanes'] for session in sessions][1] == [1]
+    assert len(sessions) == 2
+
+
+@pytest.mark.parametrize('place', ['file/sub', 'file', '/proc/nope'])
+def test_a_directory_that_cannot_be(place, dataset, tmp_path):
+    (tmp_path / 'file').write_text('mine')
+    with pytest.raises(UserError, match='workdir'):
+        nnstudy.run(small_config(), RATES, tmp_path / place, dataset, quiet=True)
+    assert [path.name for path in tmp_path.iterdir()] == ['file']
+
+
+def test_claims_are_plain_data(dataset, tmp_path):
+    with pytest.raises(UserError, match='must be plain data'):
+        nnstudy.run(small_config(), RATES, tmp_path / 'a', dataset, [{1, 2}], quiet=True)
+    assert not (tmp_path / 'a').exists()
+
+
+def test_the_order_of_a_file_resumes_too(dataset, tmp_path, monkeypatch):
+    config = small_config(shuffle=False)
+    plain = nnstudy.run(config, RATES, data=dataset, quiet=True)
+    with monkeypatch.context() as patch:
+        interrupted_after(patch, 3, 'save')
+        with pytest.raises(Interrupt):
+            nnstudy.run(config, RATES, tmp_path, dataset, quiet=True)
+    assert_equal_results(nnstudy.run(config, RATES, tmp_path, dataset, quiet=True), plain)
 
 
 def test_regression(regression, tmp_path):

@@ -12,7 +12,6 @@ from sklearn import metrics as sk_metrics
 from small import make_config, make_dataset
 
 import nnstudy
-from nnstudy import config as config_lib
 from nnstudy import hparams, models, train
 from nnstudy.sweep import plan as plan_lib
 
@@ -21,27 +20,26 @@ def setup_run(config, dataset):
     """Returns everything that training one run takes."""
     group = plan_lib.make(config, data=dataset).groups[0]
     values = {field: column[0] for field, column in group.hparams.items()}
-    return train.Training(group.config), train.make_keys(config.seed), values, group.data
+    return train.make_training(group.config), train.make_keys(config.seed), values, group.data
 
 
 def run_training(config, dataset):
-    training, keys, values, data = setup_run(config, dataset)
-    config = config_lib.unflatten(training.config)
+    _, keys, values, data = setup_run(config, dataset)
     return jax.jit(nnstudy.make_train(config))(keys, values, data)
 
 
 def epochs_of(config, num_train):
     """The order of the examples in each epoch, from the keys alone."""
-    keys = train.make_keys(config.seed)
+    order_key, _ = jax.random.split(train.make_keys(config.seed)['data'])
     for epoch in range(config.epochs):
-        key = jax.random.fold_in(keys['data'], epoch)
+        key = jax.random.fold_in(order_key, epoch)
         yield np.asarray(jax.random.permutation(key, num_train))
 
 
 def reference_params(config, dataset, tx):
     """Trains with optax in a plain Python loop on NumPy batches."""
     _, keys, _, data = setup_run(config, dataset)
-    model = models.make(config.model.name, data.num_outputs, {'widths': config.model.widths})
+    model = models.make(models.MODELS['mlp'], data.num_outputs, {'widths': config.model.widths})
     x = data.inputs[: data.num_train].astype(np.float32) * data.scale + data.offset
     y = data.labels[: data.num_train]
     params = model.init(keys['init'], jnp.asarray(x[:1]))['params']
@@ -139,7 +137,7 @@ def test_history_equals_scikit_learn(dataset):
     initial = jax.jit(training.init)(keys, values, data)
     assert history['step'].tolist() == [0, 5, 10, 15]
     for row, variables in ((0, initial.variables), (-1, state.variables)):
-        model = models.make('mlp', 3, {'widths': (8,)})
+        model = models.make(models.MODELS['mlp'], 3, {'widths': (8,)})
         begin = 0
         for split, size in data.sizes:
             rows = slice(begin, begin + size)
@@ -171,7 +169,7 @@ def test_batch_loss_learning_rate_and_gradient_norm(dataset):
     np.testing.assert_allclose(history['learning_rate'], [0.1, 0.05, 0.0], rtol=1e-6, atol=1e-9)
 
     # The norm at step 0 is that of the gradient on the first batch, before any step.
-    model = models.make('mlp', 3, {'widths': (8,)})
+    model = models.make(models.MODELS['mlp'], 3, {'widths': (8,)})
     variables = jax.jit(training.init)(keys, values, data).variables
     rows = next(iter(epochs_of(config, 36)))[:8]
     x = data.inputs[rows].astype(np.float32) * data.scale
@@ -210,7 +208,7 @@ def test_log_of_single_steps(dataset):
 def test_gradients_equal_finite_differences():
     """In float64, through the loss of a whole training step's forward pass."""
     with jax.enable_x64(True):
-        model = models.make('mlp', 3, {'widths': (4,), 'activation': 'tanh'})
+        model = models.make(models.MODELS['mlp'], 3, {'widths': (4,), 'activation': 'tanh'})
         rng = np.random.default_rng(0)
         x, y = rng.normal(size=(6, 5)), rng.integers(0, 3, 6)
         params = model.init(jax.random.key(0), jnp.asarray(x))['params']
@@ -251,6 +249,26 @@ def test_best_is_the_first_of_the_best_evaluations(dataset):
     assert state.best.score == history['validation_accuracy'][best]
 
 
+def test_outputs_that_are_not_finite_predict_nothing(dataset):
+    """NaN has no accuracy, though argmax makes it class 0, and is never the best."""
+    config = make_config(
+        loss='squared_error', model__widths=(), optimizer__learning_rate=3e37, epochs=4
+    )
+    state, history = run_training(config, dataset)
+    blown = ~np.isfinite(history['validation_loss'])
+    assert blown[1:].all() and not blown[0]
+    assert np.isnan(np.asarray(history['validation_accuracy'])[blown]).all()
+    assert state.best.step == 0
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.best.variables))
+
+
+def test_order_and_noise_have_keys_of_their_own():
+    order_key, step_key = jax.random.split(train.make_keys(3)['data'])
+    folded = [jax.random.fold_in(key, n) for key in (order_key, step_key) for n in range(50)]
+    raw = {tuple(jax.random.key_data(key).tolist()) for key in (*folded, order_key, step_key)}
+    assert len(raw) == 102
+
+
 def test_best_of_regression_is_by_loss(regression):
     config = make_config(
         loss='squared_error',
@@ -265,15 +283,18 @@ def test_best_of_regression_is_by_loss(regression):
     assert history['test_loss'][-1] < 0.5 * history['test_loss'][0]
 
 
-def test_make_train_as_the_readme_writes_it(dataset):
+@pytest.mark.parametrize('optimizer', ['sgd', 'adamw'])  # adamw has a weight decay by default
+def test_make_train_as_the_readme_writes_it(optimizer, dataset):
     """jit(vmap(make_train(config))) over keys and hparams gives what a study gives."""
-    config = make_config()
+    config = make_config(optimizer__name=optimizer)
     points = nnstudy.choice('optimizer.learning_rate', [0.01, 0.1, 1.0])
     results = nnstudy.run(config, points, data=dataset, quiet=True)
     group = plan_lib.make(config, points, data=dataset).groups[0]
     keys = jax.vmap(nnstudy.make_keys)(jnp.asarray(group.seeds))
     mapped = jax.jit(jax.vmap(nnstudy.make_train(config), in_axes=(0, 0, None)))
     _, history = mapped(keys, {'optimizer.learning_rate': jnp.array([0.01, 0.1, 1.0])}, group.data)
+    with pytest.raises(nnstudy.UserError, match="did you mean 'optimizer.learning_rate'"):
+        nnstudy.make_train(config)(keys, {'learning_rate': 0.1}, group.data)
     for name in ('train_loss', 'test_accuracy', 'l2_grads'):
         table = results.history.pivot(index='run', columns='step', values=name)
         np.testing.assert_allclose(history[name], table, rtol=1e-4, atol=1e-6)
@@ -293,7 +314,7 @@ def test_dropout_keys_differ_from_step_to_step():
         def init(rng, x):
             return {'params': {'w': jnp.zeros((num_outputs,))}}
 
-        def apply(variables, x, *, train, rng):
+        def apply(variables, x, *, train, rng=None, mask=None):
             noise = jax.random.normal(rng, (num_outputs,)) if train else 0.0
             return jnp.zeros((len(x), num_outputs)) + variables['params']['w'] + noise, {}
 
@@ -315,8 +336,9 @@ def test_a_run_stops_when_it_passes_the_target(dataset):
     config = make_config(epochs=8, optimizer__learning_rate=0.3)
     plain = nnstudy.run(config, data=dataset, quiet=True)
     curve = plain.history.set_index('step')['test_accuracy']
-    target = float(curve.iloc[3])  # reached, not passed, by the evaluations up to here
+    target = float(curve[curve < curve.max()].max())
     passed = curve.index[curve > target][0]
+    assert passed < curve.index[-1]
     config.stop.target = target
     stopped = nnstudy.run(config, data=dataset, quiet=True)
     assert stopped.runs['status'][0] == 'stopped'

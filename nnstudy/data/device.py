@@ -4,6 +4,8 @@ Inputs stay as they are stored (8-bit images are a quarter of their float size) 
 inside the step. All runs share one copy per device.
 """
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -77,6 +79,7 @@ def prepare(
         raise errors.unknown('normalization', normalization, NORMALIZATIONS)
     specs = {'train': train, 'validation': validation, 'test': test}
     parts = {name: splits_lib.select(dataset, spec) for name, spec in specs.items() if spec}
+    _refuse_overlap(specs, parts)
     max_value = dataset.max_value or 1.0
     low, high = NORMALIZATIONS[normalization] or (0.0, max_value)
     return Data(
@@ -87,3 +90,17 @@ def prepare(
         scale=(high - low) / max_value,
         offset=low,
     )
+
+
+def _refuse_overlap(
+    specs: dict[str, str | None], parts: dict[str, tuple[np.ndarray, np.ndarray]]
+) -> None:
+    """What is chosen or reported on examples that were trained on says nothing."""
+    for a, b in itertools.combinations(parts, 2):
+        # Splits are views of the data set's arrays, so shared memory is shared examples.
+        if np.may_share_memory(parts[a][0], parts[b][0]):
+            raise errors.UserError(
+                f'config.split.{b} {specs[b]!r} has examples in common with config.split.{a} '
+                f'{specs[a]!r}; change one of them'
+                + (', or set config.split.validation=None' if 'validation' in (a, b) else '')
+            )

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 from flax import linen as nn
 
+from nnstudy import errors
 from nnstudy.models.lenet import LeNet
 from nnstudy.models.mlp import MLP
 
@@ -24,9 +25,11 @@ class Model(NamedTuple):
     Attributes:
       init: `init(rng, x) -> variables`, a dict with `'params'` and possibly other collections,
         such as `'batch_stats'`.
-      apply: `apply(variables, x, *, train, rng) -> (outputs, updates)`, with x float `[B, ...]`,
-        outputs `[B, K]`, and `updates` the collections other than `'params'` after a training
-        step (`{}` if there are none, or if `train` is False).
+      apply: `apply(variables, x, *, train, rng=None, mask=None) -> (outputs, updates)`, with x
+        float `[B, ...]`, outputs `[B, K]`, and `updates` the collections other than `'params'`
+        after a training step (`{}` if there are none, or if `train` is False). `mask`, bool `[B]`,
+        says which examples of a last, short batch are real; None if all are. It matters to
+        statistics over the batch only.
     """
 
     init: Callable[..., Variables]
@@ -36,33 +39,52 @@ class Model(NamedTuple):
 MODELS: dict[str, Callable[..., Any]] = {'mlp': MLP, 'lenet': LeNet}
 
 
-def make(name: str, num_outputs: int, arguments: Mapping[str, Any]) -> Model:
-    """Returns a model of the registry.
+def make(entry: Callable[..., Any], num_outputs: int, arguments: Mapping[str, Any]) -> Model:
+    """Returns a model.
 
     Args:
-      name: a key of `MODELS`.
+      entry: a value of `MODELS`.
       num_outputs: number of classes, or of values to predict.
       arguments: the fields of the config's `model` section, dynamic ones traced.
     """
-    model = MODELS[name](num_outputs=num_outputs, **arguments)
+    model = entry(num_outputs=num_outputs, **arguments)
     return from_linen(model) if isinstance(model, nn.Module) else model
 
 
 def from_linen(module: nn.Module) -> Model:
     """Returns a Linen module as a `Model`.
 
-    `module.__call__(x)` may take a keyword `train`. Random numbers come from the streams
-    `'params'` at init and `'dropout'` in training.
+    `module.__call__(x)` may take the keywords `train` and `mask`. Random numbers come from the
+    streams `'params'` at init and `'dropout'` in training.
+
+    Raises:
+      UserError: by `apply`, if the module keeps statistics of batches, a batch is short, and the
+        module takes no mask to leave the padding out of them.
     """
-    takes_train = 'train' in inspect.signature(module.__call__).parameters
+    takes = inspect.signature(module.__call__).parameters
 
     def init(rng: jax.Array, x: jax.Array) -> Variables:
-        keywords: dict[str, Any] = {'train': False} if takes_train else {}
+        keywords: dict[str, Any] = {'train': False} if 'train' in takes else {}
         return module.init(rng, x, **keywords)
 
-    def apply(variables: Variables, x: jax.Array, *, train: bool, rng: jax.Array | None = None):
+    def apply(
+        variables: Variables,
+        x: jax.Array,
+        *,
+        train: bool,
+        rng: jax.Array | None = None,
+        mask: jax.Array | None = None,
+    ) -> tuple[jax.Array, Variables]:
         mutable = [name for name in variables if name != 'params'] if train else []
-        keywords: dict[str, Any] = {'train': train} if takes_train else {}
+        if mutable and mask is not None and 'mask' not in takes:
+            raise errors.UserError(
+                f'{type(module).__name__} keeps {", ".join(mutable)}, and the last batch of an '
+                'epoch is short: let its __call__ take mask=None and hand it to nn.BatchNorm, or '
+                'choose a config.batch_size that divides the number of training examples'
+            )
+        keywords: dict[str, Any] = {'train': train} if 'train' in takes else {}
+        if 'mask' in takes:
+            keywords['mask'] = mask
         if rng is not None:
             keywords['rngs'] = {'dropout': rng}
         outputs, updates = module.apply(variables, x, mutable=mutable, **keywords)

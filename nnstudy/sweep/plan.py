@@ -91,13 +91,13 @@ class Plan:
       config: the config with every default filled in.
       points: the values of the swept fields, one dict a point.
       groups: in the order of their first run.
-      fingerprint: of the data set's content, where it has no published name; else None.
+      fingerprints: of the content of each data set, by name.
     """
 
     config: ConfigDict
     points: list[dict[str, Any]]
     groups: list[Group]
-    fingerprint: str | None
+    fingerprints: dict[str, str]
 
     @property
     def swept(self) -> list[str]:
@@ -130,17 +130,16 @@ def make(
     if data is not None:
         config_lib.override(config, 'dataset', data.name)
     flat = config_lib.flatten(config)
-    checked = _checked_points(config, points or [{}])
-    if data is not None and 'dataset' in spec.swept(checked):
-        raise errors.UserError("cannot sweep 'dataset' with a data set in memory")
     config_lib.check(flat)
-    settings = [train.resolve({**flat, **point}) for point in checked]
-    # What checking has filled in or converted shows in the stored config and points too.
-    own = train.resolve(flat) if checked != [{}] else settings[0]
-    checked = [
-        {field: setting[field] for field in point}
-        for point, setting in zip(checked, settings, strict=True)
-    ]
+    given = _checked_points(config, [{}] if points is None else points)
+    if data is not None and 'dataset' in spec.swept(given):
+        raise errors.UserError("cannot sweep 'dataset' with a data set in memory")
+    # What checking fills in or converts shows in the stored config and points too, and a point
+    # that leaves a swept field out has the config's value there.
+    settings = [train.resolve({**flat, **point}) for point in given]
+    swept = spec.swept(given)
+    checked = [{field: setting.get(field) for field in swept} for setting in settings]
+    _refuse_duplicates(checked)
 
     @functools.cache
     def load(name: str) -> data_lib.Dataset:
@@ -161,18 +160,20 @@ def make(
         _group(index, [settings[n] for n in numbers], np.array(numbers), prepare)
         for index, numbers in enumerate(members.values())
     ]
+    used = {group.config['dataset'] for group in groups}
     return Plan(
-        config=config_lib.unflatten(own),
+        config=config_lib.unflatten(train.resolve(flat) if swept else settings[0]),
         points=checked,
         groups=groups,
-        fingerprint=data.fingerprint() if data else None,
+        fingerprints={name: load(name).fingerprint() for name in sorted(used)},
     )
 
 
 def _checked_points(config: ConfigDict, points: Sequence[Mapping[str, Any]]) -> list[spec.Point]:
     """Returns the points with their values as the fields keep them."""
     known = config_lib.flatten(config)
-    checked: list[spec.Point] = []
+    if not points:
+        raise errors.UserError('the sweep has no points; None stands for the config as it is')
     kinds: dict[str, type] = {}
     for field in spec.swept([dict(p) for p in points]):
         section = field.rpartition('.')[0]
@@ -185,17 +186,21 @@ def _checked_points(config: ConfigDict, points: Sequence[Mapping[str, Any]]) -> 
         if field not in known and section not in config_lib.OPEN_SECTIONS:
             raise errors.unknown('swept field', field, known)
         kinds[field] = config_lib.field_type(config, field)
+    checked = [
+        {field: config_lib.coerce(field, value, kinds[field]) for field, value in point.items()}
+        for point in points
+    ]
+    for point in checked:
+        config_lib.check(point)
+    return checked
+
+
+def _refuse_duplicates(points: Sequence[spec.Point]) -> None:
     seen: dict[str, int] = {}
     for number, point in enumerate(points):
-        new = {
-            field: config_lib.coerce(field, value, kinds[field]) for field, value in point.items()
-        }
-        config_lib.check(new)
-        first = seen.setdefault(repr(sorted(new.items())), number)
+        first = seen.setdefault(repr(point), number)
         if first != number:
-            raise errors.UserError(f'points {first} and {number} of the sweep are the same: {new}')
-        checked.append(new)
-    return checked
+            raise errors.UserError(f'points {first} and {number} of the sweep are equal: {point}')
 
 
 def _group(
@@ -220,10 +225,13 @@ def _group(
             f'{config["dataset"]!r} has numbers to predict: use one of {", ".join(fitting)}'
         )
     num_seeds = config['num_seeds']
+    if config['seed'] + num_seeds > 2**32:
+        raise errors.UserError(
+            f'config.seed {config["seed"]} with {num_seeds} seeds goes beyond the last seed, '
+            f'{2**32 - 1}'
+        )
     seeds = np.arange(config['seed'], config['seed'] + num_seeds)
-    training = train.Training(config)
-    state = _state_shapes(training, data)
-    cost = _step_cost(training, state, data)
+    state, cost = _trace(config, data)
     leaves = jax.tree.leaves(state.variables['params'])
     state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     steps = train.evaluation_steps(config, data.num_train)
@@ -256,33 +264,31 @@ def one_run(config: Mapping[str, Any]) -> tuple[train.Keys, dict[str, jax.ShapeD
     return keys, {field: jax.ShapeDtypeStruct((), np.float32) for field in fields}
 
 
-def _state_shapes(training: train.Training, data: device.Data) -> train.TrainState:
-    """Returns the shapes of a run's state, having traced model, optimizer and loss once.
+def _trace(config: Mapping[str, Any], data: device.Data) -> tuple[train.TrainState, float]:
+    """Traces all that a run does, without compiling.
+
+    Returns:
+      The shapes of a run's state, and the floating-point operations of a step as XLA counts them.
 
     Raises:
-      UserError: what the model or the optimizer cannot do with the data or its fields.
+      UserError: what model, optimizer or loss cannot do with the data or their fields.
     """
-    keys, values = one_run(training.config)
+    training = train.make_training(config)
+    keys, values = one_run(config)
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data)
+    step = jax.ShapeDtypeStruct((), np.int32)
+    evaluate = jax.ShapeDtypeStruct((), np.bool_)
     try:
-        state = jax.eval_shape(training.init, keys, values, data)
-        jax.eval_shape(training.evaluate, state.variables, values, data)
+        state = jax.eval_shape(training.init, keys, values, shapes)
+        jax.eval_shape(training.segment, state, keys, values, shapes, step, step, evaluate)
+        lowered = jax.jit(training.step).lower(state, keys, values, shapes, step, step)
     except errors.UserError:
         raise
     except Exception as error:
         message = ' '.join(str(error).split())
         raise errors.UserError(
-            f'model {training.config["model.name"]!r} with optimizer '
-            f'{training.config["optimizer.name"]!r} cannot be traced on inputs of shape '
-            f'{data.inputs.shape[1:]}: {type(error).__name__}: {message[:300]}'
+            f'model {config["model.name"]!r} with optimizer {config["optimizer.name"]!r} cannot be '
+            f'traced on inputs of shape {data.inputs.shape[1:]}: '
+            f'{type(error).__name__}: {message[:300]}'
         ) from error
-    return state
-
-
-def _step_cost(training: train.Training, state: train.TrainState, data: device.Data) -> float:
-    """Returns the floating-point operations of a step of one run, counted before compiling."""
-    keys, values = one_run(training.config)
-    step = jax.ShapeDtypeStruct((), np.int32)
-    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data)
-    lowered = jax.jit(training.step).lower(state, keys, values, shapes, step, step)
-    cost = lowered.cost_analysis()
-    return float((cost or {}).get('flops', 0.0))
+    return state, float((lowered.cost_analysis() or {}).get('flops', 0.0))

@@ -25,7 +25,7 @@ def images():
 def train_runs(group, order, lanes, num_steps=6, rates=None):
     """Trains rows of a group in the order given; returns states and metrics, padding included."""
     mesh = devices.runs_mesh()
-    training = train.Training(group.config)
+    training = train.make_training(group.config)
     size = -(-len(order) // (mesh.size * lanes)) * mesh.size * lanes
     own = {field: column[order] for field, column in group.hparams.items()}
     if rates is not None:
@@ -88,7 +88,7 @@ def test_a_run_alone_is_close_to_the_run_in_a_sweep(dataset):
 
 def compiled(group, lanes):
     mesh = devices.runs_mesh()
-    training = train.Training(group.config)
+    training = train.make_training(group.config)
     keys, values = plan_lib.one_run(group.config)
     size = mesh.size * lanes
 
