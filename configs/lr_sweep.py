@@ -47,12 +47,12 @@ def sweep(config):
 
 def _parse(arg):
     """Splits 'mnist,lenet' into a data set and a model, in any order, either left out."""
-    chosen = {'dataset': 'digits', 'model': 'mlp'}
-    for name in filter(None, arg.split(',')):
-        if name in SETTINGS:
-            chosen['dataset'] = name
-        elif name in MODELS:
-            chosen['model'] = name
-        else:
+    names = [name for name in arg.split(',') if name]
+    for name in names:
+        if name not in SETTINGS and name not in MODELS:
             raise nnstudy.errors.unknown('argument of lr_sweep', name, [*SETTINGS, *MODELS])
-    return chosen['dataset'], chosen['model']
+    datasets = [name for name in names if name in SETTINGS] or ['digits']
+    models = [name for name in names if name in MODELS] or ['mlp']
+    if len(datasets) + len(models) > 2:
+        raise nnstudy.UserError(f'lr_sweep takes one data set and one model, not {arg!r}')
+    return datasets[0], models[0]

@@ -88,7 +88,9 @@ class Series:
     def latest(self, *names: str) -> Checkpoint | None:
         """Reads the named items of the newest checkpoint, if there is one."""
         number = self._manager.latest_step()
-        return None if number is None else self.load(number, *names)
+        newest = None if number is None else self.load(number, *names)
+        self._last = None
+        return newest
 
     def clear(self) -> None:
         """Deletes all checkpoints of the series."""

@@ -5,6 +5,9 @@ read with argparse, since those of absl exit with 1 and a traceback for a misspe
 """
 
 import argparse
+import io
+import logging
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,13 +45,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       0 if the study is finished, 2 for a user's mistake, 130 if it was interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='replace')  # × on a terminal that has none
+    logging.getLogger('absl').setLevel(logging.ERROR)  # orbax, on what an interruption left
     try:
         _run(_parse(sys.argv[1:] if argv is None else argv))
     except errors.UserError as error:
         print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print('interrupted: the same command goes on from the last checkpoint', file=sys.stderr)
+        print('interrupted; the same command goes on from what was saved', file=sys.stderr)
         return 130
     return 0
 
@@ -124,11 +131,11 @@ def _run(args: argparse.Namespace) -> None:
     plan = plan_lib.make(study_spec.config, points, data_dir=args.data_dir)
     workdir = args.workdir or study.default_workdir(plan, study_spec.name)
     study.check_workdir(plan, workdir)
-    console = Console(soft_wrap=True)
-    console.print(overview.headline(plan, study_spec.name))
+    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+    console.print(overview.headline(plan, study_spec.name), markup=False)
     if args.dry_run:
         console.print(overview.describe(plan), markup=False)
-        console.print(f'working directory: {workdir}')
+        console.print(f'working directory: {workdir}', markup=False)
         return
     results = study.carry_out(
         plan,
@@ -137,8 +144,11 @@ def _run(args: argparse.Namespace) -> None:
         study_spec.references,
         name=study_spec.name,
     )
+    try:
+        written = plots.save(results.runs, results.history, results.swept, workdir / 'plots')
+    except OSError as error:
+        raise errors.UserError(f'cannot write to {str(workdir / "plots")!r}: {error}') from error
     console.print(table.summarise(results.runs, results.history, results.swept))
-    written = plots.save(results.runs, results.history, results.swept, workdir / 'plots')
     console.print(f'\ntables:   {workdir}/runs.csv, runs.parquet, history.parquet', markup=False)
     console.print(f'pictures: {", ".join(str(path) for path in written)}', markup=False)
 
@@ -162,4 +172,5 @@ def _values(text: str) -> list[Any]:
     literals = config_lib.parse(f'[{text}]')
     if isinstance(literals, list):
         return literals
-    return [config_lib.parse(part) for part in text.split(',')]
+    parts = re.findall(r'(?:\([^)]*\)|\[[^]]*\]|[^,(\[])+', text)  # commas in brackets stay
+    return [config_lib.parse(part) for part in parts]

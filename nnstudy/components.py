@@ -133,3 +133,15 @@ def _kind(parameter: inspect.Parameter) -> type:
         return type(parameter.default)
     annotated = (parameter.annotation, *typing.get_args(parameter.annotation))
     return float if float in annotated else type(None)
+
+
+def source(component: Callable) -> str | None:
+    """Returns the code of a user's own component; None of one that came with nnstudy or optax."""
+    while isinstance(component, functools.partial):
+        component = component.func
+    if component.__module__.split('.')[0] in ('nnstudy', 'optax'):
+        return None
+    try:
+        return inspect.getsource(component)
+    except (OSError, TypeError):  # typed at a prompt
+        return None

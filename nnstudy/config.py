@@ -18,7 +18,9 @@ import ast
 import dataclasses
 import functools
 import importlib.util
+import inspect
 import math
+import re
 import sys
 import traceback
 import types
@@ -117,6 +119,8 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> Study:
     module = _import(Path(path))
     if not callable(getattr(module, 'get_config', None)):
         raise errors.UserError(f'{path} has no function get_config(arg=None)')
+    if arg and not inspect.signature(module.get_config).parameters:
+        raise errors.UserError(f'{path} takes no argument, so nothing after the colon: {arg!r}')
     config = _call(path, module.get_config, *([arg] if arg else []))
     if not isinstance(config, ConfigDict):
         raise errors.UserError(
@@ -125,14 +129,17 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> Study:
     config = complete(config)
     for field, value in sorted((overrides or {}).items(), key=_names_first):
         override(config, field, value)
-    points = _call(path, module.sweep, config) if hasattr(module, 'sweep') else [{}]
+    sweep: Any = getattr(module, 'sweep', lambda config: [{}])
+    if not callable(sweep):
+        raise errors.UserError(f'{path}: sweep must be a function sweep(config)')
+    points = _call(path, sweep, config)
     if not isinstance(points, Sequence) or not all(isinstance(p, Mapping) for p in points):
         raise errors.UserError(
             f'sweep of {path} must return a list of points such as {{"optimizer.learning_rate": '
             '0.1}; see nnstudy.grid, chain, zip_'
         )
     return Study(
-        name='-'.join([Path(path).stem, *filter(None, arg.split(','))]),
+        name=re.sub(r'[^\w.-]+', '-', f'{Path(path).stem}-{arg}').strip('-'),  # a folder's name
         config=config,
         points=[dict(point) for point in points],
         claims=_listed(path, module, 'claims'),
@@ -151,7 +158,8 @@ def complete(config: ConfigDict) -> ConfigDict:
         for section in OPEN_SECTIONS:
             if section in config:
                 # The defaults of an open section belong to the component that it names there.
-                completed[section] = ConfigDict({'name': completed[section].name})
+                name = flatten(config[section]).get('name', completed[section].name)
+                completed[section] = ConfigDict({'name': name})
         for field, value in flatten(config).items():
             override(completed, field, value)
     return completed
@@ -160,8 +168,10 @@ def complete(config: ConfigDict) -> ConfigDict:
 def override(config: ConfigDict, field: str, value: Any) -> None:
     """Sets a field by its dotted name, in place.
 
-    `loss=hinge` is short for `loss.name=hinge`, and likewise for the other open sections. Open
-    sections take new fields here; whether the component has them is checked when the plan is made.
+    `loss=hinge` is short for `loss.name=hinge`, and likewise for the other open sections. Another
+    name makes the section anew, since its fields are arguments of the component that was there;
+    only `optimizer.learning_rate` stays. Open sections take new fields here; whether the component
+    has them is checked when the plan is made.
 
     Raises:
       UserError: there is no such field, or the value is not of its type.
@@ -173,8 +183,29 @@ def override(config: ConfigDict, field: str, value: Any) -> None:
     if field not in known and section not in OPEN_SECTIONS:
         raise errors.unknown('field of config', field, known)
     value = coerce(field, value, field_type(config, field))
+    if name == 'name' and value != known[field]:
+        for gone in _own_fields(known, section):
+            del known[gone]
+            with config.unlocked():
+                del config[section][gone.rpartition('.')[2]]
     with config.unlocked(), config.ignore_type():
         (config[section] if section else config)[name] = value
+
+
+def merge(flat: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns all fields of a point; another component leaves the fields of the old one behind."""
+    gone: set[str] = set()
+    for section in OPEN_SECTIONS:
+        name = f'{section}.name'
+        if point.get(name, flat[name]) != flat[name]:
+            gone |= _own_fields(flat, section)
+    return {**{field: value for field, value in flat.items() if field not in gone}, **point}
+
+
+def _own_fields(flat: Mapping[str, Any], section: str) -> set[str]:
+    """Returns the fields of a section that mean something to its component alone."""
+    kept = {f'{section}.name', 'optimizer.learning_rate'}
+    return {field for field in flat if field.startswith(section + '.') and field not in kept}
 
 
 def field_type(config: ConfigDict, field: str) -> type:
@@ -275,12 +306,14 @@ def check(flat: Mapping[str, Any]) -> None:
             raise errors.UserError(f'config.{field} cannot be None')
         if isinstance(value, float) and not abs(value) <= _LARGEST:
             raise errors.UserError(f'config.{field} must be finite in float32, not {value}')
+        if isinstance(value, float) and 0 < abs(value) < _SMALLEST:
+            raise errors.UserError(f'config.{field} is too small for float32: {value}')
         bound = _LEAST.get(field)
         if bound is not None and isinstance(value, (int, float)) and value < bound:
             raise errors.UserError(f'config.{field} must be at least {bound}, not {value}')
 
 
-_LARGEST = 3.4028234e38  # of float32
+_LARGEST, _SMALLEST = 3.4028234e38, 1.1754944e-38  # of float32, normal numbers
 _LEAST = {
     **dict.fromkeys(('batch_size', 'epochs', 'num_seeds', 'eval_every'), 1),
     **dict.fromkeys(('eval_train_examples', 'log_every_steps', 'execution.lanes'), 1),
@@ -311,7 +344,11 @@ def _import(path: Path) -> types.ModuleType:
         raise errors.UserError(f'config file {str(path)!r} is not a Python file (*.py)')
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and Linen modules look their module up
-    _call(str(path), spec.loader.exec_module, module)
+    sys.path.insert(0, str(path.parent))  # a config may import what lies beside it
+    try:
+        _call(str(path), spec.loader.exec_module, module)
+    finally:
+        sys.path.remove(str(path.parent))
     return module
 
 
@@ -340,4 +377,9 @@ def _call(path: str, function: Any, *args: Any) -> Any:
         line = getattr(error, 'lineno', None) or (frames[-1].lineno if frames else None)
         where = f'{path}, line {line}' if line else path
         message = ' '.join(str(error).split())
+        unknown = re.match(r'\W*Key "(\w+)" does not exist', message)
+        if unknown:  # ml_collections shows the whole config in its message
+            raise errors.unknown(
+                f'field of the config, {where}:', unknown[1], default_config()
+            ) from error
         raise errors.UserError(f'{where}: {type(error).__name__}: {message}') from error

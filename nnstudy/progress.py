@@ -22,6 +22,8 @@ class Display:
     def __init__(self, total: int, done: int = 0, quiet: bool = False):
         self._total, self._done, self._first = total, done, done
         self._began = self._last_line = time.monotonic()
+        self._compiled: float | None = None  # when the first segment came back
+        self._skipped = done
         # In a notebook, rich needs widgets that may not be installed.
         console = Console(file=sys.stderr, quiet=quiet, force_jupyter=False)
         self._quiet, self._is_live = quiet, console.is_terminal
@@ -41,8 +43,13 @@ class Display:
         self._progress.start()
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, error: type | None, *_: Any) -> None:
         self._progress.stop()
+        if error is None and not self._quiet:
+            seconds = time.monotonic() - self._began
+            trained = f'{self._done - self._first:,} run-steps in {seconds:.1f} s'
+            rate = f'; without compiling {self._rate()}' if self._rate() else ''
+            print(f'trained {trained}, compiling included{rate}', file=sys.stderr)
 
     def say(self, text: str) -> None:
         """Shows what is being done."""
@@ -59,11 +66,18 @@ class Display:
         """
         now = time.monotonic()
         self._done += run_steps
-        rate = (self._done - self._first) / max(now - self._began, 1e-9)
-        rate_text = f'{rate:,.0f} run-steps/s'
-        self._progress.update(self._task, completed=self._done, description=text, rate=rate_text)
+        if self._compiled is None:
+            self._compiled, self._skipped = now, self._done
+        self._progress.update(self._task, completed=self._done, description=text, rate=self._rate())
         is_line_due = now - self._last_line >= SECONDS_BETWEEN_LINES
         if is_line_due and not self._quiet and not self._is_live:
             self._last_line = now
             share = f'{self._done / self._total:.0%}'
-            print(f'{text}: {share}, {rate_text}', file=sys.stderr, flush=True)
+            print(f'{text}: {share}, {self._rate()}', file=sys.stderr, flush=True)
+
+    def _rate(self) -> str:
+        """The rate since the first segment, which is short and has the compilation before it."""
+        if self._compiled is None or self._done == self._skipped:
+            return ''
+        seconds = time.monotonic() - self._compiled
+        return f'{(self._done - self._skipped) / max(seconds, 1e-9):,.0f} run-steps/s'

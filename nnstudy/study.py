@@ -19,8 +19,10 @@ import importlib.metadata
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -88,8 +90,8 @@ def carry_out(
     """Does what `run` says for a plan that is already made."""
     chunks: checkpoints.AnySeries = checkpoints.Memory()
     unfinished: checkpoints.Series | None = None
+    workdir = None if workdir is None else Path(workdir)
     if workdir is not None:
-        workdir = Path(workdir)
         if check_workdir(plan, workdir) == 'finished':
             if not quiet:
                 print(f'{workdir} is finished already; nothing to train', file=sys.stderr)
@@ -107,24 +109,44 @@ def carry_out(
     if saved and saved.about['runs'][0] in done[saved.about['group']]:
         saved = None  # of a chunk that was done before the next checkpoint
 
-    total = sum(len(group.runs) * group.num_steps for group in plan.groups)
+    total = plan.num_run_steps
     before = sum(len(done[group.index]) * group.num_steps for group in plan.groups)
     if saved:
         before += len(saved.about['runs']) * saved.about['step']
-    with progress.Display(total, before, quiet) as display:
-        for group in plan.groups:
-            begun = saved if saved and saved.about['group'] == group.index else None
-            chunk_runs = list(_chunks(group, done[group.index], begun))
-            if not chunk_runs:
-                continue
-            program = _Program(group, mesh)
-            for number, runs in enumerate(chunk_runs):
-                where = _place(group, plan, number, len(chunk_runs))
-                keep = _Keeper(plan.config.execution.checkpoint_seconds, unfinished)
-                begin = begun if number == 0 else None
-                saved = begun = None  # a whole chunk's state; let go of it
-                chunks.save(_train_chunk(program, runs, begin, keep, display, where))
+    seconds = plan.config.execution.checkpoint_seconds
+    try:
+        with progress.Display(total, before, quiet) as display, _Interrupts() as interrupts:
+            for group in plan.groups:
+                begun = saved if saved and saved.about['group'] == group.index else None
+                chunk_runs = list(_chunks(group, done[group.index], begun))
+                if not chunk_runs:
+                    continue
+                program = _Program(group, mesh)
+                for number, runs in enumerate(chunk_runs):
+                    where = _place(group, plan, number, len(chunk_runs))
+                    keep = _Keeper(seconds, unfinished, interrupts)
+                    begin, begun, saved = begun, None, None  # a chunk's state: let go of it
+                    chunks.save(_train_chunk(program, runs, begin, keep, display, where))
+                    interrupts.obey()
+        results = _concluded(plan, chunks, workdir, claims, references, name)
+        if unfinished is not None:
+            unfinished.clear()
+        return results
+    finally:
+        chunks.close()
+        if unfinished is not None:
+            unfinished.close()
 
+
+def _concluded(
+    plan: plan_lib.Plan,
+    chunks: checkpoints.AnySeries,
+    workdir: Path | None,
+    claims: Sequence[Any],
+    references: Sequence[Any],
+    name: str,
+) -> results_lib.Results:
+    """Returns the results of a study whose chunks are all done, and writes its tables."""
     finished = [chunks.load(number, *results_lib.TABLE_ITEMS) for number, _ in chunks.abouts()]
     runs, history, steps = results_lib.tables(plan.groups, plan.points, finished)
     results = results_lib.Results(
@@ -136,14 +158,11 @@ def carry_out(
         steps=steps,
         claims=list(claims),
         references=list(references),
-        workdir=None if workdir is None else Path(workdir),
+        workdir=workdir,
         chunks=chunks if isinstance(chunks, checkpoints.Memory) else None,
     )
-    chunks.close()
-    if unfinished is not None and results.workdir is not None:
-        results_lib.write(results, results.workdir)
-        unfinished.clear()
-        unfinished.close()
+    if workdir is not None:
+        results_lib.write(results, workdir)
     return results
 
 
@@ -259,7 +278,7 @@ def _train_chunk(
     rows = np.searchsorted(group.runs, runs)
     keys, hparams = program.inputs(rows)
     began = time.monotonic()
-    display.say(f'{where}: compiling' if begin is None else f'{where}: resuming')
+    display.say(f'{where}: starting' if begin is None else f'{where}: resuming')
     if begin is None:
         state = program.init(keys, hparams, program.data)
         step, seconds, history, log = -1, 0.0, [], []
@@ -291,7 +310,7 @@ def _train_chunk(
         done = (segment.stop - segment.start) * len(runs)
         display.advance(done, f'{where}: epoch {epoch}/{epochs}')
 
-    before = None
+    before, is_first = None, True
     for segment in segments(group, after=step):
         state, outputs = program.segment(
             state,
@@ -302,6 +321,8 @@ def _train_chunk(
             jnp.int32(segment.stop),
             jnp.asarray(segment.evaluate),
         )
+        if is_first:  # compiling is over; it is no part of a run's share of the time
+            is_first, began = False, time.monotonic()
         if before is not None:
             collect(*before)
         before = segment, outputs
@@ -356,19 +377,59 @@ def segments(group: plan_lib.Group, after: int) -> Iterator[Segment]:
         start = int(evaluation)
 
 
+class _Interrupts:
+    """Turns Ctrl-C and SIGTERM into a wish that the loop grants between two segments.
+
+    Stopped there, nothing that was computed is lost. A second Ctrl-C acts at once. Signals reach
+    the main thread only; in another one, this does nothing.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> '_Interrupts':
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers.clear()
+
+    def _note(self, *_: Any) -> None:
+        self.requested = True
+        self.__exit__()
+        print('stopping after this segment; once more to stop at once', file=sys.stderr)
+
+    def obey(self) -> None:
+        """Raises KeyboardInterrupt if there was a signal."""
+        if self.requested:
+            raise KeyboardInterrupt
+
+
 class _Keeper:
     """Decides when a checkpoint is due, and saves it."""
 
-    def __init__(self, seconds: float, series: checkpoints.Series | None):
-        self._seconds, self._series = seconds, series
+    def __init__(
+        self, seconds: float, series: checkpoints.Series | None, interrupts: _Interrupts
+    ) -> None:
+        self._seconds, self._series, self._interrupts = seconds, series, interrupts
         self._last = time.monotonic()
 
     def is_due(self) -> bool:
-        return self._series is not None and time.monotonic() - self._last >= self._seconds
+        if self._series is None:
+            self._interrupts.obey()
+            return False
+        is_time = time.monotonic() - self._last >= self._seconds
+        return is_time or self._interrupts.requested
 
     def save(self, checkpoint: Checkpoint) -> None:
         assert self._series is not None
         self._series.save(checkpoint)
+        self._interrupts.obey()
         self._last = time.monotonic()
 
 
@@ -402,7 +463,12 @@ def _identity(plan: plan_lib.Plan) -> dict[str, Any]:
     """Returns what makes a study this one: its config, points and data, not how it is executed."""
     config = plan.config.to_dict()
     execution = config.pop('execution')
-    content = {'config': config, 'points': plan.points, 'data': plan.fingerprints}
+    content = {
+        'config': config,
+        'points': plan.points,
+        'data': plan.fingerprints,
+        'sources': plan.sources,
+    }
     text = json.dumps(results_lib.plain(content), sort_keys=True)
     config['execution'] = execution
     return {**content, 'digest': hashlib.sha256(text.encode()).hexdigest()}
@@ -416,7 +482,8 @@ def _differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
         for field in sorted(both[0].keys() | both[1].keys())
         if not field.startswith('execution.') and both[0].get(field) != both[1].get(field)
     ]
-    fields += [name for name in ('points', 'data') if stored.get(name) != mine[name]]
+    rest = {'points': 'points', 'data': 'data', 'sources': 'the code of its components'}
+    fields += [text for name, text in rest.items() if stored.get(name) != mine[name]]
     return ', '.join(fields) or 'what is stored of it'
 
 

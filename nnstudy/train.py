@@ -11,6 +11,7 @@ are called inside the traced code, with the run's hparams as arguments.
 """
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -315,6 +316,12 @@ class Training:
 
     def _loss_and_metric(self, hparams, data, outputs, labels) -> tuple[jax.Array, jax.Array]:
         """Returns loss and metric of each example, [B] both."""
+        if outputs.shape != (len(labels), data.num_outputs):
+            name = getattr(self.model, '__name__', self.model)
+            raise errors.UserError(
+                f'model {name!r} gives outputs of shape {outputs.shape} for {len(labels)} '
+                f'examples; the data need {(len(labels), data.num_outputs)}'
+            )
         metric = metrics.METRICS[metrics.metric_name(data.is_classification)]
         loss = self.loss(outputs, labels, **self._arguments('loss', hparams))
         return loss, metric(outputs, labels)
@@ -408,6 +415,20 @@ def make_training(config: Mapping[str, Any]) -> Training:
             for section, (registry, _) in _COMPONENTS.items()
         },
     )
+
+
+def sources(config: Mapping[str, Any]) -> dict[str, str]:
+    """Returns a hash of the code of each component that is not nnstudy's or optax's own.
+
+    Such code is part of what a study is: a model that was changed is another study.
+    """
+    hashes = {}
+    for section, (registry, _) in _COMPONENTS.items():
+        name = config[section + '.name']
+        code = components.source(registry[name])
+        if code is not None:
+            hashes[f'{section} {name}'] = hashlib.sha256(code.encode()).hexdigest()[:16]
+    return hashes
 
 
 # Static fields that shape data or execution, and not what is done with them.

@@ -29,13 +29,15 @@ def make_config(**fields):
     """A config of a few steps; `a__b` stands for the field `a.b`."""
     config = nnstudy.default_config()
     small = {
-        'model.widths': (8,),
         'batch_size': 8,
         'epochs': 2,
         'split.train': 'train[:36]',
         'split.validation': 'train[36:]',
     }
-    for field, value in (small | {k.replace('__', '.'): v for k, v in fields.items()}).items():
+    small |= {k.replace('__', '.'): v for k, v in fields.items()}
+    if small.get('model.name', 'mlp') == 'mlp':
+        small = {'model.widths': (8,)} | small
+    for field, value in sorted(small.items(), key=lambda item: not item[0].endswith('.name')):
         config_lib.override(config, field, value)
     return config
 

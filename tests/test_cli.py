@@ -78,6 +78,26 @@ def test_killed_and_resumed(folder):
     pd.testing.assert_frame_equal(a.drop(columns='seconds'), b.drop(columns='seconds'))
 
 
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_stops(number, folder):
+    """Ctrl-C: stops after the segment, says so, leaves a checkpoint to go on from."""
+    slow = (f'--config={CONFIG}', *SMALL, '--config.epochs=100000', '--workdir=stopped')
+    command = [sys.executable, str(ROOT / 'launch.py'), *slow]
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    line = process.stderr.readline()
+    assert 'starting' in line
+    time.sleep(1)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert err.splitlines() == [
+        'stopping after this segment; once more to stop at once',
+        'interrupted; the same command goes on from what was saved',
+    ]
+    assert list((folder / 'stopped' / 'checkpoints').glob('*/commit_success.txt'))
+
+
 def test_dry_run_shows_the_plan_and_writes_nothing(folder, capsys):
     assert cli.main([f'--config={CONFIG}', '--dry_run']) == 0
     out = capsys.readouterr().out
@@ -101,26 +121,29 @@ def test_sweep_flags(folder, capsys):
     assert '1 compiled program,' in plan(
         '--sweep=none',
         '--config.optimizer=adam',
-        '--config.optimizer.momentum=None',
         '--sweep=optimizer.b1=0,0.5',
+    )
+    # Another component leaves the fields of the old one behind, in a flag and in a sweep.
+    assert '3 compiled' in plan('--sweep=none', '--sweep=optimizer.name=sgd,adam,lion')
+    assert '1 point' in plan('--sweep=none', '--config.schedule=cosine')
+    assert '2 compiled programs' in plan(
+        '--sweep=none', '--sweep=model.activation=("relu","tanh"),tanh'
     )
 
 
+HEAD = 'import nnstudy\n\ndef get_config(arg=None):\n    return nnstudy.default_config()\n'
 BROKEN = {
     'syntax.py': 'def get_config(:\n',
     'raises.py': 'import nnstudy\n\ndef get_config(arg=None):\n    return 1 / 0\n',
     'nothing.py': 'x = 1\n',
     'wrong.py': 'def get_config(arg=None):\n    return {}\n',
     'noarg.py': 'import nnstudy\n\ndef get_config():\n    return nnstudy.default_config()\n',
-    'badsweep.py': (
-        'import nnstudy\n\ndef get_config(arg=None):\n    return nnstudy.default_config()\n'
-        'def sweep(config):\n    return 3\n'
-    ),
+    'badsweep.py': HEAD + 'def sweep(config):\n    return 3\n',
+    'badfield.py': HEAD + 'def sweep(config):\n    return [{1: 2}]\n',
+    'nosweep.py': HEAD + 'def sweep(config):\n    return []\n',
+    'listsweep.py': HEAD + "sweep = [{'epochs': 2}]\n",
     'exits.py': 'import sys\nsys.exit(3)\n',
-    'badclaims.py': (
-        'import nnstudy\n\ndef get_config(arg=None):\n    return nnstudy.default_config()\n'
-        'def claims():\n    return 3\n'
-    ),
+    'badclaims.py': HEAD + 'def claims():\n    return 3\n',
     'misspelt.py': (
         'import nnstudy\n\ndef get_config(arg=None):\n    config = nnstudy.default_config()\n'
         '    config.bach_size = 3\n    return config\n'
@@ -135,9 +158,24 @@ BAD_INPUT = [
     (['--config=raises.py'], 'raises.py, line 4: ZeroDivisionError'),
     (['--config=nothing.py'], 'no function get_config'),
     (['--config=wrong.py'], 'must return an ml_collections.ConfigDict'),
-    (['--config=noarg.py:mnist'], 'noarg.py: TypeError'),
+    (['--config=noarg.py:mnist'], "takes no argument, so nothing after the colon: 'mnist'"),
     (['--config=badsweep.py'], 'must return a list of points'),
-    (['--config=misspelt.py'], 'bach_size'),
+    (['--config=misspelt.py'], "misspelt.py, line 5: 'bach_size': did you mean 'batch_size'"),
+    (['--config=badfield.py'], 'a point has the field 1'),
+    (['--config=nosweep.py'], 'no points'),
+    (['--config=listsweep.py'], 'sweep must be a function'),
+    ([f'--config={CONFIG}:digits,mnist'], 'one data set and one model'),
+    ([f'--config={CONFIG}', '--config.epochs=1000000000'], 'makes 36,000,000,000 steps'),
+    ([f'--config={CONFIG}', '--config.num_seeds=100000000'], 'a study may have 10,000,000'),
+    ([f'--config={CONFIG}', '--config.model.widths=(100000,100000)'], 'GiB of memory'),
+    ([f'--config={CONFIG}', '--config.model.widths=-5'], 'positive whole numbers, not (-5,)'),
+    ([f'--config={CONFIG}', '--config.split.validation='], 'config.split.validation: '),
+    ([f'--config={CONFIG}', f'--sweep={RATE}=1e-50'], 'too small for float32'),
+    ([f'--config={CONFIG}', f'--sweep={RATE}=0.1000000001,0.1'], 'are equal'),
+    (
+        [f'--config={CONFIG}', '--config.schedule=exponential', '--config.schedule.every_epochs=0'],
+        'every_epochs must be at least 1',
+    ),
     ([f'--config={CONFIG}:mnits'], "did you mean 'mnist'"),
     ([f'--config={CONFIG}:lenet'], 'at least 12x12 pixels'),
     ([f'--config={CONFIG}', 'epochs=3'], 'unrecognized arguments: epochs=3'),

@@ -80,6 +80,19 @@ def test_a_config_of_a_few_fields_gets_the_defaults():
     assert config.optimizer.to_dict() == {'name': 'adam', 'learning_rate': 1e-3}
 
 
+def test_another_component_starts_its_section_anew():
+    config = nnstudy.default_config()
+    config_lib.override(config, 'optimizer.momentum', 0.9)
+    config_lib.override(config, 'optimizer.learning_rate', 0.3)
+    config_lib.override(config, 'optimizer', 'adam')
+    assert config.optimizer.to_dict() == {'name': 'adam', 'learning_rate': 0.3}
+    config_lib.override(config, 'optimizer.b1', 0.8)
+    # Its own fields survive completion, in whatever order they come.
+    assert config_lib.complete(config).optimizer.b1 == 0.8
+    flat = config_lib.merge(config_lib.flatten(config), {'optimizer.name': 'sgd'})
+    assert 'optimizer.b1' not in flat and flat['optimizer.learning_rate'] == 0.3
+
+
 def test_loading_a_config_file():
     study = config_lib.load(
         str(ROOT / 'configs' / 'lr_sweep.py') + ':mnist,lenet', {'epochs': '2', 'seed': 3}

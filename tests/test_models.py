@@ -170,7 +170,7 @@ def scaled_function(num_outputs, scale=1.0):
 def test_a_users_model_with_a_dynamic_field(entry, monkeypatch):
     """Registered by a line; its float is swept without another program."""
     monkeypatch.setitem(models.MODELS, 'scaled', entry)
-    config = make_config(model__name='scaled', model__widths=None)
+    config = make_config(model__name='scaled')
     points = nnstudy.choice('model.scale', [0.0, 1, 2.0])
     results = nnstudy.run(config, points, data=make_dataset(), quiet=True)
     assert results.runs['group'].unique().tolist() == [0]
@@ -198,7 +198,7 @@ class Normed(nn.Module):
 def test_batch_statistics_are_kept_and_leave_padding_out(monkeypatch):
     """36 examples in batches of 8: with momentum 0 the mean is that of the last four."""
     monkeypatch.setitem(models.MODELS, 'normed', Normed)
-    config = make_config(model__name='normed', model__widths=None, shuffle=False, epochs=5)
+    config = make_config(model__name='normed', shuffle=False, epochs=5)
     dataset = make_dataset()
     results = nnstudy.run(config, data=dataset, quiet=True)
     statistics = results.variables(0, 'final')['batch_stats']['BatchNorm_0']
@@ -217,7 +217,7 @@ def test_padding_may_not_poison_batch_statistics(monkeypatch):
             return nn.Dense(self.num_outputs)(x)
 
     monkeypatch.setitem(models.MODELS, 'careless', Careless)
-    config = make_config(model__name='careless', model__widths=None)
+    config = make_config(model__name='careless')
     with pytest.raises(UserError, match='the last batch of an epoch is short'):
         nnstudy.run(config, data=make_dataset())
     config.batch_size = 9
@@ -236,6 +236,14 @@ def test_a_model_that_cannot_be_traced_is_a_users_error(monkeypatch):
         return models.Model(init, apply)
 
     monkeypatch.setitem(models.MODELS, 'broken', broken)
-    config = make_config(model__name='broken', model__widths=None)
+    config = make_config(model__name='broken')
     with pytest.raises(UserError, match="model 'broken' .* cannot be traced on inputs of shape"):
         nnstudy.run(config, data=make_dataset())
+
+
+def test_outputs_of_the_wrong_width_are_a_users_error(monkeypatch):
+    monkeypatch.setitem(models.MODELS, 'wide', lambda num_outputs: nn.Dense(num_outputs + 1))
+    dataset = make_dataset((16,))
+    config = make_config(model__name='wide')
+    with pytest.raises(UserError, match=r'outputs of shape \(.*4\) .* need \(.*3\)'):
+        nnstudy.run(config, data=dataset)

@@ -1,5 +1,6 @@
 """The host loop: resume, chunks, diverged runs, working directories."""
 
+import importlib.util
 import json
 import logging
 import shutil
@@ -143,7 +144,7 @@ def test_a_model_registered_anew_is_another_program(dataset, monkeypatch):
             return models.MODELS['mlp'](num_outputs=num_outputs, widths=(width,))
 
         monkeypatch.setitem(models.MODELS, 'mine', model)
-        config = make_config(model__name='mine', model__widths=None)
+        config = make_config(model__name='mine')
         return nnstudy.run(config, data=dataset, quiet=True)
 
     assert define(4).runs['num_params'][0] != define(9).runs['num_params'][0]
@@ -338,3 +339,37 @@ def test_regression(regression, tmp_path):
     expected = ['train_loss', 'train_mae', 'test_loss', 'test_mae', 'best_test_mae', 'best_step']
     assert results.runs.columns.tolist()[-6:] == expected
     assert not any('accuracy' in name for name in results.history)
+
+
+def test_changed_code_is_another_study(dataset, tmp_path, monkeypatch):
+    """A model of one's own that was edited must not be taken for the one that was trained."""
+    source = 'from nnstudy import models\n\ndef model(num_outputs):\n    width = {}\n'
+    source += "    return models.MODELS['mlp'](num_outputs=num_outputs, widths=(width,))\n"
+    config = make_config(model__name='mine')
+    for width in (4, 5):
+        path = tmp_path / f'mine{width}.py'
+        path.write_text(source.format(width))
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        monkeypatch.setitem(models.MODELS, 'mine', module.model)
+        if width == 4:
+            nnstudy.run(config, workdir=tmp_path / 'study', data=dataset, quiet=True)
+    with pytest.raises(UserError, match='differs in the code of its components'):
+        nnstudy.run(config, workdir=tmp_path / 'study', data=dataset, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ('points', 'message'),
+    [({'epochs': 3}, 'a list of dicts'), ([3], 'a list of dicts'), ([{1: 2}], 'the field 1')],
+)
+def test_points_of_another_kind(points, message, dataset):
+    with pytest.raises(UserError, match=message):
+        nnstudy.run(make_config(), points, data=dataset)
+
+
+def test_points_may_come_from_a_generator(dataset):
+    points = ({'optimizer.learning_rate': rate} for rate in (0.1, 0.2))
+    assert len(nnstudy.run(make_config(), points, data=dataset, quiet=True).runs) == 2
+    with pytest.raises(UserError, match=r'must be an nnstudy.Dataset, not tuple'):
+        nnstudy.run(make_config(), data=(1, 2))

@@ -322,7 +322,7 @@ def test_dropout_keys_differ_from_step_to_step():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(models.MODELS, 'noisy', noisy)
-        config = make_config(model__name='noisy', model__widths=None, epochs=1)
+        config = make_config(model__name='noisy', epochs=1)
         dataset = make_dataset()
         training, keys, values, data = setup_run(config, dataset)
         state, step = jax.jit(training.init)(keys, values, data), jax.jit(training.step)

@@ -1,6 +1,7 @@
 """The swept fields as axes: which values each took, and how they are ordered and spaced."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable
 
 import numpy as np
@@ -47,16 +48,16 @@ class Axis:
     numbers: tuple[float, ...] = ()
     logarithmic: bool = False
 
-    @property
+    @functools.cached_property
     def apart(self) -> tuple:
         """Values of a numeric axis with no place on its scale: `None`, and 0 among ratios."""
-        scale = [n for n in self.numbers if n > 0 or not self.logarithmic]
+        scale = set(self.scale)
         return tuple(v for v in self.values if v not in scale) if self.numbers else ()
 
-    @property
+    @functools.cached_property
     def scale(self) -> tuple[float, ...]:
         """The numbers that have a place on the axis's scale."""
-        return tuple(n for n in self.numbers if n not in self.apart)
+        return tuple(n for n in self.numbers if n > 0 or not self.logarithmic)
 
 
 def axis(field: str, values: Iterable) -> Axis:
@@ -65,7 +66,7 @@ def axis(field: str, values: Iterable) -> Axis:
     distinct = list(dict.fromkeys(plain(v) for v in values))
     # By type, since to isinstance a bool is an int.
     numbers = tuple(sorted(v for v in distinct if type(v) is int or type(v) is float))
-    others = [v for v in distinct if v is not None and v not in numbers]
+    others = set(distinct) - set(numbers) - {None}
     if len(numbers) < 2 or others:
         return Axis(field, tuple(distinct))
     off = (None,) if None in distinct else ()

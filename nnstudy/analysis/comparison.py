@@ -6,17 +6,20 @@ without a single finite value is NaN throughout.
 """
 
 import dataclasses
+import itertools
 import re
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from numpy.typing import ArrayLike
 
 from nnstudy.analysis import axes, intervals
 
 # 2 / 2^n, the smallest p-value of a two-sided sign-flip test of n pairs, is below 5% from here on.
 MIN_SEEDS = 6
 LEVEL = 0.05
+# All flips of up to this many pairs are enumerated; of more, as many as of this many are drawn.
+MAX_ENUMERATED = 16
 
 _METRIC = re.compile(r'(best_)?(train|validation|test)_(loss|accuracy|mae)')
 
@@ -60,18 +63,17 @@ def by_point(runs: pd.DataFrame, swept: list[str]) -> pd.DataFrame:
       A row a point, in the order of points: `point`, the swept fields, `n` and `diverged` (numbers
       of runs), and `<metric>_median`, `<metric>_q25`, `<metric>_q75` of every metric over seeds.
     """
-    names = metrics(runs)
-    rows = []
-    for point, group in finite_or_worst(runs).groupby('point', sort=True):
-        diverged = int((group['status'] == 'diverged').sum())
-        row = {'point': point, 'n': len(group), 'diverged': diverged}
-        for name in names:
-            spread = intervals.quartiles(group[name])
-            row |= {f'{name}_{part}': value for part, value in spread._asdict().items()}
-        rows.append(row)
-    statistics = ['median', 'q25', 'q75']
-    columns = ['n', 'diverged', *(f'{name}_{part}' for name in names for part in statistics)]
-    summary = pd.DataFrame(rows).set_index('point')[columns]
+    points, groups = np.unique(runs['point'], return_inverse=True)
+    diverged = (runs['status'] == 'diverged').to_numpy()
+    columns = {
+        'n': np.bincount(groups, minlength=len(points)),
+        'diverged': np.bincount(groups[diverged], minlength=len(points)),
+    }
+    filled = finite_or_worst(runs)
+    for name in metrics(runs):
+        q25, median, q75 = intervals.quartiles_by(groups, filled[name], len(points)).T
+        columns |= {f'{name}_median': median, f'{name}_q25': q25, f'{name}_q75': q75}
+    summary = pd.DataFrame(columns, index=pd.Index(points, name='point'))
     return axes.settings(runs, swept).join(summary).reset_index()
 
 
@@ -79,11 +81,12 @@ def ranking(runs: pd.DataFrame) -> list[int]:
     """Returns all points, best first.
 
     Classification: the highest median accuracy on the selection split, among equals the lowest
-    median loss; regression: the lowest median loss. Then the lower point.
+    median loss; regression: the lowest median loss. Then the fewest diverged runs, which sets the
+    worst finite point before one that only counts as it; then the lower point.
     """
     summary = by_point(runs, [])
     split = selection_split(runs)
-    keys, ascending = [f'{split}_loss_median', 'point'], [True, True]
+    keys, ascending = [f'{split}_loss_median', 'diverged', 'point'], [True, True, True]
     if headline(runs) == 'accuracy':
         keys, ascending = [f'{split}_accuracy_median', *keys], [False, *ascending]
     return summary.sort_values(keys, ascending=ascending)['point'].tolist()
@@ -128,37 +131,47 @@ def best(runs: pd.DataFrame) -> Best | None:
     )
 
 
-def _mean(differences: np.ndarray, axis: int) -> np.ndarray:
-    return differences.mean(axis=axis)
-
-
-def sign_flip_p(differences: np.ndarray) -> float:
-    """Two-sided sign-flip permutation test that paired differences `[n]` are symmetric about 0.
+def sign_flip_p(differences: ArrayLike) -> np.ndarray:
+    """Two-sided sign-flip permutation tests that paired differences are symmetric about 0.
 
     The statistic is the mean. All 2^n flips are enumerated up to n = 16, above that 65,536 are
     drawn with a fixed seed. Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses",
     3.2.1.
 
+    Args:
+      differences: those of each test `[..., n]`.
+
     Returns:
-      The p-value; NaN for no differences or one that is not finite.
+      The p-values `[...]`; NaN for no differences or one that is not finite.
     """
     differences = np.asarray(differences, np.float64)
-    if differences.size == 0 or not np.isfinite(differences).all():
-        return np.nan
-    if differences.size == 1:
-        # Either flip is as far from 0, but scipy takes no sample of one.
-        return 1.0
-    result = stats.permutation_test(
-        (differences,),
-        _mean,
-        permutation_type='samples',
-        vectorized=True,
-        axis=-1,
-        n_resamples=2**16,
-        alternative='two-sided',
-        rng=np.random.default_rng(0),
+    *shape, n = differences.shape
+    p_values = np.full(shape, np.nan)
+    tested = np.isfinite(differences).all(axis=-1)
+    if not n or not tested.any():
+        return p_values[()]
+    if n <= MAX_ENUMERATED:
+        # A flip and its opposite lie as far from 0: those that leave the first sign are enough.
+        flips = np.array([(1, *signs) for signs in itertools.product((1, -1), repeat=n - 1)])
+        drawn = 0
+    else:
+        flips = np.random.default_rng(0).choice((-1, 1), size=(2**MAX_ENUMERATED, n))
+        # What was seen is one of the flips too: else a p-value could be 0.
+        drawn = 1
+    flips = flips.astype(np.float64)
+    rows = differences[tested]
+    # Flips that tie with what was seen but for rounding count.
+    seen = np.abs(rows.sum(axis=1)) - 1e-13 * np.abs(rows).sum(axis=1)
+    # A few tests at a time: 2^22 sums take 32 MiB.
+    size = max(1, 2**22 // len(flips))
+    as_far = np.concatenate(
+        [
+            (np.abs(flips @ rows[i : i + size].T) >= seen[i : i + size]).sum(axis=0)
+            for i in range(0, len(rows), size)
+        ]
     )
-    return float(result.pvalue)
+    p_values[tested] = (as_far + drawn) / (len(flips) + drawn)
+    return p_values[()]
 
 
 def against(runs: pd.DataFrame, point: int) -> pd.DataFrame:
@@ -175,23 +188,28 @@ def against(runs: pd.DataFrame, point: int) -> pd.DataFrame:
       can never reject, `'too few seeds'`.
     """
     metric = f'test_{headline(runs)}'
-    # [seeds, points]
-    values = finite_or_worst(runs).pivot(index='seed', columns='point', values=metric)
-    rows = []
-    for other in sorted(set(runs['point']) - {point}):
-        differences = (values[other] - values[point]).dropna().to_numpy()
-        n, p_value = len(differences), sign_flip_p(differences)
-        verdict = 'differs' if p_value <= LEVEL else 'cannot tell'
-        rows.append(
-            {
-                'point': other,
-                'n': n,
-                'difference': differences.mean() if n else np.nan,
-                'p_value': p_value,
-                'verdict': 'too few seeds' if n < MIN_SEEDS else verdict,
-            }
-        )
-    return pd.DataFrame(rows, columns=['point', 'n', 'difference', 'p_value', 'verdict'])
+    values = finite_or_worst(runs).pivot(index='point', columns='seed', values=metric)
+    others = values.index != point
+    # [points, seeds], NaN where either point lacks the seed.
+    differences = (values[others] - values.loc[point]).to_numpy()
+    paired = ~np.isnan(differences)
+    n = paired.sum(axis=1)
+    mean, p_value = np.full((2, len(n)), np.nan)
+    for size in set(n.tolist()) - {0}:
+        rows = n == size
+        pairs = differences[rows][paired[rows]].reshape(-1, size)
+        mean[rows], p_value[rows] = pairs.mean(axis=1), sign_flip_p(pairs)
+    verdict = np.where(p_value <= LEVEL, 'differs', 'cannot tell').astype(object)
+    verdict[n < MIN_SEEDS] = 'too few seeds'
+    return pd.DataFrame(
+        {
+            'point': values.index[others].to_numpy(),
+            'n': n,
+            'difference': mean,
+            'p_value': p_value,
+            'verdict': verdict,
+        }
+    )
 
 
 @dataclasses.dataclass(frozen=True)

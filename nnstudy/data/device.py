@@ -78,7 +78,13 @@ def prepare(
     if normalization not in NORMALIZATIONS:
         raise errors.unknown('normalization', normalization, NORMALIZATIONS)
     specs = {'train': train, 'validation': validation, 'test': test}
-    parts = {name: splits_lib.select(dataset, spec) for name, spec in specs.items() if spec}
+    parts = {}
+    for name, spec in specs.items():
+        try:
+            if spec is not None:
+                parts[name] = splits_lib.select(dataset, spec)
+        except errors.UserError as error:
+            raise errors.UserError(f'config.split.{name}: {error}') from None
     _refuse_overlap(specs, parts)
     max_value = dataset.max_value or 1.0
     low, high = NORMALIZATIONS[normalization] or (0.0, max_value)

@@ -101,16 +101,14 @@ def _download(
     import pooch
     import requests
 
-    http = pooch.HTTPDownloader(timeout=TIMEOUT)
-
     def checked(url: str, output_file: str, pooch_object: object) -> None:
-        http(url, output_file, pooch_object)
+        notice = _Notice(f'nnstudy: downloading {url} to {folder}')
+        pooch.HTTPDownloader(timeout=TIMEOUT, progressbar=notice)(url, output_file, pooch_object)
         check(pathlib.Path(output_file))
 
     failures = []
     for base_url in MIRRORS[dataset]:
         url = base_url + filename
-        print(f'nnstudy: downloading {url} to {folder}', file=sys.stderr)
         try:
             with _quiet(pooch.get_logger()):
                 # Under a temporary name until `checked` has returned.
@@ -136,6 +134,25 @@ def _download(
         f'file, put it at <directory>/{dataset}/{filename} and give data_dir=<directory> or set '
         f'{ENVIRONMENT}'
     )
+
+
+class _Notice:
+    """Says that a download goes on once the first bytes are there; as pooch drives a tqdm bar."""
+
+    def __init__(self, text: str):
+        self._text: str | None = text
+        self.total = 0.0
+
+    def update(self, size: int) -> None:
+        if size and self._text:
+            print(self._text, file=sys.stderr)
+            self._text = None
+
+    def reset(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 @contextlib.contextmanager

@@ -26,6 +26,10 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        if not all(type(width) is int and width > 0 for width in self.widths):
+            raise errors.UserError(
+                f'config.model.widths must be positive whole numbers, not {self.widths!r}'
+            )
         names = self.activation
         if isinstance(names, str):
             names = (names,) * len(self.widths)

@@ -13,12 +13,11 @@ def headline(plan: plan_lib.Plan, name: str) -> str:
     """Returns one line: how many runs of what."""
     seeds = plan.config.num_seeds
     points = len(plan.points)
-    run_steps = sum(len(group.runs) * group.num_steps for group in plan.groups)
     parts = [
         f'{labels.count(points, "point")} × {labels.count(seeds, "seed")} = '
         f'{labels.count(plan.num_runs, "run")}',
         f'{labels.count(len(plan.groups), "compiled program")}',
-        f'{run_steps:,} run-steps',
+        f'{plan.num_run_steps:,} run-steps',
         f'{labels.count(jax.device_count(), jax.default_backend().upper() + " device")}',
     ]
     return f'{name}: {", ".join(parts)}'

@@ -8,11 +8,12 @@ import math
 import os
 import pathlib
 import textwrap
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import axes as mpl_axes
-from matplotlib import cm, colors, figure, patches, ticker
+from matplotlib import cm, collections, colors, figure, patches, ticker
 
 from nnstudy import errors
 from nnstudy.analysis import axes, comparison, intervals
@@ -20,6 +21,12 @@ from nnstudy.report import labels, style
 
 MAX_LINES = 6
 MAX_LEGEND = 12
+# Points whose curves have bands, beyond which bands would only cover each other.
+MAX_BANDS = 40
+# Values along a numeric x-axis with medians of their own; of more, neighbours share one.
+MAX_PLACES = 100
+# Values named along a categorical x-axis.
+MAX_NAMED = 40
 # A loss beyond this many times that of step 0 (of final losses: the highest of a run that did not
 # diverge) is off the picture: exploding runs would press all others flat.
 MAX_LOSS_RATIO = 3.0
@@ -58,7 +65,8 @@ def metric_vs(
     """Draws a final metric against one swept field.
 
     With several swept fields, each setting of the others is a line of its own, up to six; with
-    more, the runs of all are pooled, and the note says so.
+    more, the runs of all are pooled, and the note says so. Of more than a hundred numbers along the
+    axis, neighbours share a median.
 
     Args:
       runs: a row a run.
@@ -78,21 +86,30 @@ def metric_vs(
     settings = axes.settings(runs, swept)
     axis = axes.axis(field, settings[field])
     places = _places(axis)
-    values, notes = _drawn_values(runs, metric)
     others = [f for f in swept if f != field]
     series = _series(settings, others)
     many = len(series) > 1
     pooled = bool(others) and not many
-    spread = pooled or bool((runs.groupby('point').size() > 1).any())
+    groups = _neighbours(axis)
+    shared = groups[-1] + 1 < len(groups)
+    spread = pooled or shared or bool((runs.groupby('point').size() > 1).any())
+    marks, notes = _marks(runs, metric)
+    values = marks['y'].to_numpy()
+    index = {v: i for i, v in enumerate(axis.values)}
+    indices = pd.Series([index[v] for v in settings[field]], index=settings.index)
+    marks['value'] = indices[runs['point']].to_numpy()
 
     picture = figure.Figure(figsize=(7.2, 4.2), layout='constrained')
     panel = style.dress(picture.subplots())
+    size = style.size(len(settings))
     handles: list = []
     for i, (name, points) in enumerate(series.items()):
         color = style.VIRIDIS(0.85 * i / (len(series) - 1)) if many else style.BLUE
-        members = runs['point'].isin(points).to_numpy()
-        at = {v: place + _shift(axis, i, len(series)) for v, place in places.items()}
-        _draw_line(panel, axis, at, runs[members], settings[field], values[members], color, i, many)
+        line = marks[runs['point'].isin(points).to_numpy()]
+        # [values]
+        at = np.array([places[v] for v in axis.values]) + _shift(axis, i, len(series))
+        _draw_runs(panel, axis, at, line, color, many, size)
+        _draw_medians(panel, axis, at, line, groups, color, i)
         if many:
             dashes = style.DASHES[i] if axis.numbers else ''
             handles.append(style.handle(name, color, dashes, marker=style.MARKERS[i], markersize=5))
@@ -115,7 +132,10 @@ def metric_vs(
         style.log_y(panel, finite.min(), finite.max())
     panel.set_xlabel(field)
     panel.set_ylabel(labels.metric(metric))
-    notes = [_spread_note(runs, 'band' if axis.numbers else 'bar', pooled), *notes]
+    over = 'all runs at a value, ' if pooled else ''
+    if shared:
+        over = 'all runs at neighbouring values, '
+    notes = [_spread_note(runs, 'band' if axis.numbers else 'bar', over), *notes]
     if pooled:
         notes.append(f'Pooled over {", ".join(others)}; the star is the best point alone.')
     style.caption(picture, f'Final {metric.replace("_", " ")} against {field}', notes)
@@ -125,8 +145,13 @@ def metric_vs(
 
 def _point_names(settings: pd.DataFrame) -> dict[int, str]:
     """Returns the written values of every point's swept fields."""
-    texts = {f: labels.values(axes.axis(f, settings[f]).values) for f in settings}
-    return {p: ', '.join(texts[f][settings.loc[p, f]] for f in settings) for p in settings.index}
+    texts = []
+    for field in settings:
+        written = labels.values(axes.axis(field, settings[field]).values)
+        texts.append([written[v] for v in settings[field]])
+    if not texts:
+        return dict.fromkeys(settings.index, '')
+    return dict(zip(settings.index, map(', '.join, zip(*texts, strict=True)), strict=True))
 
 
 def _series(settings: pd.DataFrame, others: list[str]) -> dict[str, list[int]]:
@@ -134,33 +159,47 @@ def _series(settings: pd.DataFrame, others: list[str]) -> dict[str, list[int]]:
     names = _point_names(settings[others])
     if not 1 < len(set(names.values())) <= MAX_LINES:
         return {'': list(settings.index)}
-    orders = [axes.axis(f, settings[f]).values for f in others]
-    rank = {
-        p: [order.index(settings.loc[p, f]) for f, order in zip(others, orders, strict=True)]
-        for p in settings.index
-    }
+    ranks = pd.DataFrame(index=settings.index)
+    for field in others:
+        rank = {v: i for i, v in enumerate(axes.axis(field, settings[field]).values)}
+        ranks[field] = [rank[v] for v in settings[field]]
     series: dict[str, list[int]] = {}
-    for p in sorted(settings.index, key=rank.__getitem__):
-        series.setdefault(names[p], []).append(p)
+    for point in ranks.sort_values(others, kind='stable').index:
+        series.setdefault(names[point], []).append(point)
     return series
 
 
-def _drawn_values(runs: pd.DataFrame, metric: str) -> tuple[np.ndarray, list[str]]:
-    """Returns where every run's metric is drawn `[R]`, in the metric's unit, and notes on it."""
+def _marks(runs: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]:
+    """Returns where every run's metric is drawn, and notes on it.
+
+    Returns:
+      A row a run: `y`, in the metric's unit, which medians are taken of; `diverged`; and `lost`,
+      whether the run has no place on the y-axis and is drawn at the bottom edge: it has no
+      accuracy, having ended with weights that predict nothing.
+    """
     finite = np.isfinite(runs[metric].to_numpy(np.float64, na_value=np.nan))
     values = comparison.finite_or_worst(runs)[metric].to_numpy() * labels.scale(metric)
-    calm = values[finite & (runs['status'] != 'diverged').to_numpy()]
-    if not comparison.higher_is_better(metric) and calm.size and calm.max() > 0:
+    diverged = (runs['status'] == 'diverged').to_numpy()
+    marks = pd.DataFrame({'y': values, 'diverged': diverged, 'lost': False})
+    without = f'{labels.count(int((~finite).sum()), "run")} without a finite value'
+    if comparison.higher_is_better(metric):
+        if finite.all():
+            return marks, []
+        note = f'{without} drawn at the bottom edge'
+        if finite.any():
+            note += ', counted as the worst finite one'
+        return marks.assign(lost=~finite), [f'{note}.']
+    calm = values[finite & ~diverged]
+    if calm.size and calm.max() > 0:
         ceiling = MAX_LOSS_RATIO * calm.max()
         if (values > ceiling).any():
             beyond = (values > ceiling) | ~finite
             runs_beyond = labels.count(int(beyond.sum()), 'run')
             note = f'{runs_beyond} above {labels.number(ceiling)} drawn at it.'
-            return np.where(beyond, ceiling, values), [note]
+            return marks.assign(y=np.where(beyond, ceiling, values)), [note]
     if finite.all() or not finite.any():
-        return values, []
-    lost = labels.count(int((~finite).sum()), 'run')
-    return values, [f'{lost} without a finite value drawn at the worst finite one.']
+        return marks, []
+    return marks, [f'{without} drawn at the worst finite one.']
 
 
 def _places(axis: axes.Axis) -> dict[object, float]:
@@ -184,58 +223,107 @@ def _shift(axis: axes.Axis, i: int, n: int) -> float:
     return 0.0 if axis.numbers or n == 1 else 0.6 * (i / (n - 1) - 0.5)
 
 
-def _draw_line(
+def _neighbours(axis: axes.Axis) -> np.ndarray:
+    """Returns which of an axis's values share a median, as rising numbers of groups `[values]`.
+
+    Each has its own, up to `MAX_PLACES` numbers; a line through the medians of thousands would be
+    a stain.
+    """
+    groups = np.arange(len(axis.values))
+    apart, scale = len(axis.apart), len(axis.scale)
+    if scale > MAX_PLACES:
+        groups[apart:] = apart + np.arange(scale) * MAX_PLACES // scale
+    return groups
+
+
+def _draw_runs(
     panel: mpl_axes.Axes,
     axis: axes.Axis,
-    at: dict[object, float],
-    runs: pd.DataFrame,
-    setting: pd.Series,
-    values: np.ndarray,
+    at: np.ndarray,
+    line: pd.DataFrame,
     color: tuple,
-    i: int,
     many: bool,
+    size: float,
 ) -> None:
-    """Draws the runs of line `i`, their medians and quartiles.
+    """Draws the runs of a line, those of one value side by side, so that none hides another.
 
-    Medians are joined along a numeric scale; elsewhere each stands alone with a bar.
+    Args:
+      panel: where to.
+      axis: the x-axis.
+      at: the place of each of its values `[values]`.
+      line: the line's `_marks`, with `value`, the index of the run's value.
+      color: of the line.
+      many: whether there are other lines.
+      size: of the marks.
     """
-    diverged = (runs['status'] == 'diverged').to_numpy()
-    own = runs['point'].map(setting).to_numpy(object)
-    spread = {}
-    for v in axis.values:
-        here = np.array([w == v for w in own])
-        if not here.any():
-            continue
-        spread[v] = intervals.quartiles(values[here])
-        x = _aside(axis, at[v], int(here.sum()), i if many else None)
-        calm, blown = ~diverged[here], diverged[here]
-        panel.plot(x[calm], values[here][calm], color=color, linestyle='', **style.RUN)
-        red = color if many else style.RED
-        panel.plot(x[blown], values[here][blown], color=red, linestyle='', **style.DIVERGED)
-
-    marker = style.MARKERS[i]
-    joined = [v for v in axis.scale if v in spread]
-    if joined:
-        x = np.array([at[v] for v in joined])
-        q25, median, q75 = np.transpose([spread[v] for v in joined])
-        panel.fill_between(x, q25, q75, color=color, alpha=0.2, linewidth=0, zorder=1)
-        panel.plot(x, median, color=color, linestyle=style.DASHES[i], linewidth=1.6, zorder=4)
-        panel.plot(x, median, color=color, linestyle='', marker=marker, markersize=4.5, zorder=4)
-    for v in spread.keys() - set(joined):
-        q25, median, q75 = spread[v]
-        panel.plot([at[v]] * 2, [q25, q75], color=color, alpha=0.3, linewidth=7, zorder=1)
-        panel.plot([at[v]], [median], color=color, marker=marker, markersize=6.5, zorder=4)
+    value = line['value'].to_numpy()
+    order, n = line.groupby('value').cumcount().to_numpy(), np.bincount(value)[value]
+    x = _aside(axis, at[value], np.where(n > 1, 2 * order / np.maximum(n - 1, 1) - 1, 0.0), many)
+    y, lost, diverged = (line[name].to_numpy() for name in ('y', 'lost', 'diverged'))
+    red = color if many else style.RED
+    for here, shade, mark in (~diverged, color, style.RUN), (diverged, red, style.DIVERGED):
+        small = {'markersize': size * mark['markersize']}
+        look = {'color': shade, 'linestyle': '', **mark, **small}
+        panel.plot(x[here & ~lost], y[here & ~lost], **look)
+        if (here & lost).any():
+            # Their y is in shares of the panel's height.
+            edge: dict[str, Any] = {'transform': panel.get_xaxis_transform(), 'clip_on': False}
+            panel.plot(x[here & lost], np.zeros((here & lost).sum()), **edge, **look)
 
 
-def _aside(axis: axes.Axis, place: float, n: int, line: int | None) -> np.ndarray:
-    """Returns where `n` runs of one place are drawn: side by side, so that none hides another."""
-    offsets = np.linspace(-1, 1, n) if n > 1 else np.zeros(1)
+def _aside(axis: axes.Axis, places: np.ndarray, offsets: np.ndarray, many: bool) -> np.ndarray:
+    """Returns `places` moved by `offsets`, -1 to 1, of the room that the runs of a value have."""
     if not axis.numbers:
-        return place + (0.22 if line is None else 0.05) * offsets
+        return places + (0.05 if many else 0.22) * offsets
     # A small part of the step between values, so that the place is still read off rightly.
     scale = np.log(axis.scale) if axis.logarithmic else np.asarray(axis.scale)
     width = 0.12 * min(np.diff(scale).min(), (scale[-1] - scale[0]) / 10)
-    return place * np.exp(width * offsets) if axis.logarithmic else place + width * offsets
+    return places * np.exp(width * offsets) if axis.logarithmic else places + width * offsets
+
+
+def _draw_medians(
+    panel: mpl_axes.Axes,
+    axis: axes.Axis,
+    at: np.ndarray,
+    line: pd.DataFrame,
+    groups: np.ndarray,
+    color: tuple,
+    i: int,
+) -> None:
+    """Draws the medians and quartiles of line `i`, one of each of the `groups` of `_neighbours`.
+
+    Medians are joined along a numeric scale; elsewhere each stands alone with a bar. The other
+    arguments are those of `_draw_runs`.
+    """
+    num_groups = groups[-1] + 1
+    values = line['value'].to_numpy()
+    spread = intervals.quartiles_by(groups[values], line['y'], num_groups)
+    # The middle of each group.
+    x = intervals.quartiles_by(groups, at, num_groups)[:, 1]
+    drawn = np.bincount(groups[values], minlength=num_groups) > 0
+    size = style.size(num_groups)
+    scaled = np.arange(num_groups) >= (len(axis.apart) if axis.numbers else num_groups)
+    own: dict[str, Any] = {'color': color, 'zorder': 4}
+    mark = own | {'linestyle': '', 'marker': style.MARKERS[i]}
+
+    if (joined := drawn & scaled).any():
+        q25, median, q75 = spread[joined].T
+        panel.fill_between(x[joined], q25, q75, color=color, alpha=0.2, linewidth=0, zorder=1)
+        panel.plot(x[joined], median, linestyle=style.DASHES[i], linewidth=1.6, **own)
+        panel.plot(x[joined], median, markersize=size * 4.5, **mark)
+    if (alone := drawn & ~scaled).any():
+        q25, median, q75 = spread[alone].T
+        # One broken line: its pieces are the bars.
+        gap = np.full(len(median), np.nan)
+        panel.plot(
+            np.repeat(x[alone], 3),
+            np.stack([q25, q75, gap], axis=1).ravel(),
+            color=color,
+            alpha=0.3,
+            linewidth=size * 7,
+            zorder=1,
+        )
+        panel.plot(x[alone], median, markersize=size * 6.5, **mark)
 
 
 def _key(runs: pd.DataFrame, axis: axes.Axis, many: bool, spread: bool) -> list:
@@ -259,9 +347,11 @@ def _scale_x(panel: mpl_axes.Axes, axis: axes.Axis, places: dict[object, float])
     """Names the values along the x-axis, on a log scale if the axis is logarithmic."""
     texts = labels.values(axis.values)
     if not axis.numbers:
-        panel.set_xticks(list(places.values()), [texts[v] for v in places])
+        step = math.ceil(len(places) / MAX_NAMED)
+        named = {places[v]: texts[v] for v in axis.values[::step]}
+        panel.set_xticks(list(named), list(named.values()))
         panel.set_xlim(-0.6, len(places) - 0.4)
-        if sum(map(len, texts.values())) > 60:
+        if sum(map(len, named.values())) > 60:
             for label in panel.get_xticklabels():
                 label.set(rotation=30, horizontalalignment='right', rotation_mode='anchor')
         return
@@ -292,7 +382,8 @@ def curves(history: pd.DataFrame, runs: pd.DataFrame, swept: list[str]) -> figur
 
     Left the train loss, right the accuracy (regression: the loss) on the validation split, without
     one on the test split. One swept numeric field gives a colour bar in its units; otherwise points
-    are named in a legend, and of more than twelve the best twelve, the others being grey.
+    are named in a legend, and of more than twelve the best twelve, the others being grey. More than
+    forty points coloured by a numeric field have no bands.
 
     Args:
       history: a row a run and evaluation.
@@ -315,10 +406,19 @@ def curves(history: pd.DataFrame, runs: pd.DataFrame, swept: list[str]) -> figur
 
     picture = figure.Figure(figsize=(10, 4.2), layout='constrained')
     panels = picture.subplots(1, 2)
-    notes = [_spread_note(runs, 'band')]
+    banded = any(look['band'] for look in looks.values())
+    notes = [_spread_note(runs, 'band' if banded else '')]
+    if axis is not None and not all(look['band'] for look in looks.values()):
+        notes.append(f'Without bands along {axis.field}: more than {MAX_BANDS} points.')
     if diverged.any():
         points = labels.count(int(diverged.sum()), 'point')
         notes.append(f'Dashed: half or more of the runs diverged ({points}).')
+    lost = history.loc[~np.isfinite(history[metrics[1]].astype(np.float64)), 'run'].nunique()
+    if comparison.higher_is_better(metrics[1]) and lost:
+        some = labels.count(lost, 'run')
+        notes.append(
+            f'{some} whose accuracy became not finite: then drawn at the worst finite one.'
+        )
     for panel, metric in zip(panels, metrics, strict=True):
         star = None if best is None else best.point
         notes += _draw_curves(style.dress(panel), spread, metric, looks, star)
@@ -357,15 +457,16 @@ def _look(**changes) -> dict:
 
 def _looks_along(axis: axes.Axis, settings: pd.DataFrame) -> dict[int, dict]:
     """Returns looks coloured along a numeric axis; values apart are named."""
-    norm, texts = _norm(axis), labels.values(axis.values)
-    field = axis.field.rpartition('.')[2]
+    texts, field = labels.values(axis.values), axis.field.rpartition('.')[2]
+    shades = dict(zip(axis.scale, map(tuple, style.VIRIDIS(_norm(axis)(axis.scale))), strict=True))
+    band = len(settings) <= MAX_BANDS
     looks = {}
     for point, v in settings[axis.field].items():
         if v in axis.apart:
             color = style.GREY if v is None else 'black'
             looks[point] = _look(color=color, marker='o', label=f'{field} {texts[v]}')
         else:
-            looks[point] = _look(color=style.VIRIDIS(norm(v)))
+            looks[point] = _look(color=shades[v], band=band)
     return looks
 
 
@@ -397,17 +498,21 @@ def _spread_over_seeds(history: pd.DataFrame, metrics: list[str]) -> pd.DataFram
     Returns:
       A row a point and step: `point`, `epoch`, `<metric>_q25`, `<metric>_median`, `<metric>_q75`.
     """
-    parts = [pd.DataFrame(columns=['point', 'epoch'])]
-    for point, rows in comparison.finite_or_worst(history).groupby('point'):
-        columns = {'epoch': rows.groupby('step')['epoch'].first().astype(np.float64)}
-        for metric in metrics:
-            # [steps, runs]
-            values = rows.pivot(index='step', columns='run', values=metric).ffill().to_numpy()
-            quartiles = np.array([intervals.quartiles(row[~np.isnan(row)]) for row in values])
-            for name, column in zip(intervals.Quartiles._fields, quartiles.T, strict=True):
-                columns[f'{metric}_{name}'] = column * labels.scale(metric)
-        parts.append(pd.DataFrame(columns).assign(point=point))
-    return pd.concat(parts[1:] or parts)
+    history = comparison.finite_or_worst(history[['point', 'run', 'step', 'epoch', *metrics]])
+    keys = ['point', 'step']
+    spread = history.groupby(keys)[['epoch']].first().astype(np.float64)
+    firsts = history[['point', 'run']].drop_duplicates()
+    place = firsts.groupby('point').cumcount().set_axis(firsts['run'])
+    history = history.assign(place=place.reindex(history['run']).to_numpy())
+    for metric in metrics:
+        # A row a point and step, a column a run of the point.
+        wide = history.pivot(index=keys, columns='place', values=metric)
+        values = wide.groupby(level='point').ffill().to_numpy(np.float64)
+        known = ~np.isnan(values)
+        quartiles = intervals.quartiles_by(np.nonzero(known)[0], values[known], len(values))
+        columns = [f'{metric}_{part}' for part in intervals.Quartiles._fields]
+        spread[columns] = quartiles * labels.scale(metric)
+    return spread.reset_index()
 
 
 def _draw_curves(
@@ -424,13 +529,15 @@ def _draw_curves(
     if spread.empty or spread[parts].isna().to_numpy().all():
         style.say_empty(panel)
         return []
+    _draw_crowd(panel, spread, metric, {p: look for p, look in looks.items() if not look['band']})
     for point, look in looks.items():
+        if not look['band']:
+            continue
         rows = spread[spread['point'] == point]
         epoch = rows['epoch'].to_numpy()
         q25, median, q75 = rows[parts].to_numpy().T
-        if look['band']:
-            band = {'color': look['color'], 'alpha': 0.15, 'linewidth': 0}
-            panel.fill_between(epoch, q25, q75, zorder=look['zorder'] - 1, **band)
+        band = {'color': look['color'], 'alpha': 0.15, 'linewidth': 0}
+        panel.fill_between(epoch, q25, q75, zorder=look['zorder'] - 1, **band)
         line = {k: v for k, v in look.items() if k not in ('label', 'band')}
         if len(epoch) == 1:
             line['marker'] = line['marker'] or 'o'
@@ -441,6 +548,36 @@ def _draw_curves(
         y = np.clip(last[f'{metric}_median'], *panel.get_ylim())
         panel.plot([last['epoch']], [y], **style.STAR)
     return notes
+
+
+def _draw_crowd(
+    panel: mpl_axes.Axes, spread: pd.DataFrame, metric: str, looks: dict[int, dict]
+) -> None:
+    """Draws the curves without band, thousands maybe, as one artist."""
+    rows = spread[spread['point'].isin(looks)]
+    if rows.empty:
+        return
+    points, first = np.unique(rows['point'], return_index=True)
+    curves = np.split(rows[['epoch', f'{metric}_median']].to_numpy(), first[1:])
+    chosen = [looks[point] for point in points]
+    size = style.size(len(looks))
+    lines = collections.LineCollection(
+        curves,
+        colors=[look['color'] for look in chosen],
+        linestyles=[look['linestyle'] for look in chosen],
+        linewidths=1.5 * size,
+        # Where many lie over each other it shows.
+        alpha=max(0.3, size),
+        capstyle='projecting',
+        joinstyle='round',
+        zorder=chosen[0]['zorder'],
+    )
+    panel.add_collection(lines)
+    panel.autoscale_view()
+    if single := [i for i, curve in enumerate(curves) if len(curve) == 1]:
+        x, y = np.concatenate([curves[i] for i in single]).T
+        shades = [chosen[i]['color'] for i in single]
+        panel.scatter(x, y, (4.5 * size) ** 2, shades, zorder=chosen[0]['zorder'])
 
 
 def _limit_loss(panel: mpl_axes.Axes, spread: pd.DataFrame, metric: str) -> list[str]:
@@ -479,11 +616,12 @@ def _wrapped(fields: list[str]) -> str:
     return '\n'.join(textwrap.wrap(', '.join(fields), 26))
 
 
-def _spread_note(runs: pd.DataFrame, mark: str, pooled: bool = False) -> str:
+def _spread_note(runs: pd.DataFrame, mark: str, over: str = '') -> str:
+    """Returns what medians are over, and what `mark`, if any, shows."""
     counts = runs.groupby('point').size()
     low, high = int(counts.min()), int(counts.max())
     seeds = labels.count(high, 'seed') if low == high else f'{low} to {high} seeds'
-    if high == 1 and not pooled:
+    if high == 1 and not over:
         return '1 seed a point: no spread is known.'
-    over = f'all runs at a value, {seeds}' if pooled else seeds
-    return f'Median over {over} a point; {mark}: interquartile range.'
+    shown = f'; {mark}: interquartile range' if mark else ''
+    return f'Median over {over}{seeds} a point{shown}.'

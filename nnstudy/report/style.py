@@ -50,6 +50,15 @@ MARKERS = 'os^DvP<>ph*X'
 DASHES: tuple = ('-', (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 2)), (0, (3, 3)))
 
 
+def size(n: int) -> float:
+    """Returns the share of their usual size at which the marks and lines of `n` points are drawn.
+
+    All of it up to 40 points, 27% at 2,000, never below 20%: in a crowd, smaller marks hide less of
+    each other.
+    """
+    return min(1.0, max(0.2, (40 / max(1, n)) ** (1 / 3)))
+
+
 def dress(panel: axes.Axes) -> axes.Axes:
     """Gives a panel its quiet frame and grid."""
     panel.spines[['top', 'right']].set_visible(False)

@@ -74,10 +74,15 @@ def _table(runs: pd.DataFrame, swept: list[str], best: comparison.Best | None) -
     for header in [*headers, 'diverged']:
         rendered.add_column(text.Text(header), justify='right', vertical='bottom')
 
+    measured = np.isfinite(runs[[f'{split}_{metric}' for split in splits]].astype(np.float64))
+    measured = measured.groupby(runs['point']).any()
     for point in shown:
         row = summary.loc[point]
         cells = [written.loc[point, field] for field in swept]
-        cells += [_spread(row, f'{split}_{metric}') for split in splits]
+        # Ranking counts a run without a value as the worst; a cell shows no value of others.
+        cells += [
+            _spread(row, name) if measured.loc[point, name] else '–' for name in measured.columns
+        ]
         cells.append(f'{int(row["diverged"])}/{int(row["n"])}')
         is_best = best is not None and point == best.point and len(summary) > 1
         if is_best:
@@ -107,6 +112,13 @@ def _conclusions(
         split = comparison.selection_split(runs)
         return [f'No best point: no run has a finite {split} {metric}.']
     lines = []
+    lost = int((~np.isfinite(runs[best.metric].astype(np.float64))).sum())
+    if metric == 'accuracy' and lost:
+        worst = labels.reading(best.metric, comparison.finite_or_worst(runs)[best.metric].min())
+        lines.append(
+            f'{labels.count(lost, "run")} without a finite {best.metric.replace("_", " ")}: '
+            f'counted as the worst finite one, {worst} %.'
+        )
     many = len(names) > 1
     if many:
         how = 'highest' if comparison.higher_is_better(metric) else 'lowest'

@@ -11,6 +11,8 @@ import os
 
 import jax
 
+from nnstudy import errors
+
 SEGMENT_SECONDS = 2.0  # between two signs of progress
 
 # Rough rates of one device in small steps, to cut training into segments. Being wrong by a factor
@@ -51,12 +53,21 @@ def choose(
       state_bytes: size of a run's state.
       lanes: forced number of lanes, or None for the rule.
       memory_gib: memory for the states of a chunk, or None for half of what there is.
+
+    Raises:
+      UserError: not even the runs that are advanced together fit into memory.
     """
     backend, devices = jax.default_backend(), jax.device_count()
     lanes = lanes or _lanes(backend, flops_per_step, has_convolutions)
     unit = devices * lanes
     # The states of a chunk stand twice while a checkpoint of them is written.
-    budget = memory_gib * 2**30 if memory_gib else _memory_bytes() / 2
+    memory = _memory_bytes()
+    if state_bytes * unit > memory:
+        raise errors.UserError(
+            f'{unit} runs at a time, {state_bytes / 2**30:.1f} GiB each, do not fit into '
+            f'{memory / 2**30:.1f} GiB of memory: make the model smaller'
+        )
+    budget = memory / 2 if memory_gib is None else memory_gib * 2**30
     most = max(1, int(budget / (2 * state_bytes)) // unit) * unit
     num_chunks = math.ceil(num_runs / most)
     chunk_size = math.ceil(num_runs / num_chunks / unit) * unit

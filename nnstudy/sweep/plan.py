@@ -26,6 +26,8 @@ from nnstudy import (
 from nnstudy.data import device
 from nnstudy.sweep import layout, spec
 
+MAX_RUNS = 10_000_000
+
 # What a sweep cannot vary, and what to do instead.
 _NOT_SWEPT = {
     'seed': 'every point runs config.num_seeds seeds from config.seed on',
@@ -92,12 +94,14 @@ class Plan:
       points: the values of the swept fields, one dict a point.
       groups: in the order of their first run.
       fingerprints: of the content of each data set, by name.
+      sources: of the code of components that are neither nnstudy's nor optax's, by name.
     """
 
     config: ConfigDict
     points: list[dict[str, Any]]
     groups: list[Group]
     fingerprints: dict[str, str]
+    sources: dict[str, str]
 
     @property
     def swept(self) -> list[str]:
@@ -106,6 +110,10 @@ class Plan:
     @property
     def num_runs(self) -> int:
         return sum(len(group.runs) for group in self.groups)
+
+    @property
+    def num_run_steps(self) -> int:
+        return sum(len(group.runs) * group.num_steps for group in self.groups)
 
 
 def make(
@@ -127,16 +135,19 @@ def make(
       UserError: anything that is wrong with the fields, their values, the points or the data.
     """
     config = config_lib.complete(config)
+    if data is not None and not isinstance(data, data_lib.Dataset):
+        raise errors.UserError(f'data must be an nnstudy.Dataset, not {type(data).__name__}')
     if data is not None:
         config_lib.override(config, 'dataset', data.name)
     flat = config_lib.flatten(config)
     config_lib.check(flat)
-    given = _checked_points(config, [{}] if points is None else points)
+    points = [{}] if points is None else points
+    given = _checked_points(config, points if isinstance(points, Mapping) else list(points))
     if data is not None and 'dataset' in spec.swept(given):
         raise errors.UserError("cannot sweep 'dataset' with a data set in memory")
     # What checking fills in or converts shows in the stored config and points too, and a point
     # that leaves a swept field out has the config's value there.
-    settings = [train.resolve({**flat, **point}) for point in given]
+    settings = [train.resolve(config_lib.merge(flat, point)) for point in given]
     swept = spec.swept(given)
     checked = [{field: setting.get(field) for field in swept} for setting in settings]
     _refuse_duplicates(checked)
@@ -166,16 +177,24 @@ def make(
         points=checked,
         groups=groups,
         fingerprints={name: load(name).fingerprint() for name in sorted(used)},
+        sources={k: v for g in groups for k, v in train.sources(g.config).items()},
     )
 
 
 def _checked_points(config: ConfigDict, points: Sequence[Mapping[str, Any]]) -> list[spec.Point]:
     """Returns the points with their values as the fields keep them."""
     known = config_lib.flatten(config)
+    if isinstance(points, Mapping) or not all(isinstance(point, Mapping) for point in points):
+        raise errors.UserError(
+            "points must be a list of dicts such as [{'optimizer.learning_rate': 0.1}, ...]; see "
+            'nnstudy.grid, chain, zip_'
+        )
     if not points:
         raise errors.UserError('the sweep has no points; None stands for the config as it is')
     kinds: dict[str, type] = {}
     for field in spec.swept([dict(p) for p in points]):
+        if not isinstance(field, str):
+            raise errors.UserError(f'a point has the field {field!r}; fields are dotted names')
         section = field.rpartition('.')[0]
         if field in config_lib.OPEN_SECTIONS:
             raise errors.UserError(f'cannot sweep {field!r}; sweep {field + ".name"!r}')
@@ -198,7 +217,8 @@ def _checked_points(config: ConfigDict, points: Sequence[Mapping[str, Any]]) -> 
 def _refuse_duplicates(points: Sequence[spec.Point]) -> None:
     seen: dict[str, int] = {}
     for number, point in enumerate(points):
-        first = seen.setdefault(repr(point), number)
+        kept = [np.float32(v) if isinstance(v, float) else v for v in point.values()]
+        first = seen.setdefault(repr(kept), number)
         if first != number:
             raise errors.UserError(f'points {first} and {number} of the sweep are equal: {point}')
 
@@ -225,6 +245,16 @@ def _group(
             f'{config["dataset"]!r} has numbers to predict: use one of {", ".join(fitting)}'
         )
     num_seeds = config['num_seeds']
+    steps = config['epochs'] * train.steps_per_epoch(config, data.num_train)
+    if steps >= 2**31:
+        raise errors.UserError(
+            f'config.epochs {config["epochs"]} makes {steps:,} steps, more than {2**31 - 1:,}'
+        )
+    if len(points) * num_seeds > MAX_RUNS:
+        raise errors.UserError(
+            f'config.num_seeds {num_seeds:,} makes {len(points) * num_seeds:,} runs; a study may '
+            f'have {MAX_RUNS:,}'
+        )
     if config['seed'] + num_seeds > 2**32:
         raise errors.UserError(
             f'config.seed {config["seed"]} with {num_seeds} seeds goes beyond the last seed, '

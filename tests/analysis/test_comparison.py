@@ -66,6 +66,13 @@ def test_ties_go_to_the_lower_loss_then_the_lower_point():
     assert comparison.ranking(runs) == [1, 2, 0]
 
 
+def test_a_point_without_accuracy_is_ranked_behind_the_worst():
+    runs = table([[np.nan] * 2, [0.9, 0.8], [0.8, 0.8]])
+    runs.loc[:1, 'test_loss'] = np.nan
+    runs.loc[:1, 'status'] = 'diverged'
+    assert comparison.ranking(runs) == [1, 2, 0]
+
+
 def test_without_validation_test_chooses_and_says_so():
     best = comparison.best(table([[0.5] * 2, [0.6] * 2]))
     assert (best.point, best.split) == (1, 'test')
@@ -101,6 +108,18 @@ def test_sign_flip_test_at_its_extremes():
     assert comparison.sign_flip_p(np.array([1, 2, -1, 3, 2, 1]) / 1000) == pytest.approx(8 / 64)
     assert np.isnan(comparison.sign_flip_p([]))
     assert np.isnan(comparison.sign_flip_p([np.nan, 1.0]))
+
+
+def test_sign_flip_tests_of_many_points_are_those_of_each_alone():
+    differences = np.random.default_rng(0).normal(0.3, 1, size=(5, 7))
+    differences[3, 2] = np.nan
+    p_values = comparison.sign_flip_p(differences)
+    np.testing.assert_array_equal(p_values, [comparison.sign_flip_p(row) for row in differences])
+    assert np.isnan(p_values).tolist() == [False, False, False, True, False]
+    for row, p_value in zip(differences, p_values, strict=True):
+        if np.isfinite(row).all():
+            flips = stats.permutation_test((row,), np.mean, permutation_type='samples')
+            assert p_value == pytest.approx(flips.pvalue)
 
 
 def test_sign_flip_test_of_many_seeds_is_drawn_and_repeatable():

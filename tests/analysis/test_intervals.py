@@ -12,6 +12,20 @@ def test_quartiles_by_hand():
     assert intervals.quartiles([4.0]) == (4.0, 4.0, 4.0)
 
 
+def test_quartiles_of_groups_are_those_of_each_alone():
+    rng = np.random.default_rng(0)
+    groups, values = rng.integers(20, size=120), rng.normal(size=120)
+    groups[groups == 4] = 5
+    values[np.flatnonzero(groups == 7)[0]] = np.nan
+    values[np.flatnonzero(groups == 8)[0]] = np.inf
+    quartiles = intervals.quartiles_by(groups, values, 22)
+    unknown = [4, 7, 8, 20, 21]
+    assert np.isnan(quartiles[unknown]).all()
+    for group in set(range(22)) - set(unknown):
+        expected = np.quantile(values[groups == group], (0.25, 0.5, 0.75))
+        np.testing.assert_array_equal(quartiles[group], expected)
+
+
 @pytest.mark.parametrize('values', [[], [np.nan], [1.0, np.inf], [np.nan, np.nan]])
 def test_without_finite_values_all_is_nan(values):
     assert np.isnan(intervals.quartiles(values)).all()

@@ -1,6 +1,8 @@
 import io
+import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from nnstudy import errors
@@ -97,6 +99,98 @@ def test_more_points_than_colours_are_grey(study):
     figure = plots.curves(history, runs, swept)
     assert len(figure.legends[0].get_texts()) == plots.MAX_LEGEND
     assert 'the other 4' in texts(figure)
+
+
+def without_accuracy(study) -> tuple:
+    """Returns the study with no accuracy where a run's losses are not finite or beyond 100."""
+    runs, history, swept = study
+    runs, history = runs.copy(), history.copy()
+    for frame in (runs, history):
+        blown_up = ~(frame['train_loss'] < 100)
+        frame.loc[blown_up, [c for c in frame if c.endswith('_accuracy')]] = np.nan
+    return runs, history, swept
+
+
+def test_runs_without_accuracy_are_crosses_at_the_bottom_edge(rate_sweep):
+    runs, _, swept = without_accuracy(rate_sweep)
+    figure = plots.metric_vs(runs, swept[0], swept)
+    panel = figure.axes[0]
+    (crosses,) = (
+        line for line in panel.lines if line.get_marker() == 'x' and len(line.get_xdata())
+    )
+    assert len(crosses.get_xdata()) == 12
+    render(figure)
+    bottom = panel.get_window_extent().y0
+    np.testing.assert_allclose(
+        crosses.get_transform().transform(crosses.get_xydata())[:, 1], bottom
+    )
+    assert marks(panel, 'o') == 92 + 13
+    assert 'diverged run (12 of 104)' in texts(figure)
+    assert '12 runs without a finite value drawn at the bottom edge' in texts(figure)
+    median = next(line for line in panel.lines if line.get_linestyle() == '-')
+    assert median.get_ydata()[-1] == pytest.approx(100 * runs['test_accuracy'].min())
+
+
+def test_curves_of_runs_without_accuracy_go_on_at_the_worst(rate_sweep):
+    runs, history, swept = without_accuracy(rate_sweep)
+    figure = plots.curves(history, runs, swept)
+    panel = figure.axes[1]
+    assert 'runs whose accuracy became not finite' in texts(figure)
+    dashed = [line for line in panel.lines if line.is_dashed()]
+    worst = 100 * history['validation_accuracy'].min()
+    assert [line.get_ydata()[-1] for line in dashed] == pytest.approx([worst] * 2)
+    for band in panel.collections:
+        assert all(np.isfinite(path.vertices).all() for path in band.get_paths())
+
+
+def large_study(points: int, seeds: int) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Returns a study of two random fields, eleven evaluations a run."""
+    rng = np.random.default_rng(0)
+    swept = ['optimizer.learning_rate', 'model.width']
+    runs = pd.DataFrame({'run': range(points * seeds), 'status': 'finished'})
+    runs['point'], runs['seed'] = runs['run'] // seeds, runs['run'] % seeds
+    runs[swept[0]] = np.repeat(10 ** rng.uniform(-4, 0, points), seeds)
+    runs[swept[1]] = np.repeat(rng.integers(1, 500, points), seeds)
+    history = runs[['run', 'point', 'seed']].loc[runs.index.repeat(11)].reset_index(drop=True)
+    history['step'] = np.tile(np.arange(11), len(runs))
+    history['epoch'] = history['step'].astype(float)
+    for split in ('train', 'validation', 'test'):
+        history[f'{split}_loss'] = rng.uniform(0.1, 2.3, len(history))
+        history[f'{split}_accuracy'] = rng.uniform(0.1, 1, len(history))
+    last = history[history['step'] == 10].drop(columns=['point', 'seed', 'step', 'epoch'])
+    return runs.merge(last, on='run'), history, swept
+
+
+def test_two_thousand_points_are_reported_in_seconds():
+    runs, history, swept = large_study(points=2000, seeds=3)
+    start = time.perf_counter()
+    table.summarise(runs, history, swept)
+    plots.metric_vs(runs, swept[0], swept)
+    plots.curves(history, runs, swept)
+    assert time.perf_counter() - start < 20, 'about 1 s on one core: what grows as the square?'
+
+
+def test_thousands_of_points_are_few_artists_and_few_medians():
+    runs, history, swept = large_study(points=1000, seeds=2)
+    figure = plots.metric_vs(runs, swept[0], swept)
+    panel = figure.axes[0]
+    assert 'all runs at neighbouring values' in texts(figure)
+    assert marks(panel, 'o') == 2000 + plots.MAX_PLACES
+    assert len(panel.get_children()) < 50
+    figure = plots.curves(history, runs, swept)
+    (crowd,) = (c for c in figure.axes[0].collections if len(c.get_paths()) > 1)
+    assert len(crowd.get_paths()) == 1000 - plots.MAX_LEGEND
+    one_field = plots.curves(history, runs, swept[:1])
+    (crowd,) = one_field.axes[0].collections
+    assert len(crowd.get_paths()) == 1000
+    assert 'Without bands' in texts(one_field) and 'band:' not in texts(one_field)
+
+
+def test_of_many_names_only_some_are_written(study):
+    runs, _, swept = study({'model.name': [f'model {i}' for i in range(100)]}, seeds=1)
+    panel = plots.metric_vs(runs, swept[0], swept).axes[0]
+    assert len(panel.get_xticks()) <= plots.MAX_NAMED
+    assert marks(panel, 'o') == 100 + 100
 
 
 def test_save_writes_whole_files_only(rate_sweep, tmp_path):

@@ -68,8 +68,17 @@ def test_no_finite_value(study):
     runs[columns] = np.nan
     said = sentences((runs.assign(status='diverged'), history, swept))
     assert 'No best point' in said
-    # Not taken for a tag of rich's markup.
-    assert 'nan [nan, nan]' in said
+    assert 'off – – 8/8' in said
+
+
+def test_runs_without_accuracy_are_counted(study):
+    runs, history, swept = study({'optimizer.learning_rate': [0.01, 0.1, 10.0]})
+    blown_up = runs['test_loss'].isna() | (runs['point'] == 2)
+    columns = [c for c in runs if c.endswith('_accuracy')]
+    runs.loc[blown_up, columns] = np.nan
+    said = sentences((runs, history, swept))
+    assert '8 runs without a finite test accuracy: counted as the worst finite one, ' in said
+    assert f'{100 * runs["test_accuracy"].min():.2f} %' in said
 
 
 def test_diverged_best_is_warned_of(study):

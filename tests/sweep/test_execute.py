@@ -14,7 +14,7 @@ from nnstudy.sweep import execute
 from nnstudy.sweep import plan as plan_lib
 
 RATES = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0]
-CONV = {'model__name': 'lenet', 'model__widths': None, 'epochs': 1}
+CONV = {'model__name': 'lenet', 'epochs': 1}
 
 
 @pytest.fixture(scope='module')

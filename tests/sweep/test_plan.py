@@ -108,7 +108,7 @@ BAD_POINTS = [
     ([{'seed': 3}], "cannot sweep 'seed'"),
     ([{'execution.lanes': 3}], 'it is the same for the whole study'),
     ([{'epochs': 1}, {'epochs': 1}], 'points 0 and 1 of the sweep are equal'),
-    ([{'model.name': 'lenett', 'model.widths': None}], "did you mean 'lenet'"),
+    ([{'model.name': 'lenett'}], "did you mean 'lenet'"),
     ([{'model.activation': 'rellu'}], "did you mean 'relu'"),
     ([{'model.width': (3,)}], "unknown field of model 'mlp' 'width': did you mean 'widths'"),
 ]
@@ -131,7 +131,7 @@ BAD_FIELDS = [
     ({'normalization': 'units'}, "did you mean 'unit'"),
     ({'split.train': 'trian'}, "did you mean 'train'"),
     ({'split.train': 'train[:99]'}, '99'),
-    ({'model.name': 'lenet', 'model.widths': None}, 'at least 12x12 pixels'),
+    ({'model.name': 'lenet'}, 'at least 12x12 pixels'),
     ({'model.activation': ('relu', 'tanh')}, 'one for each of the 1 hidden layers'),
 ]
 
