@@ -298,7 +298,8 @@ def _train_chunk(
         return jax.tree.map(lambda leaf: np.asarray(leaf)[: len(runs)], tree)
 
     def collect(segment: Segment, outputs: Any) -> None:
-        """Fetches what a segment has measured; padding is cut off here."""
+        """Waits for a segment and fetches what it has measured; padding is cut off here."""
+        jax.block_until_ready(outputs)  # one without evaluation has nothing to fetch
         if segment.evaluate:
             history.append(
                 {name: column[:, None] for name, column in real(outputs['metrics']).items()}
