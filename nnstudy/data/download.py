@@ -129,6 +129,9 @@ def _download(
             raise errors.UserError(
                 f'cannot write {folder / filename}: {error.strerror or error}'
             ) from error
+    for empty in (folder, folder.parent):
+        with contextlib.suppress(OSError):  # there is something in it
+            empty.rmdir()
     raise errors.UserError(
         f'cannot download {filename} of {dataset}: tried {", ".join(failures)}; if you have the '
         f'file, put it at <directory>/{dataset}/{filename} and give data_dir=<directory> or set '
