@@ -135,13 +135,35 @@ def _kind(parameter: inspect.Parameter) -> type:
     return float if float in annotated else type(None)
 
 
+def is_library_code(component: Callable) -> bool:
+    """Whether a component came with nnstudy or optax, as it is or with arguments filled in."""
+    return _unwrapped(component).__module__.split('.')[0] in ('nnstudy', 'optax')
+
+
 def source(component: Callable) -> str | None:
-    """Returns the code of a user's own component; None of one that came with nnstudy or optax."""
+    """Returns the code of a user's own component, or None of one that came with nnstudy or optax.
+
+    That is the whole file that it is in, with the arguments that `functools.partial` fills in: a
+    component calls others.
+    """
+    filled = ''
+    while isinstance(component, functools.partial):
+        arguments = [*enumerate(component.args), *sorted(component.keywords.items())]
+        filled += repr([(k, getattr(v, '__qualname__', None) or repr(v)) for k, v in arguments])
+        component = component.func
+    if is_library_code(component):
+        return filled or None
+    component = _unwrapped(component)
+    for owner in (inspect.getmodule(component), component):
+        try:
+            return inspect.getsource(owner) + filled  # type: ignore[arg-type]
+        except (OSError, TypeError):
+            continue
+    return filled or None  # typed at a prompt
+
+
+def _unwrapped(component: Callable) -> Any:
+    """Returns the function or class behind partials and callable objects."""
     while isinstance(component, functools.partial):
         component = component.func
-    if component.__module__.split('.')[0] in ('nnstudy', 'optax'):
-        return None
-    try:
-        return inspect.getsource(component)
-    except (OSError, TypeError):  # typed at a prompt
-        return None
+    return component if hasattr(component, '__qualname__') else type(component)

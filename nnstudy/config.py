@@ -159,7 +159,8 @@ def complete(config: ConfigDict) -> ConfigDict:
             if section in config:
                 # The defaults of an open section belong to the component that it names there.
                 name = flatten(config[section]).get('name', completed[section].name)
-                completed[section] = ConfigDict({'name': name})
+                rate = {'learning_rate': 0.1} if section == 'optimizer' else {}
+                completed[section] = ConfigDict({'name': name, **rate})
         for field, value in flatten(config).items():
             override(completed, field, value)
     return completed
@@ -170,8 +171,8 @@ def override(config: ConfigDict, field: str, value: Any) -> None:
 
     `loss=hinge` is short for `loss.name=hinge`, and likewise for the other open sections. Another
     name makes the section anew, since its fields are arguments of the component that was there;
-    only `optimizer.learning_rate` stays. Open sections take new fields here; whether the component
-    has them is checked when the plan is made.
+    only the optimizer's `learning_rate` and `weight_decay` stay. Open sections take new fields
+    here; whether the component has them is checked when the plan is made.
 
     Raises:
       UserError: there is no such field, or the value is not of its type.
@@ -204,7 +205,7 @@ def merge(flat: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
 
 def _own_fields(flat: Mapping[str, Any], section: str) -> set[str]:
     """Returns the fields of a section that mean something to its component alone."""
-    kept = {f'{section}.name', 'optimizer.learning_rate'}
+    kept = {f'{section}.name', 'optimizer.learning_rate', 'optimizer.weight_decay'}
     return {field for field in flat if field.startswith(section + '.') and field not in kept}
 
 
@@ -257,7 +258,10 @@ def coerce(field: str, value: Any, kind: type) -> Any:
         return value
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind is float and is_number:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf  # refused by `check`
     if kind is int and isinstance(value, int) and is_number:
         return value
     if kind in (tuple, list):
@@ -308,6 +312,8 @@ def check(flat: Mapping[str, Any]) -> None:
             raise errors.UserError(f'config.{field} must be finite in float32, not {value}')
         if isinstance(value, float) and 0 < abs(value) < _SMALLEST:
             raise errors.UserError(f'config.{field} is too small for float32: {value}')
+        if type(value) is int and abs(value) >= 2**31 and field != 'seed':
+            raise errors.UserError(f'config.{field} must be below 2**31, not {value}')
         bound = _LEAST.get(field)
         if bound is not None and isinstance(value, (int, float)) and value < bound:
             raise errors.UserError(f'config.{field} must be at least {bound}, not {value}')

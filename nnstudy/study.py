@@ -17,6 +17,7 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+import logging
 import os
 import platform
 import signal
@@ -172,9 +173,13 @@ def check_workdir(plan: plan_lib.Plan, workdir: Path) -> str:
     Raises:
       UserError: the directory holds another study, or other files.
     """
-    stored = results_lib.read_identity(workdir)
+    try:
+        stored = results_lib.read_identity(workdir)
+        is_in_use = stored is None and _is_in_use(workdir)
+    except OSError as error:
+        raise errors.UserError(f'cannot read --workdir {str(workdir)!r}: {error}') from error
     if stored is None:
-        if _is_in_use(workdir):
+        if is_in_use:
             raise errors.UserError(
                 f'--workdir {str(workdir)!r} exists and holds no study; name an empty or new one'
             )
@@ -252,7 +257,10 @@ class _Program:
     def __init__(self, group: plan_lib.Group, mesh: Mesh):
         self.group, self.mesh = group, mesh
         training = train.make_training(group.config)
-        self.init, self.segment = compiled(training, mesh, group.layout.lanes, group.log_size)
+        # A user's component may read a global that changes between two studies; programs made
+        # with one are not kept.
+        make = compiled if training.is_library_code else compiled.__wrapped__
+        self.init, self.segment = make(training, mesh, group.layout.lanes, group.log_size)
         self.data = execute.put(group.data, mesh, mapped=False)
 
     def inputs(self, rows: np.ndarray) -> tuple[train.Keys, dict[str, jax.Array]]:
@@ -403,6 +411,8 @@ class _Interrupts:
     def _note(self, *_: Any) -> None:
         self.requested = True
         self.__exit__()
+        # Stopped at once, a checkpoint that is being written is given up, which orbax logs.
+        logging.getLogger('absl').setLevel(logging.CRITICAL)
         print('stopping after this segment; once more to stop at once', file=sys.stderr)
 
     def obey(self) -> None:

@@ -99,6 +99,15 @@ class Training:
     optimizer: Callable[..., optax.GradientTransformation]
     schedule: Callable[..., jax.Array]
 
+    # Values that are equal and of other types, such as 1 and True, are other programs.
+    types: tuple[str, ...] = ()
+
+    @property
+    def is_library_code(self) -> bool:
+        """Whether all components came with nnstudy or optax."""
+        parts = (self.model, self.loss, self.optimizer, self.schedule)
+        return all(components.is_library_code(part) for part in parts)
+
     def init(self, keys: Keys, hparams: HParams, data: Data) -> TrainState:
         """Returns the state before the first step."""
         inputs = data.normalized(jnp.asarray(data.inputs[:1]))
@@ -381,7 +390,7 @@ class Training:
 _COMPONENTS: dict[str, tuple[Mapping[str, Callable], tuple[str, ...]]] = {
     'model': (models.MODELS, ('num_outputs',)),
     'loss': (losses.LOSSES, ('outputs', 'labels')),
-    'optimizer': (optimizers.OPTIMIZERS, ()),
+    'optimizer': (optimizers.OPTIMIZERS, ('mask', 'weight_decay_mask')),
     'schedule': (schedules.SCHEDULES, ('step', 'steps_per_epoch', 'epochs')),
 }
 
@@ -399,6 +408,11 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     for section, (registry, reserved) in _COMPONENTS.items():
         name = config[section + '.name']
         component = components.get(section, registry, name)
+        if section == 'model' and 'num_outputs' not in components.signature(component):
+            raise errors.UserError(
+                f'model {name!r} must have the field or argument num_outputs, the number of '
+                'classes or of values to predict'
+            )
         extra = optimizers.extra_fields(name) if section == 'optimizer' else {}
         changes |= components.check(section, config, component, reserved=reserved, extra=extra)
     return {**config, **changes}
@@ -414,7 +428,22 @@ def make_training(config: Mapping[str, Any]) -> Training:
             section: components.get(section, registry, config[section + '.name'])
             for section, (registry, _) in _COMPONENTS.items()
         },
+        types=tuple(repr(item) for item in sorted(used.items(), key=lambda item: item[0])),
     )
+
+
+def default(config: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """Returns a field that a config leaves to its component, with the component's default.
+
+    Empty where the component has no such argument, or no default that a config can hold.
+    """
+    section, _, name = field.rpartition('.')
+    component = _COMPONENTS[section][0][config[f'{section}.name']]
+    known = components.signature(component).get(name)
+    return {} if known is None or type(known.default) not in _VALUES else {field: known.default}
+
+
+_VALUES = (bool, int, float, str, tuple)
 
 
 def sources(config: Mapping[str, Any]) -> dict[str, str]:

@@ -1,9 +1,12 @@
 """The host loop: resume, chunks, diverged runs, working directories."""
 
+import functools
 import importlib.util
 import json
+import linecache
 import logging
 import shutil
+import sys
 
 import jax
 import numpy as np
@@ -12,7 +15,7 @@ import pytest
 from small import make_config
 
 import nnstudy
-from nnstudy import UserError, checkpoints, models, study
+from nnstudy import UserError, checkpoints, components, losses, models, study
 from nnstudy import results as results_lib
 from nnstudy.sweep import layout
 from nnstudy.sweep import plan as plan_lib
@@ -373,3 +376,47 @@ def test_points_may_come_from_a_generator(dataset):
     assert len(nnstudy.run(make_config(), points, data=dataset, quiet=True).runs) == 2
     with pytest.raises(UserError, match=r'must be an nnstudy.Dataset, not tuple'):
         nnstudy.run(make_config(), data=(1, 2))
+
+
+def test_what_a_component_calls_is_code_too(tmp_path, dataset, monkeypatch):
+    """In the same file, or through `functools.partial`; and a global is read anew."""
+    sources = set()
+    for body in ('x', '2 * x'):
+        path = tmp_path / 'part.py'
+        path.write_text(
+            f'from nnstudy import losses\n\ndef helper(x):\n    return {body}\n\n'
+            'def loss(outputs, labels):\n'
+            '    return helper(losses.softmax_cross_entropy(outputs, labels))\n'
+        )
+        importlib.invalidate_caches()
+        spec = importlib.util.spec_from_file_location(f'part{len(body)}', path)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)
+        spec.loader.exec_module(module)
+        linecache.checkcache()
+        sources.add(components.source(module.loss))
+    partials = [functools.partial(models.MODELS['mlp'], widths=(n,)) for n in (3, 4)]
+    sources |= {components.source(partial) for partial in partials}
+    assert len(sources) == 4 and None not in sources
+    assert components.source(models.MODELS['mlp']) is None
+
+    monkeypatch.setitem(losses.LOSSES, 'mine', module.loss)
+    config = make_config(loss='mine', optimizer__learning_rate=0.0)
+    doubled = nnstudy.run(config, data=dataset, quiet=True).runs['train_loss'][0]
+    monkeypatch.setattr(module, 'helper', lambda x: x)
+    plain = nnstudy.run(config, data=dataset, quiet=True).runs['train_loss'][0]
+    np.testing.assert_allclose(doubled, 2 * plain, rtol=1e-6)
+
+
+def test_a_default_is_not_off(dataset):
+    """A point that leaves a swept argument to its component shows the component's default."""
+    config = make_config(model__widths=None, optimizer__weight_decay=0.01)
+    points = [{}, {'model.widths': (16,)}, {'optimizer.name': 'adam', 'optimizer.b1': 0.8}]
+    runs = nnstudy.run(config, points, data=dataset, quiet=True).runs
+    assert runs['optimizer.b1'].tolist()[2] == 0.8
+    assert runs['optimizer.name'].tolist() == ['sgd', 'sgd', 'adam']
+    plan = plan_lib.make(config, points, data=dataset)
+    assert {group.config['optimizer.weight_decay'] for group in plan.groups} == {0.01}
+    with pytest.raises(UserError, match='are equal'):
+        same = [{'optimizer.name': 'adam'}, {'optimizer.name': 'adam', 'optimizer.b1': 0.9}]
+        plan_lib.make(config, same, data=dataset)

@@ -149,6 +149,11 @@ def make(
     # that leaves a swept field out has the config's value there.
     settings = [train.resolve(config_lib.merge(flat, point)) for point in given]
     swept = spec.swept(given)
+    for setting in settings:
+        config_lib.check(setting)
+        for field in swept:
+            if field not in setting:
+                setting |= train.default(setting, field)
     checked = [{field: setting.get(field) for field in swept} for setting in settings]
     _refuse_duplicates(checked)
 
