@@ -52,7 +52,7 @@ def test_the_main_job(folder):
 
 def test_killed_and_resumed(folder):
     """SIGKILL in the middle; the same command ends with the table of an uninterrupted study."""
-    slow = (*SMALL, '--config.epochs=400', '--config.eval_every=10')
+    slow = (*SMALL, '--config.epochs=200', '--config.eval_every=10')
     slow += ('--config.execution.checkpoint_seconds=0',)
     command = [sys.executable, str(ROOT / 'launch.py'), f'--config={CONFIG}', *slow]
     environment = {**os.environ, 'PYTHONPATH': str(ROOT)}

@@ -42,9 +42,11 @@ def count(tree):
     ],
 )
 def test_parameter_counts(name, shape, num_outputs, fields, expected):
-    model, variables, x = build(name, shape, num_outputs, **fields)
+    model = models.make(models.MODELS[name], num_outputs, fields)
+    x = jax.ShapeDtypeStruct((6, *shape), jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), x)
     assert count(variables) == expected
-    outputs, updates = model.apply(variables, x, train=False)
+    outputs, updates = jax.eval_shape(functools.partial(model.apply, train=False), variables, x)
     assert outputs.shape == (6, num_outputs)
     assert updates == {}
 
