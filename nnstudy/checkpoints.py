@@ -41,7 +41,6 @@ class Series:
     """Checkpoints in a folder, numbered in the order in which they were saved."""
 
     def __init__(self, directory: Path, max_to_keep: int | None = None):
-        self._last: tuple[tuple[int, tuple[str, ...]], Checkpoint] | None = None
         self._manager = ocp.CheckpointManager(
             directory.absolute(),
             # Named here, an item that is not asked for is not an unknown one to warn about.
@@ -69,28 +68,19 @@ class Series:
             yield number, self._restore(number, about=ocp.args.JsonRestore())['about']
 
     def load(self, number: int, *names: str) -> Checkpoint:
-        """Reads the named items of a checkpoint; one that it has not is left empty.
-
-        The last one read is kept, for a reader that goes from run to run.
-        """
-        if self._last is not None and self._last[0] == (number, names):
-            return self._last[1]
+        """Reads the named items of a checkpoint; one that it has not is left empty."""
         saved = {path.name for path in (self._manager.directory / str(number)).iterdir()}
         restored = self._restore(
             number,
             about=ocp.args.JsonRestore(),
             **{name: ocp.args.StandardRestore() for name in names if name in saved},
         )
-        read = Checkpoint(restored['about'], {name: restored.get(name) or {} for name in names})
-        self._last = (number, names), read
-        return read
+        return Checkpoint(restored['about'], {name: restored.get(name) or {} for name in names})
 
     def latest(self, *names: str) -> Checkpoint | None:
         """Reads the named items of the newest checkpoint, if there is one."""
         number = self._manager.latest_step()
-        newest = None if number is None else self.load(number, *names)
-        self._last = None
-        return newest
+        return None if number is None else self.load(number, *names)
 
     def clear(self) -> None:
         """Deletes all checkpoints of the series."""

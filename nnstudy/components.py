@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 from nnstudy import config as config_lib
 from nnstudy import errors
 
+VALUES = (bool, int, float, str, tuple)  # what a config holds, beside None
+
 
 def get(kind: str, registry: Mapping[str, Callable], name: str) -> Callable:
     """Returns `registry[name]`.
@@ -129,7 +131,7 @@ def signature(component: Callable) -> dict[str, Argument]:
 
 def _kind(parameter: inspect.Parameter) -> type:
     """The type of the default; where there is none, float if that is among the annotated types."""
-    if type(parameter.default) in (bool, int, float, str, tuple):
+    if type(parameter.default) in VALUES:
         return type(parameter.default)
     annotated = (parameter.annotation, *typing.get_args(parameter.annotation))
     return float if float in annotated else type(None)

@@ -154,15 +154,8 @@ def complete(config: ConfigDict) -> ConfigDict:
       UserError: a field is unknown or of the wrong type.
     """
     completed = default_config()
-    with completed.unlocked():
-        for section in OPEN_SECTIONS:
-            if section in config:
-                # The defaults of an open section belong to the component that it names there.
-                name = flatten(config[section]).get('name', completed[section].name)
-                rate = {'learning_rate': 0.1} if section == 'optimizer' else {}
-                completed[section] = ConfigDict({'name': name, **rate})
-        for field, value in flatten(config).items():
-            override(completed, field, value)
+    for field, value in sorted(flatten(config).items(), key=_names_first):
+        override(completed, field, value)
     return completed
 
 

@@ -18,8 +18,21 @@ def is_dynamic(field: str, value: Any) -> bool:
     return isinstance(value, float) and not field.startswith('execution.')
 
 
-def from_config(config: ConfigDict) -> dict[str, np.ndarray]:
-    """Returns the dynamic fields of one run: `{'optimizer.learning_rate': float32 []}`."""
+def static_key(config: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Returns what is equal where the static fields, given by dotted name, are the same program.
+
+    By their text, since values that are equal and of other types, such as 1 and True, differ.
+    """
+    static = {field: value for field, value in config.items() if not is_dynamic(field, value)}
+    return tuple((field, repr(static[field])) for field in sorted(static))
+
+
+def from_config(config: ConfigDict | Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Returns the dynamic fields of one run: `{'optimizer.learning_rate': float32 []}`.
+
+    Args:
+      config: a config, or its fields by dotted name.
+    """
     return {
         field: np.asarray(value, np.float32)
         for field, value in config_lib.flatten(config).items()

@@ -1,8 +1,8 @@
 """Optimizers: optax's own, by name, with the section's fields as keyword arguments.
 
-There is no list of classes: `make` calls `optax.<name>(**fields)`. It is called
-inside the traced step, because the rate and the other dynamic fields are traced scalars there; a
-transform is only functions, and just its state is kept between steps.
+There is no list of classes: `make` calls `optax.<name>(**fields)`. It is called inside the traced
+step, because the rate and the other dynamic fields are traced scalars there; a transform is only
+functions, and just its state is kept between steps.
 """
 
 import inspect

@@ -9,7 +9,7 @@ import functools
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import pandas as pd
 
-from nnstudy import checkpoints, errors
+from nnstudy import checkpoints, errors, metrics
 from nnstudy.sweep import plan as plan_lib
 from nnstudy.sweep import spec
 
@@ -80,7 +80,7 @@ class Results:
         if run not in self._places:
             raise errors.UserError(f'no run {run!r}: the study has runs 0 to {len(self.runs) - 1}')
         number, row = self._places[run]
-        tree = self._series.load(number, which).items[which]
+        tree = self._load(number, which).items[which]
         return jax.tree.map(lambda leaf: np.array(leaf[row]), tree)
 
     @functools.cached_property
@@ -89,6 +89,11 @@ class Results:
             return self.chunks
         assert self.workdir is not None
         return checkpoints.Series(self.workdir / 'chunks')
+
+    @functools.cached_property
+    def _load(self) -> Callable[..., checkpoints.Checkpoint]:
+        """Reads a chunk; the last one is kept, for a reader that goes from run to run."""
+        return functools.lru_cache(maxsize=1)(self._series.load)
 
     @functools.cached_property
     def _places(self) -> dict[int, tuple[int, int]]:
@@ -165,10 +170,7 @@ def tables(
         evaluations = group.evaluation_steps
         epochs = evaluations / max(group.num_steps, 1) * group.config['epochs']
         times = pd.DataFrame({'step': evaluations, 'epoch': epochs})
-        splits = [split for split, _ in group.data.sizes]
-        metric = 'accuracy' if 'test_accuracy' in chunk.items['history'] else 'mae'
-        order = [f'{split}_{what}' for split in splits for what in ('loss', metric)]
-        order += ['batch_loss', 'learning_rate', 'l2_grads']
+        order = [*_measures(group), 'batch_loss', 'learning_rate', 'l2_grads']
         columns = {name: chunk.items['history'][name] for name in order}
         history.append(_long(numbers, times, columns))
         if chunk.items['log']:
@@ -186,7 +188,7 @@ def _runs(
     numbers: pd.DataFrame, group: plan_lib.Group, chunk: checkpoints.Checkpoint
 ) -> pd.DataFrame:
     history, outcome = chunk.items['history'], chunk.items['outcome']
-    metric = 'accuracy' if 'test_accuracy' in history else 'mae'
+    metric = metrics.metric_name(group.data.is_classification)
     not_finite_at = np.where(outcome['stopped'], -1, outcome['frozen_at'])
     diverged_step = _diverged_steps(history['train_loss'], group.evaluation_steps, not_finite_at)
     status = np.where(outcome['stopped'], 'stopped', 'finished')
@@ -199,16 +201,18 @@ def _runs(
         'steps': np.where(outcome['frozen_at'] >= 0, outcome['frozen_at'], group.num_steps),
         'num_params': group.num_params,
         'seconds': round(chunk.about['seconds'] / len(numbers), 4),
-        **{
-            f'{split}_{what}': history[f'{split}_{what}'][:, -1]
-            for split, _ in group.data.sizes
-            for what in ('loss', metric)
-        },
+        **{name: history[name][:, -1] for name in _measures(group)},
         f'best_test_{metric}': history[f'test_{metric}'][each, best],
         'best_step': outcome['best_step'],
     }
     columns['diverged_step'][diverged_step < 0] = pd.NA
     return numbers.assign(**columns)
+
+
+def _measures(group: plan_lib.Group) -> list[str]:
+    """Returns the names of loss and metric of every split, in the order of the tables."""
+    metric = metrics.metric_name(group.data.is_classification)
+    return [f'{split}_{what}' for split, _ in group.data.sizes for what in ('loss', metric)]
 
 
 def _diverged_steps(

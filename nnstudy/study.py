@@ -14,7 +14,6 @@ stands and ends with the same bits as one that was not interrupted:
 
 import dataclasses
 import functools
-import hashlib
 import importlib.metadata
 import json
 import logging
@@ -97,7 +96,7 @@ def carry_out(
             if not quiet:
                 print(f'{workdir} is finished already; nothing to train', file=sys.stderr)
             return results_lib.load(workdir)
-        identity = {**_identity(plan), 'name': name, 'claims': claims, 'references': references}
+        identity = {**plan.identity, 'name': name, 'claims': claims, 'references': references}
         _open_workdir(workdir, identity, _environment(plan))
         chunks = checkpoints.Series(workdir / 'chunks')
         unfinished = checkpoints.Series(workdir / 'checkpoints', max_to_keep=2)
@@ -184,7 +183,7 @@ def check_workdir(plan: plan_lib.Plan, workdir: Path) -> str:
                 f'--workdir {str(workdir)!r} exists and holds no study; name an empty or new one'
             )
         return 'new'
-    mine = _identity(plan)
+    mine = plan.identity
     if stored.get('digest') != mine['digest']:
         differing = _differences(stored, json.loads(json.dumps(results_lib.plain(mine))))
         raise errors.UserError(
@@ -233,7 +232,7 @@ _ROUNDING = ('versions', 'backend', 'devices', 'lanes')
 
 def default_workdir(plan: plan_lib.Plan, name: str) -> Path:
     """Returns `runs/<name>-<hash>`: the same config and points find the same directory again."""
-    return Path('runs') / f'{name}-{_identity(plan)["digest"][:8]}'
+    return Path('runs') / f'{name}-{plan.identity["digest"][:8]}'
 
 
 @functools.lru_cache(maxsize=32)
@@ -468,21 +467,6 @@ def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     parts = [part for part in parts if any(column.size for column in part.values())]
     names = parts[0] if parts else {}
     return {name: np.concatenate([part[name] for part in parts], axis=1) for name in names}
-
-
-def _identity(plan: plan_lib.Plan) -> dict[str, Any]:
-    """Returns what makes a study this one: its config, points and data, not how it is executed."""
-    config = plan.config.to_dict()
-    execution = config.pop('execution')
-    content = {
-        'config': config,
-        'points': plan.points,
-        'data': plan.fingerprints,
-        'sources': plan.sources,
-    }
-    text = json.dumps(results_lib.plain(content), sort_keys=True)
-    config['execution'] = execution
-    return {**content, 'digest': hashlib.sha256(text.encode()).hexdigest()}
 
 
 def _differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> str:

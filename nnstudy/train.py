@@ -21,7 +21,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
-from flax.core import FrozenDict
 from jax import lax
 from ml_collections import ConfigDict
 
@@ -87,20 +86,19 @@ class Training:
 
     Attributes:
       config: static fields by dotted name.
+      key: what they are compared by, see `nnstudy.hparams.static_key`.
       model: what makes the model, see `nnstudy.models.make`.
       loss: see `nnstudy.losses`.
       optimizer: of optax, see `nnstudy.optimizers.make`.
       schedule: see `nnstudy.schedules`.
     """
 
-    config: FrozenDict[str, Any]
+    config: Mapping[str, Any] = dataclasses.field(compare=False)
+    key: tuple[tuple[str, str], ...]
     model: Callable[..., Any]
     loss: Callable[..., jax.Array]
     optimizer: Callable[..., optax.GradientTransformation]
     schedule: Callable[..., jax.Array]
-
-    # Values that are equal and of other types, such as 1 and True, are other programs.
-    types: tuple[str, ...] = ()
 
     @property
     def is_library_code(self) -> bool:
@@ -396,14 +394,15 @@ _COMPONENTS: dict[str, tuple[Mapping[str, Callable], tuple[str, ...]]] = {
 
 
 def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a run's fields, checked against its components and with what these fill in.
+    """Returns a run's fields, checked one by one and against its components, which fill some in.
 
     Args:
       config: fields by dotted name.
 
     Raises:
-      UserError: a component is unknown, or does not take a field or its value.
+      UserError: a value is out of range, or a component is unknown or does not take a field.
     """
+    config_lib.check(config)
     changes: dict[str, Any] = {}
     for section, (registry, reserved) in _COMPONENTS.items():
         name = config[section + '.name']
@@ -415,20 +414,24 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
             )
         extra = optimizers.extra_fields(name) if section == 'optimizer' else {}
         changes |= components.check(section, config, component, reserved=reserved, extra=extra)
+    config_lib.check(changes)
     return {**config, **changes}
 
 
 def make_training(config: Mapping[str, Any]) -> Training:
     """Returns the static part of a resolved config, see `resolve`."""
-    static = {k: v for k, v in config.items() if not hparams_lib.is_dynamic(k, v)}
-    used = {k: v for k, v in static.items() if not k.startswith(_NOT_OF_THE_PROGRAM)}
+    used = {
+        field: value
+        for field, value in config.items()
+        if not hparams_lib.is_dynamic(field, value) and not field.startswith(_NOT_OF_THE_PROGRAM)
+    }
     return Training(
-        FrozenDict(used),
+        used,
+        hparams_lib.static_key(used),
         **{
             section: components.get(section, registry, config[section + '.name'])
             for section, (registry, _) in _COMPONENTS.items()
         },
-        types=tuple(repr(item) for item in sorted(used.items(), key=lambda item: item[0])),
     )
 
 
@@ -440,10 +443,9 @@ def default(config: Mapping[str, Any], field: str) -> dict[str, Any]:
     section, _, name = field.rpartition('.')
     component = _COMPONENTS[section][0][config[f'{section}.name']]
     known = components.signature(component).get(name)
-    return {} if known is None or type(known.default) not in _VALUES else {field: known.default}
-
-
-_VALUES = (bool, int, float, str, tuple)
+    if known is None or type(known.default) not in components.VALUES:
+        return {}
+    return {field: known.default}
 
 
 def sources(config: Mapping[str, Any]) -> dict[str, str]:
@@ -502,9 +504,8 @@ def make_train(config: ConfigDict) -> Callable[..., tuple[TrainState, dict[str, 
       UserError: a field or its value is wrong.
     """
     fields = resolve(config_lib.flatten(config_lib.complete(config)))
-    config_lib.check(fields)
     training = make_training(fields)
-    defaults = {k: np.float32(v) for k, v in fields.items() if hparams_lib.is_dynamic(k, v)}
+    defaults = hparams_lib.from_config(fields)
 
     def train(keys: Keys, hparams: HParams, data: Data):
         for field in hparams:

@@ -30,6 +30,7 @@ def metrics(table: pd.DataFrame) -> list[str]:
 
 
 def higher_is_better(metric: str) -> bool:
+    """Whether more of a metric is better: of accuracies, not of losses and errors."""
     return metric.endswith('accuracy')
 
 

@@ -100,6 +100,7 @@ def caption(picture: figure.Figure, title: str, notes: list[str]) -> None:
 
 
 def say_empty(panel: axes.Axes) -> None:
+    """Writes in an empty panel why it is empty."""
     panel.text(0.5, 0.5, 'no finite value', transform=panel.transAxes, ha='center', color=INK)
 
 

@@ -60,7 +60,6 @@ def choose(
     backend, devices = jax.default_backend(), jax.device_count()
     lanes = lanes or _lanes(backend, flops_per_step, has_convolutions)
     unit = devices * lanes
-    # The states of a chunk stand twice while a checkpoint of them is written.
     memory = _memory_bytes()
     if state_bytes * unit > memory:
         raise errors.UserError(
@@ -68,6 +67,7 @@ def choose(
             f'{memory / 2**30:.1f} GiB of memory: make the model smaller'
         )
     budget = memory / 2 if memory_gib is None else memory_gib * 2**30
+    # The states of a chunk stand twice while a checkpoint of them is written.
     most = max(1, int(budget / (2 * state_bytes)) // unit) * unit
     num_chunks = math.ceil(num_runs / most)
     chunk_size = math.ceil(num_runs / num_chunks / unit) * unit

@@ -6,6 +6,8 @@ is its row in the group's stacked hparams, and its seed.
 
 import dataclasses
 import functools
+import hashlib
+import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -107,6 +109,22 @@ class Plan:
     def swept(self) -> list[str]:
         return spec.swept(self.points)
 
+    @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """What makes a study this one, as plain data: not how it is executed, and a digest of it.
+
+        `'config'` is whole, execution included; the digest leaves that out.
+        """
+        content = {
+            'config': self.config.to_dict(),
+            'points': self.points,
+            'data': self.fingerprints,
+            'sources': self.sources,
+        }
+        config = {key: value for key, value in content['config'].items() if key != 'execution'}
+        text = json.dumps({**content, 'config': config}, sort_keys=True)
+        return {**content, 'digest': hashlib.sha256(text.encode()).hexdigest()}
+
     @property
     def num_runs(self) -> int:
         return sum(len(group.runs) for group in self.groups)
@@ -140,7 +158,6 @@ def make(
     if data is not None:
         config_lib.override(config, 'dataset', data.name)
     flat = config_lib.flatten(config)
-    config_lib.check(flat)
     points = [{}] if points is None else points
     given = _checked_points(config, points if isinstance(points, Mapping) else list(points))
     if data is not None and 'dataset' in spec.swept(given):
@@ -149,8 +166,8 @@ def make(
     # that leaves a swept field out has the config's value there.
     settings = [train.resolve(config_lib.merge(flat, point)) for point in given]
     swept = spec.swept(given)
+    own = train.resolve(flat) if swept else settings[0]
     for setting in settings:
-        config_lib.check(setting)
         for field in swept:
             if field not in setting:
                 setting |= train.default(setting, field)
@@ -167,18 +184,16 @@ def make(
 
     members: dict[tuple, list[int]] = {}
     for number, setting in enumerate(settings):
-        static = tuple(
-            sorted((k, repr(v)) for k, v in setting.items() if not hparams.is_dynamic(k, v))
-        )
-        dynamic = tuple(sorted(k for k, v in setting.items() if hparams.is_dynamic(k, v)))
-        members.setdefault((static, dynamic), []).append(number)
+        # The rest of the fields are dynamic; which ones there are shapes the program too.
+        key = hparams.static_key(setting), frozenset(setting)
+        members.setdefault(key, []).append(number)
     groups = [
         _group(index, [settings[n] for n in numbers], np.array(numbers), prepare)
         for index, numbers in enumerate(members.values())
     ]
     used = {group.config['dataset'] for group in groups}
     return Plan(
-        config=config_lib.unflatten(train.resolve(flat) if swept else settings[0]),
+        config=config_lib.unflatten(own),
         points=checked,
         groups=groups,
         fingerprints={name: load(name).fingerprint() for name in sorted(used)},
@@ -210,13 +225,10 @@ def _checked_points(config: ConfigDict, points: Sequence[Mapping[str, Any]]) -> 
         if field not in known and section not in config_lib.OPEN_SECTIONS:
             raise errors.unknown('swept field', field, known)
         kinds[field] = config_lib.field_type(config, field)
-    checked = [
+    return [
         {field: config_lib.coerce(field, value, kinds[field]) for field, value in point.items()}
         for point in points
     ]
-    for point in checked:
-        config_lib.check(point)
-    return checked
 
 
 def _refuse_duplicates(points: Sequence[spec.Point]) -> None:
@@ -294,9 +306,8 @@ def _group(
 
 def one_run(config: Mapping[str, Any]) -> tuple[train.Keys, dict[str, jax.ShapeDtypeStruct]]:
     """Returns shapes of the keys and hparams of one run, to trace a one-run function with."""
-    keys = jax.eval_shape(train.make_keys, 0)
-    fields = [field for field, value in config.items() if hparams.is_dynamic(field, value)]
-    return keys, {field: jax.ShapeDtypeStruct((), np.float32) for field in fields}
+    values = jax.eval_shape(lambda: hparams.from_config(config))
+    return jax.eval_shape(train.make_keys, 0), values
 
 
 def _trace(config: Mapping[str, Any], data: device.Data) -> tuple[train.TrainState, float]:
