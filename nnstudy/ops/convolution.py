@@ -50,7 +50,9 @@ def conv(
       x: `[B, H, W, C]`.
       kernel: `[kh, kw, C, F]`.
       strides: rows and columns between two windows.
-      padding: `'SAME'`, `'VALID'`, or ((top, bottom), (left, right)); negative amounts crop.
+      padding: `'VALID'`, every window inside of the image; `'SAME'`, ceil(H / stride) rows;
+        `'FULL'`, every window that shares a pixel with the image, so H + kh - 1 rows at stride 1;
+        or ((top, bottom), (left, right)); negative amounts crop.
       lhs_dilation: distance at which the pixels of `x` are set apart, zeros between them.
       rhs_dilation: distance at which the taps of `kernel` are set apart.
       precision: as in `lax.conv_general_dilated`.
@@ -68,7 +70,11 @@ def conv(
         )
     strides, lhs_dilation, rhs_dilation = tuple(strides), tuple(lhs_dilation), tuple(rhs_dilation)
     window = [_dilated(kernel.shape[i], rhs_dilation[i]) for i in (0, 1)]
-    if isinstance(padding, str):
+    if padding == 'FULL':
+        padding = [(n - 1, n - 1) for n in window]
+    elif isinstance(padding, str):
+        if padding not in ('SAME', 'VALID'):
+            raise errors.unknown('padding of a convolution', padding, ('FULL', 'SAME', 'VALID'))
         padding = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
     pads = tuple((low, high) for low, high in padding)
     image = [_dilated(x.shape[i + 1], lhs_dilation[i]) + sum(pads[i]) for i in (0, 1)]

@@ -91,6 +91,19 @@ def global_avg_pool(x: jax.Array) -> jax.Array:
     return jnp.mean(x, axis=(1, 2))
 
 
+def global_max_pool(x: jax.Array) -> jax.Array:
+    """Returns the maximum over the image, `[B, H, W, C]` -> `[B, C]`; for images of any size.
+
+    Of equal maxima the first in row-major order gets the whole gradient, as in `max_pool`.
+    """
+    x = x.reshape(x.shape[0], -1, x.shape[3])
+    place = lax.stop_gradient(jnp.argmax(x, axis=1, keepdims=True))
+    # The gradient of a sum over what is chosen is a choice again; that of `jnp.max` would split
+    # equally, that of indexing is a scatter.
+    chosen = jnp.arange(x.shape[1])[:, None] == place
+    return jnp.sum(jnp.where(chosen, x, 0), axis=1)
+
+
 def _geometry(x, window, strides, padding) -> tuple[Pair, Pair, tuple[Pair, Pair]]:
     """Returns window, strides and the (low, high) padding per direction, negative to crop."""
     if x.ndim != 4:

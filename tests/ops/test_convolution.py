@@ -4,11 +4,14 @@ import itertools
 import re
 
 import flax.linen as nn
+import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 from jax import lax
+from scipy import signal
 
 from nnstudy import errors, ops
 
@@ -71,6 +74,8 @@ CASES = [
     ((9, 9), (3, 2), (2, 2), ((-1, 1), (2, -3))),
     ((5, 5), (5, 5), (2, 2), 'VALID'),
     ((2, 2), (3, 3), (1, 1), 'SAME'),
+    ((4, 5), (3, 2), (1, 1), 'FULL'),
+    ((5, 4), (3, 3), (2, 2), 'FULL'),
     ((1, 3), (3, 4), (2, 1), 'SAME'),
     ((2, 3), (3, 3), (1, 2), ((2, 1), (3, -1))),
 ]
@@ -80,12 +85,39 @@ CASES = [
 def test_agrees_with_lax_up_to_second_derivatives(image, kernel, strides, padding):
     with jax.enable_x64(True):
         x, k = arrays((2, *image, 3), (*kernel, 3, 2))
+        pads = [(n - 1, n - 1) for n in kernel] if padding == 'FULL' else padding
         assert_same_derivatives(
             lambda x, k: ops.conv(x, k, strides=strides, padding=padding),
-            lambda x, k: reference(x, k, strides, padding),
+            lambda x, k: reference(x, k, strides, pads),
             x,
             k,
         )
+
+
+@hypothesis.settings(max_examples=30, deadline=None)
+@hypothesis.given(
+    st.tuples(*[st.integers(1, 7)] * 2),
+    st.tuples(*[st.integers(1, 5)] * 2),
+    st.sampled_from(['VALID', 'SAME', 'FULL']),
+    st.integers(0, 2**16),
+)
+def test_agrees_with_scipy(image, kernel, padding, seed):
+    """The modes valid, same and full of signal processing; full begins at the filter's edge."""
+    hypothesis.assume(padding == 'FULL' or all(n >= k for n, k in zip(image, kernel, strict=True)))
+    rng = np.random.default_rng(seed)
+    x, k = rng.normal(size=image), rng.normal(size=kernel)
+    expected = signal.correlate(x, k, mode='full')
+    if padding != 'FULL':
+        expected = signal.correlate(x, k, mode='valid')
+    if padding == 'SAME':  # scipy would centre an even kernel one pixel on
+        pads = [((n - 1) // 2, n // 2) for n in kernel]
+        expected = signal.correlate(np.pad(x, pads), k, mode='valid')
+    got = ops.conv(
+        jnp.asarray(x, jnp.float32)[None, :, :, None],
+        jnp.asarray(k, jnp.float32)[:, :, None, None],
+        padding=padding,
+    )
+    np.testing.assert_allclose(got[0, :, :, 0], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ import functools
 import re
 
 import flax.linen as nn
+import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 from jax import lax
 
 from nnstudy import errors, ops
@@ -93,6 +95,31 @@ def test_the_first_of_equal_maxima_gets_the_gradient(window, strides, padding):
     np.testing.assert_array_equal(*jax.jit(gradients, compiler_options=QUICK)(x))
 
 
+@hypothesis.settings(max_examples=40, deadline=None)
+@hypothesis.given(
+    st.tuples(*[st.integers(1, 7)] * 2),
+    st.tuples(*[st.integers(1, 3)] * 2),
+    st.tuples(*[st.integers(1, 3)] * 2),
+    st.integers(0, 2**16),
+)
+def test_ties_of_any_geometry(image, window, strides, seed):
+    """Written out: each window looks for its first maximum, row by row."""
+    hypothesis.assume(all(n >= w for n, w in zip(image, window, strict=True)))
+    x = np.random.default_rng(seed).integers(0, 2, (1, *image, 1)).astype(np.float32)
+    with jax.disable_jit():
+        y, vjp = jax.vjp(lambda x: ops.max_pool(x, window, strides), jnp.asarray(x))
+        (dx,) = vjp(jnp.ones_like(y))
+    expected, gradient = np.zeros(y.shape[1:3]), np.zeros(image)
+    for i, j in np.ndindex(expected.shape):
+        top, left = i * strides[0], j * strides[1]
+        pixels = x[0, top : top + window[0], left : left + window[1], 0]
+        row, column = np.unravel_index(pixels.argmax(), window)
+        expected[i, j] = pixels[row, column]
+        gradient[top + row, left + column] += 1
+    np.testing.assert_array_equal(y[0, :, :, 0], expected)
+    np.testing.assert_array_equal(dx[0, :, :, 0], gradient)
+
+
 def test_a_window_with_a_nan_is_nan():
     x = jnp.zeros((1, 4, 4, 1)).at[0, 1, 1, 0].set(jnp.nan)
     for window, strides in [((2, 2), None), ((3, 3), (1, 1))]:
@@ -101,7 +128,9 @@ def test_a_window_with_a_nan_is_nan():
         assert np.isnan(y).sum() == (1 if strides is None else 4)
 
 
-@pytest.mark.parametrize('pool', [ops.max_pool, ops.avg_pool, ops.global_avg_pool])
+@pytest.mark.parametrize(
+    'pool', [ops.max_pool, ops.avg_pool, ops.global_avg_pool, ops.global_max_pool]
+)
 def test_mapped_is_looped(pool):
     x = distinct((3, 2, 5, 4, 2)).astype(jnp.float32)
     one = jax.jit(lambda x: derivatives(pool, x), compiler_options=QUICK)
@@ -117,6 +146,20 @@ def test_mapped_is_looped(pool):
 def test_global_average():
     x = distinct((2, 3, 5, 4)).astype(jnp.float32)
     np.testing.assert_allclose(ops.global_avg_pool(x), np.asarray(x).mean((1, 2)), rtol=1e-5)
+
+
+@pytest.mark.parametrize('image', [(1, 1), (3, 5), (8, 4)])
+def test_global_maximum(image):
+    """One window as large as the image, whatever its size; ties, NaN and all."""
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.integers(0, 3, (6, *image, 4)), jnp.float32)
+    got, vjp = jax.vjp(ops.global_max_pool, x)
+    want, reference = jax.vjp(lambda x: ops.max_pool(x, image), x)
+    np.testing.assert_array_equal(got, want.reshape(6, 4))
+    dy = jnp.arange(24.0).reshape(6, 4)
+    np.testing.assert_array_equal(vjp(dy)[0], reference(dy.reshape(want.shape))[0])
+    assert np.isnan(ops.global_max_pool(x.at[0, 0, 0, 0].set(jnp.nan))[0, 0])
+    assert (ops.global_max_pool(jnp.full((1, *image, 2), -jnp.inf)) == -jnp.inf).all()
 
 
 def test_gradients_have_the_type_of_the_input():
