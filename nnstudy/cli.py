@@ -1,22 +1,20 @@
-"""The command line, and its promise: a user's mistake costs one line and exit code 2.
+"""The command line of launch.py: from flags to a study, its tables and its pictures.
 
-Nothing is compiled, written or downloaded into a study before everything was checked. Flags are
-read with argparse, since those of absl exit with 1 and a traceback for a misspelt config field.
+Nothing is compiled, written or downloaded into a study before everything was checked.
 """
 
 import argparse
-import io
 import logging
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from rich.console import Console
 
+from nnstudy import commands, devices, errors, study
 from nnstudy import config as config_lib
-from nnstudy import devices, errors, study
 from nnstudy.report import overview, plots, table
 from nnstudy.sweep import plan as plan_lib
 from nnstudy.sweep import spec
@@ -31,11 +29,6 @@ examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise errors.UserError(f'{message} (--help lists the flags)')
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code.
 
@@ -45,28 +38,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       0 if the study is finished, 2 for a user's mistake, 130 if it was interrupted.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors='replace')  # × on a terminal that has none
     logging.getLogger('absl').setLevel(logging.ERROR)  # orbax, on what an interruption left
-    try:
-        _run(_parse(sys.argv[1:] if argv is None else argv))
-    except errors.UserError as error:
-        print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print('interrupted; the same command goes on from what was saved', file=sys.stderr)
-        return 130
-    return 0
+    return commands.run(
+        lambda argv: _run(_parse(argv)),
+        argv,
+        interrupted='interrupted; the same command goes on from what was saved',
+    )
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(
+    parser = commands.Parser(
         prog='launch.py',
         description='Trains every point of a sweep times every seed in one compiled call.',
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument(
         '--config',
@@ -95,23 +79,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument('--dry_run', action='store_true', help='prints the plan and stops')
 
-    plain, overrides = [], {}
-    arguments = iter(argv)
-    for argument in arguments:
-        if not argument.startswith('--config.'):
-            plain.append(argument)
-            continue
-        field, equals, value = argument.removeprefix('--config.').partition('=')
-        if not equals:
-            value = next(arguments, '--')
-            if value.startswith('--'):
-                raise errors.UserError(f'--config.{field} needs a value: --config.{field}=VALUE')
-        if field in config_lib.OPEN_SECTIONS:
-            field += '.name'
-        if field in overrides:
-            raise errors.UserError(f'--config.{field} is given twice')
-        overrides[field] = value
-    args = parser.parse_args(plain)
+    others, overrides = commands.split_overrides(argv)
+    args = parser.parse_args(others)
     args.overrides = overrides
     if not args.config:
         raise errors.UserError('--config=FILE.py is needed, such as --config=configs/lr_sweep.py')
@@ -144,10 +113,7 @@ def _run(args: argparse.Namespace) -> None:
         study_spec.references,
         name=study_spec.name,
     )
-    try:
-        written = plots.save(results.runs, results.history, results.swept, workdir / 'plots')
-    except OSError as error:
-        raise errors.UserError(f'cannot write to {str(workdir / "plots")!r}: {error}') from error
+    written = plots.save(results.runs, results.history, results.swept, workdir / 'plots')
     console.print(table.summarise(results.runs, results.history, results.swept))
     console.print(f'\ntables:   {workdir}/runs.csv, runs.parquet, history.parquet', markup=False)
     console.print(f'pictures: {", ".join(str(path) for path in written)}', markup=False)

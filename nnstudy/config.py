@@ -26,7 +26,7 @@ import traceback
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict, config_dict
 
@@ -38,21 +38,59 @@ OPEN_SECTIONS = ('model', 'loss', 'optimizer', 'schedule')
 def default_config() -> ConfigDict:
     """Returns the config that a study starts from: all fields with their defaults, locked."""
     config = ConfigDict()
-    # 'digits', 'mnist', 'fashion_mnist', 'cifar10', 'tfds:<name>'; see nnstudy.data.
+    # 'digits', 'mnist', 'fashion_mnist', 'cifar10', 'boston_housing', 'sms_spam', 'csv:<file>',
+    # 'csv:<file>#<column>', 'tfds:<name>'; see nnstudy.data.
     config.dataset = 'digits'
     config.split = ConfigDict()
     config.split.train = 'train[:80%]'
     config.split.validation = 'train[80%:]'  # None: no validation, the best is chosen on test
     config.split.test = 'test'
-    # How 8-bit inputs become floats: 'unit' [0, 1], 'symmetric' [-1, 1] or 'none'.
+    # What inputs are scaled to: 'unit' [0, 1], 'symmetric' [-1, 1], 'standard' (mean 0 and standard
+    # deviation 1 over the training split, by channel or column). None: as they are.
     config.normalization = 'unit'
+    # Images are resized to squares of so many pixels, once; None: as they are.
+    config.image_size = config_dict.placeholder(int)
+    # How texts become rows of token ids; see nnstudy.data.prepare.
+    config.text = ConfigDict()
+    # Ids by 'frequency' or first 'appearance' in the training split. None: 'frequency'.
+    config.text.vocabulary = config_dict.placeholder(str)
+    # Only so many of the first ids; the other words share one. None: no limit.
+    config.text.vocabulary_size = config_dict.placeholder(int)
+    # Tokens of an example. None: as many as the longest of the training split has.
+    config.text.length = config_dict.placeholder(int)
+    # Where shorter ones are filled up and longer ones cut: 'before' or 'after'. None: 'after'.
+    config.text.padding = config_dict.placeholder(str)
+    config.text.truncation = config_dict.placeholder(str)
+    # Random changes of the training images, anew in every epoch; 0 leaves an image as it is. See
+    # nnstudy.data.augmentation.
+    config.augmentation = ConfigDict()
+    config.augmentation.horizontal_flip = config_dict.placeholder(float)  # its probability
+    config.augmentation.shift = config_dict.placeholder(float)  # at most, in sides of the image
+    config.augmentation.rotation = config_dict.placeholder(float)  # at most, in degrees
+    config.augmentation.zoom = config_dict.placeholder(float)  # at most; 0.1: 0.9 to 1.1 times
+    config.augmentation.brightness = config_dict.placeholder(float)  # at most, of full intensity
+    config.augmentation.contrast = config_dict.placeholder(float)  # at most; 0.1: 0.9 to 1.1 times
+    config.augmentation.cutout = config_dict.placeholder(float)  # side of a black square, in sides
 
     config.model = ConfigDict({'name': 'mlp'})
+    # The initial kernels are multiplied by it. None: as the model has them.
+    config.init_scale = config_dict.placeholder(float)
     config.loss = ConfigDict({'name': 'softmax_cross_entropy'})
     config.optimizer = ConfigDict({'name': 'sgd', 'learning_rate': 0.1})
     config.optimizer.momentum = config_dict.placeholder(float)
-    # The rate at a step is schedule(step) * optimizer.learning_rate.
+    # How the rate changes from optimizer.learning_rate on.
     config.schedule = ConfigDict({'name': 'constant'})
+
+    # Penalties that are added to the training loss, but not to the losses in the tables.
+    config.regularization = ConfigDict()
+    config.regularization.l2 = config_dict.placeholder(float)  # l2 Σ w², without a half
+    config.regularization.l1 = config_dict.placeholder(float)  # l1 Σ |w|, by its subgradient
+    # L1 by a proximal step after each step of the optimizer, which makes weights exactly zero.
+    config.regularization.proximal_l1 = config_dict.placeholder(float)
+    # Which parameters they and the weight decay fall on, as regular expressions that are searched
+    # for in paths such as 'Dense_0/kernel'. None: all kernels are included, nothing is excluded.
+    config.regularization.include = config_dict.placeholder(str)
+    config.regularization.exclude = config_dict.placeholder(str)
 
     config.batch_size = 64
     config.epochs = 10
@@ -65,6 +103,9 @@ def default_config() -> ConfigDict:
 
     # Epochs between two evaluations; step 0 and the last step are always evaluated.
     config.eval_every = 1
+    # Measured beside the loss and the accuracy (of numbers to predict: the mean absolute error);
+    # see nnstudy.metrics.
+    config.metrics = ()
     # train_loss and train_accuracy are taken on this many first training examples; None: on all.
     config.eval_train_examples = config_dict.placeholder(int)
     # Steps between two rows of steps.parquet (batch loss and accuracy); None: no such table.
@@ -258,6 +299,8 @@ def coerce(field: str, value: Any, kind: type) -> Any:
     if kind is int and isinstance(value, int) and is_number:
         return value
     if kind in (tuple, list):
+        if isinstance(value, str):
+            value = tuple(part.strip() for part in value.split(','))
         return value if isinstance(value, tuple) else (value,)
     if isinstance(value, kind) and kind not in (int, float):
         return value
@@ -307,26 +350,57 @@ def check(flat: Mapping[str, Any]) -> None:
             raise errors.UserError(f'config.{field} is too small for float32: {value}')
         if type(value) is int and abs(value) >= 2**31 and field != 'seed':
             raise errors.UserError(f'config.{field} must be below 2**31, not {value}')
-        bound = _LEAST.get(field)
-        if bound is not None and isinstance(value, (int, float)) and value < bound:
-            raise errors.UserError(f'config.{field} must be at least {bound}, not {value}')
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            _range(field).check(field, value)
+
+
+class _Range(NamedTuple):
+    """Accepted numbers: low <= value <= high, or low <= value < high if `is_open`."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    is_open: bool = False
+
+    def check(self, field: str, value: float) -> None:
+        if value < self.low:
+            raise errors.UserError(f'config.{field} must be at least {self.low}, not {value}')
+        if value > self.high:
+            raise errors.UserError(f'config.{field} must be at most {self.high}, not {value}')
+        if value == self.high and self.is_open:
+            raise errors.UserError(f'config.{field} must be below {self.high}, not {value}')
 
 
 _LARGEST, _SMALLEST = 3.4028234e38, 1.1754944e-38  # of float32, normal numbers
-_LEAST = {
-    **dict.fromkeys(('batch_size', 'epochs', 'num_seeds', 'eval_every'), 1),
-    **dict.fromkeys(('eval_train_examples', 'log_every_steps', 'execution.lanes'), 1),
-    'stop.patience': 1,
-    **dict.fromkeys(('seed', 'optimizer.learning_rate', 'optimizer.weight_decay'), 0),
-    **dict.fromkeys(('execution.memory_gib', 'execution.checkpoint_seconds'), 0),
+# By field, or by the last part of its name.
+_RANGES = {
+    **dict.fromkeys(('batch_size', 'epochs', 'num_seeds', 'eval_every'), _Range(1)),
+    **dict.fromkeys(('eval_train_examples', 'log_every_steps', 'execution.lanes'), _Range(1)),
+    **dict.fromkeys(('stop.patience', 'image_size'), _Range(1)),
+    **dict.fromkeys(('text.length', 'text.vocabulary_size'), _Range(1)),
+    **dict.fromkeys(('execution.memory_gib', 'execution.checkpoint_seconds'), _Range(0)),
+    **dict.fromkeys(('seed', 'learning_rate', 'weight_decay', 'init_scale'), _Range(0)),
+    **dict.fromkeys(('l1', 'l2', 'proximal_l1', 'clip_norm', 'delta', 'eps'), _Range(0)),
+    **dict.fromkeys(('batch_norm_epsilon', 'warmup_epochs', 'schedule.factor'), _Range(0)),
+    **dict.fromkeys(('label_smoothing', 'batch_norm_momentum'), _Range(0, 1)),
+    **dict.fromkeys(('b1', 'b2', 'dropout'), _Range(0, 1, is_open=True)),
+    **dict.fromkeys(('horizontal_flip', 'shift', 'brightness', 'contrast', 'cutout'), _Range(0, 1)),
+    'augmentation.rotation': _Range(0, 180),
+    'augmentation.zoom': _Range(0, 0.9),
 }
+
+
+def _range(field: str) -> _Range:
+    name = field.rpartition('.')[2]
+    name = 'dropout' if name.endswith('dropout') else name
+    return _RANGES.get(field) or _RANGES.get(name) or _Range()
 
 
 @functools.cache
 def _never_none() -> frozenset[str]:
-    """The fields that have no off: those that have a default, but for the validation split."""
+    """The fields that have no off: those that have a default, but for two."""
     defaults = flatten(default_config()).items()
-    return frozenset(field for field, value in defaults if value is not None) - {'split.validation'}
+    can_be_off = {'split.validation', 'normalization'}
+    return frozenset(field for field, value in defaults if value is not None) - can_be_off
 
 
 def _names_first(item: tuple[str, Any]) -> tuple[bool, str]:

@@ -9,13 +9,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import optax
 
-from nnstudy import components
+from nnstudy import components, errors, regularization
 
 _LEFT_OUT = {
-    *('lbfgs', 'noisy_sgd'),  # need more than a gradient: the loss in a line search, a key
+    'noisy_sgd',  # needs a random key
     'rprop',  # reads the rate once, at init, so that a schedule would be ignored
     'optimistic_adam',  # deprecated for optimistic_adam_v2
     *('scale_by_learning_rate', 'scale_by_rprop'),  # parts of optimizers
@@ -26,7 +25,7 @@ def _optax_optimizers() -> dict[str, Callable[..., optax.GradientTransformation]
     return {
         name: function
         for name, function in vars(optax).items()
-        if inspect.isfunction(function)
+        if inspect.isfunction(getattr(function, 'func', function))  # optax.nadam is a partial
         and not name.startswith('_')
         and name not in _LEFT_OUT
         and 'learning_rate' in inspect.signature(function).parameters
@@ -35,37 +34,63 @@ def _optax_optimizers() -> dict[str, Callable[..., optax.GradientTransformation]
 
 OPTIMIZERS = _optax_optimizers()
 
+# Those that search along a line, with the loss as a function: it must be the same one at each step.
+_FULL_BATCH = ('lbfgs',)
+
 
 def extra_fields(name: str) -> dict[str, Any]:
     """Returns fields that an optimizer's section has beside its own arguments, with defaults.
 
+    `clip_norm` scales a gradient down to that norm where it is larger (Pascanu et al. 2013).
+
     `weight_decay` is there for every optimizer. One that has no weight decay of its own gets the
     decoupled one of AdamW (Loshchilov & Hutter 2019): a step subtracts learning_rate *
-    weight_decay * kernel. Where optax has a default for it, as in AdamW, that is ours too; else it
-    is off.
+    weight_decay * parameter. Where optax has a default for it, as in AdamW, that is ours too; else
+    it is off.
     """
     own = components.signature(OPTIMIZERS[name]).get('weight_decay')
-    return {'weight_decay': None if own is None else float(own.default)}
+    return {
+        'weight_decay': None if own is None else float(own.default),
+        'clip_norm': None,
+    }
+
+
+def check(name: str, batch_size: int, num_train: int) -> None:
+    """Raises UserError if an optimizer cannot work with batches of this size."""
+    if name in _FULL_BATCH and batch_size != num_train:
+        raise errors.UserError(
+            f'config.optimizer.name {name!r} needs the whole training set in each step: set '
+            f'config.batch_size={num_train}, not {batch_size}, or use another optimizer'
+        )
 
 
 def make(
-    optimizer: Callable[..., optax.GradientTransformation], arguments: Mapping[str, Any]
-) -> optax.GradientTransformation:
+    optimizer: Callable[..., optax.GradientTransformation],
+    arguments: Mapping[str, Any],
+    mask: regularization.Mask,
+) -> optax.GradientTransformationExtraArgs:
     """Returns the optax transform of one step.
 
-    Only kernels decay, see `is_kernel`.
+    Its `update` takes `value`, `grad` and `value_fn` beside, for optimizers with a line search.
 
     Args:
       optimizer: a value of `OPTIMIZERS`.
       arguments: `learning_rate` of this step, schedule included, and the section's other fields;
         dynamic ones traced.
+      mask: which parameters decay.
     """
-    own = components.signature(optimizer)
     arguments = dict(arguments)
+    clip_norm = arguments.pop('clip_norm', None)
+    clip = optax.identity() if clip_norm is None else optax.clip_by_global_norm(clip_norm)
+    return optax.chain(clip, _with_weight_decay(optimizer, arguments, mask))
+
+
+def _with_weight_decay(optimizer, arguments, mask) -> optax.GradientTransformation:
+    own = components.signature(optimizer)
     masks = [name for name in ('mask', 'weight_decay_mask') if name in own]
     if 'weight_decay' in own and masks:
         arguments.setdefault('weight_decay', 0.0)  # optax's default is not off
-        return optimizer(**arguments, **{masks[0]: is_kernel})
+        return optimizer(**arguments, **{masks[0]: mask})
     weight_decay = arguments.pop('weight_decay', None)
     if 'weight_decay' in own:
         arguments['weight_decay'] = 0.0  # optax would let all parameters decay
@@ -73,9 +98,4 @@ def make(
     if weight_decay is None:
         return tx
     rate = -arguments['learning_rate'] * weight_decay
-    return optax.chain(tx, optax.add_decayed_weights(rate, is_kernel))
-
-
-def is_kernel(params: Any) -> Any:
-    """Returns a tree of bools: the leaves of two axes and more, not biases or scales."""
-    return jax.tree.map(lambda leaf: leaf.ndim >= 2, params)
+    return optax.chain(tx, optax.add_decayed_weights(rate, mask))

@@ -172,7 +172,7 @@ def tables(
         times = pd.DataFrame({'step': evaluations, 'epoch': epochs})
         order = [*_measures(group), 'batch_loss', 'learning_rate', 'l2_grads']
         columns = {name: chunk.items['history'][name] for name in order}
-        history.append(_long(numbers, times, columns))
+        history.append(_long(numbers, times, _columns(columns)))
         if chunk.items['log']:
             every = group.config['log_every_steps']
             logged = pd.DataFrame({'step': np.arange(0, group.num_steps, every)})
@@ -188,6 +188,7 @@ def _runs(
     numbers: pd.DataFrame, group: plan_lib.Group, chunk: checkpoints.Checkpoint
 ) -> pd.DataFrame:
     history, outcome = chunk.items['history'], chunk.items['outcome']
+    measured = {name: history[name] for name in _measures(group)}
     metric = metrics.metric_name(group.data.is_classification)
     not_finite_at = np.where(outcome['stopped'], -1, outcome['frozen_at'])
     diverged_step = _diverged_steps(history['train_loss'], group.evaluation_steps, not_finite_at)
@@ -201,18 +202,27 @@ def _runs(
         'steps': np.where(outcome['frozen_at'] >= 0, outcome['frozen_at'], group.num_steps),
         'num_params': group.num_params,
         'seconds': round(chunk.about['seconds'] / len(numbers), 4),
-        **{name: history[name][:, -1] for name in _measures(group)},
+        **{name: column[:, -1] for name, column in _columns(measured).items()},
         f'best_test_{metric}': history[f'test_{metric}'][each, best],
         'best_step': outcome['best_step'],
     }
     columns['diverged_step'][diverged_step < 0] = pd.NA
-    return numbers.assign(**columns)
+    return pd.concat([numbers, pd.DataFrame(columns)], axis=1)
 
 
 def _measures(group: plan_lib.Group) -> list[str]:
-    """Returns the names of loss and metric of every split, in the order of the tables."""
-    metric = metrics.metric_name(group.data.is_classification)
-    return [f'{split}_{what}' for split, _ in group.data.sizes for what in ('loss', metric)]
+    """Returns the names of loss and metrics of every split, in the order of the tables."""
+    measured = ['loss', *metrics.select(group.config['metrics'], group.data)]
+    return [f'{split}_{what}' for split, _ in group.data.sizes for what in measured]
+
+
+def _columns(measured: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns one array [R, E] a number: a metric [R, E, K] becomes K columns, `<name>_0` on."""
+    columns = {}
+    for name, values in measured.items():
+        for index in np.ndindex(values.shape[2:]):
+            columns['_'.join([name, *map(str, index)])] = values[:, :, *index]
+    return columns
 
 
 def _diverged_steps(
@@ -240,7 +250,8 @@ def _long(
 ) -> pd.DataFrame:
     """Returns a row for every run and time from columns [R, T]."""
     table = numbers.merge(times, how='cross')
-    return table.assign(**{name: np.ravel(values) for name, values in columns.items()})
+    flat = pd.DataFrame({name: np.ravel(values) for name, values in columns.items()})
+    return pd.concat([table, flat], axis=1)
 
 
 def _sorted(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -24,9 +24,19 @@ from flax import struct
 from jax import lax
 from ml_collections import ConfigDict
 
-from nnstudy import components, errors, losses, metrics, models, optimizers, schedules
+from nnstudy import (
+    components,
+    errors,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    regularization,
+    schedules,
+)
 from nnstudy import config as config_lib
 from nnstudy import hparams as hparams_lib
+from nnstudy.data import augmentation
 from nnstudy.data.device import Data
 
 EVAL_BATCH_SIZE = 256  # examples of one forward pass of an evaluation
@@ -49,6 +59,7 @@ class TrainState(struct.PyTreeNode):
     Attributes:
       variables: the model's, `'params'` among them.
       opt_state: state of the optax transform.
+      schedule: state of the schedule, `()` for most.
       order: the order of the training examples in this epoch, int32 [num_train]; None where it is
         not shuffled. A function of the data key and the epoch, kept because sorting anew in every
         step would cost more than the step.
@@ -62,6 +73,7 @@ class TrainState(struct.PyTreeNode):
 
     variables: Any
     opt_state: Any
+    schedule: Any
     order: jax.Array | None
     loss_sum: jax.Array
     num_examples: jax.Array
@@ -78,6 +90,11 @@ def make_keys(seed: int | jax.Array) -> Keys:
     """
     init_key, data_key = jax.random.split(jax.random.key(seed))
     return {'init': init_key, 'data': data_key}
+
+
+def data_keys(keys: Keys) -> jax.Array:
+    """Returns three keys of a run: of the order of examples, of each step, of augmentation."""
+    return jax.random.split(keys['data'], 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +115,7 @@ class Training:
     model: Callable[..., Any]
     loss: Callable[..., jax.Array]
     optimizer: Callable[..., optax.GradientTransformation]
-    schedule: Callable[..., jax.Array]
+    schedule: Callable[..., schedules.Rate | schedules.Schedule]
 
     @property
     def is_library_code(self) -> bool:
@@ -109,10 +126,20 @@ class Training:
     def init(self, keys: Keys, hparams: HParams, data: Data) -> TrainState:
         """Returns the state before the first step."""
         inputs = data.normalized(jnp.asarray(data.inputs[:1]))
-        variables = self._model(hparams, data).init(keys['init'], inputs)
+        variables = dict(self._model(hparams, data).init(keys['init'], inputs))
+        params = variables['params']
+        if 'init_scale' in hparams:
+            is_kernel = regularization.make_mask()(params)
+            params = variables['params'] = jax.tree.map(
+                lambda leaf, chosen: hparams['init_scale'] * leaf if chosen else leaf,
+                params,
+                is_kernel,
+            )
+        schedule = self._schedule(hparams, data)
         return TrainState(
             variables=variables,
-            opt_state=self._optimizer(hparams, jnp.float32(0)).init(variables['params']),
+            opt_state=self._optimizer(hparams, jnp.float32(0)).init(params),
+            schedule=schedule.init(),
             order=jnp.arange(data.num_train) if self._shuffles(data) else None,
             loss_sum=jnp.float32(0),
             num_examples=jnp.float32(0),
@@ -177,11 +204,14 @@ class Training:
         def evaluated(state: TrainState):
             row = self.evaluate(state.variables, hparams, data)
             row['batch_loss'] = state.loss_sum / state.num_examples  # NaN before the first step
-            row['learning_rate'] = self._learning_rate(hparams, data, stop)
+            schedule = self._schedule(hparams, data)
+            watched = schedule.observe(state.schedule, row[f'{data.selection_split}_loss'])
+            row['learning_rate'] = schedule.rate(watched, jnp.asarray(stop))
             row['l2_grads'] = l2_grads
             best = _better(state.best, state.variables, self._score(row, data), stop)
             stops = (state.frozen_at < 0) & self._is_over(row, best, hparams, data, stop)
             state = state.replace(
+                schedule=watched,
                 loss_sum=jnp.float32(0),
                 num_examples=jnp.float32(0),
                 frozen_at=jnp.where(stops, stop, state.frozen_at),
@@ -200,12 +230,23 @@ class Training:
     def evaluate(
         self, variables: models.Variables, hparams: HParams, data: Data
     ) -> dict[str, jax.Array]:
-        """Returns loss and metric of every split in evaluation mode, as float32 [].
+        """Returns loss and metrics of every split in evaluation mode, as float32 [] each.
 
-        The training split counts with its first `eval_train_examples`. One loop goes through the
-        batches of all splits, so that the forward pass is compiled once.
+        Metrics that are arrays stay arrays. The training split counts with its first
+        `eval_train_examples`. One loop goes through the batches of all splits, so that the forward
+        pass is compiled once.
         """
         model = self._model(hparams, data)
+        measured = metrics.select(self.config['metrics'], data)
+        # Numbers to predict are measured from the first label on, for sums of squares that do not
+        # lose the digits in which large labels differ.
+        origin = 0 if data.is_classification else jnp.asarray(data.labels[:1])
+
+        def statistics(outputs: jax.Array, labels: jax.Array) -> list[jax.Array]:
+            loss = self._loss(hparams, data, outputs, labels)
+            shifted = outputs - origin, labels - origin
+            return [loss, *(metric.statistics(*shifted) for metric in measured.values())]
+
         total = sum(size for _, size in data.sizes)
         batch_size = min(EVAL_BATCH_SIZE, total)
         batches = []  # (split, first example that counts, first that does not)
@@ -229,20 +270,28 @@ class Training:
             inputs = lax.dynamic_slice_in_dim(data.inputs, offset, batch_size)
             labels = lax.dynamic_slice_in_dim(data.labels, offset, batch_size)
             outputs, _ = model.apply(variables, data.normalized(inputs), train=False, rng=None)
-            both = jnp.stack(self._loss_and_metric(hparams, data, outputs, labels))
-            counted = jnp.where((rows >= low) & (rows < high), both, 0).sum(axis=-1)
-            return sums.at[split].add(counted), None
+            # As one array, because many small ones are slow to carry.
+            parts = [part.reshape(batch_size, -1) for part in statistics(outputs, labels)]
+            counted = ((rows >= low) & (rows < high))[:, None]
+            added = jnp.where(counted, jnp.concatenate(parts, axis=1), 0).sum(axis=0)
+            return sums.at[split].add(added), None
 
-        sums, _ = lax.scan(body, jnp.zeros([len(counts), 2]), table)
-        means = sums / jnp.asarray(counts, jnp.float32)[:, None]
-        # Outputs that are not finite predict nothing, but argmax would take them for class 0.
-        means = means.at[:, 1].set(jnp.where(jnp.isfinite(means[:, 0]), means[:, 1], jnp.nan))
-        metric = metrics.metric_name(data.is_classification)
-        return {
-            f'{name}_{what}': means[split, column]
-            for split, (name, _) in enumerate(data.sizes)
-            for column, what in enumerate(('loss', metric))
-        }
+        one = jnp.zeros([1, losses.num_outputs(self.config['loss.name'], data)])
+        shapes = [part.shape[1:] for part in jax.eval_shape(statistics, one, data.labels[:1])]
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        sums, _ = lax.scan(body, jnp.zeros([len(counts), ends[-1]]), table)
+        row = {}
+        for (name, _), count, columns in zip(data.sizes, counts, sums, strict=True):
+            loss, *parts = jnp.split(columns, ends[:-1])
+            mean_loss = loss[0] / count
+            row[f'{name}_loss'] = mean_loss
+            for (metric, measure), part, shape in zip(
+                measured.items(), parts, shapes[1:], strict=True
+            ):
+                value = measure.value(part.reshape(shape), jnp.float32(count))
+                # Outputs that are not finite predict nothing, but argmax would say class 0.
+                row[f'{name}_{metric}'] = jnp.where(jnp.isfinite(mean_loss), value, jnp.nan)
+        return row
 
     def step(
         self,
@@ -261,7 +310,7 @@ class Training:
           The state; loss and metric of the mini-batch, and the norm of its gradient: float32 [].
         """
         epoch, batch = jnp.divmod(step, steps_per_epoch(self.config, data.num_train))
-        order_key, step_key = jax.random.split(keys['data'])
+        order_key, step_key, augmentation_key = data_keys(keys)
         if state.order is not None:
             order_key = jax.random.fold_in(order_key, epoch)
             order = lax.cond(
@@ -270,12 +319,25 @@ class Training:
                 lambda: state.order,
             )
             state = state.replace(order=order)
-        inputs, labels, mask = self._batch(state.order, data, batch)
+        rows, inputs, labels, mask = self._batch(state.order, data, batch)
+        strengths = self._arguments('augmentation', hparams)
+        if strengths:
+            inputs = augmentation.augment(
+                augmentation_key,
+                epoch,
+                rows,
+                inputs.astype(jnp.float32),
+                strengths,
+                data.max_value,
+            )
         model = self._model(hparams, data)
         rest = {name: value for name, value in state.variables.items() if name != 'params'}
         rng = jax.random.fold_in(step_key, step)
 
-        def mean_loss(params):
+        penalties = self._arguments('regularization', hparams)
+        regularised = self._regularised()
+
+        def objective(params):
             outputs, updates = model.apply(
                 {'params': params, **rest},
                 data.normalized(inputs),
@@ -283,20 +345,33 @@ class Training:
                 rng=rng,
                 mask=mask,
             )
-            loss, metric = self._loss_and_metric(hparams, data, outputs, labels)
-            if mask is None:
-                return loss.mean(), (metric.mean(), updates)
-            count = mask.sum()
-            return (loss * mask).sum() / count, ((metric * mask).sum() / count, updates)
+            loss = _mean(self._loss(hparams, data, outputs, labels), mask)
+            metric = _mean(self._metric(data).statistics(outputs, labels), mask)
+            penalty = regularization.penalty(params, regularised, penalties)
+            return loss + penalty, (loss, metric, updates)
 
         params = state.variables['params']
-        (loss, (metric, updates)), grads = jax.value_and_grad(mean_loss, has_aux=True)(params)
-        tx = self._optimizer(hparams, self._learning_rate(hparams, data, step))
-        deltas, opt_state = tx.update(grads, state.opt_state, params)
-        new_variables = {'params': optax.apply_updates(params, deltas), **rest, **updates}
+        (value, (loss, metric, updates)), grads = jax.value_and_grad(objective, has_aux=True)(
+            params
+        )
+        rate = self._schedule(hparams, data).rate(state.schedule, jnp.asarray(step))
+        deltas, opt_state = self._optimizer(hparams, rate).update(
+            grads,
+            state.opt_state,
+            params,
+            value=value,
+            grad=grads,
+            value_fn=lambda params: objective(params)[0],
+        )
+        new_params = optax.apply_updates(params, deltas)
+        if 'proximal_l1' in penalties:
+            new_params = regularization.shrink(
+                new_params, regularised, rate * penalties['proximal_l1']
+            )
+        new_variables = {'params': new_params, **rest, **updates}
 
         alive = (state.frozen_at < 0) & (step < stop)
-        finite = jnp.isfinite(loss)
+        finite = jnp.isfinite(value)
         num_examples = jnp.where(alive, len(inputs) if mask is None else mask.sum(), 0)
         state = state.replace(
             variables=_where(alive & finite, new_variables, state.variables),
@@ -308,43 +383,57 @@ class Training:
         return state, loss, metric, optax.tree.norm(grads)
 
     def _batch(self, order: jax.Array | None, data: Data, batch: jax.Array):
-        """Returns inputs, labels and mask (None: all count) of a batch of the epoch."""
+        """Returns numbers, inputs, labels and mask (None: all count) of a batch's examples."""
         batch_size = self.config['batch_size']
-        if batch_size == data.num_train:  # the whole set: its order does not matter
-            return data.inputs[:batch_size], data.labels[:batch_size], None
         rows = batch * batch_size + jnp.arange(batch_size)
+        if batch_size == data.num_train:  # the whole set: its order does not matter
+            return rows, data.inputs[:batch_size], data.labels[:batch_size], None
         mask = None
         if data.num_train % batch_size:
             mask = rows < data.num_train
             rows = jnp.minimum(rows, data.num_train - 1)
         if order is not None:
             rows = order[rows]
-        return data.inputs[rows], data.labels[rows], mask
+        return rows, data.inputs[rows], data.labels[rows], mask
 
-    def _loss_and_metric(self, hparams, data, outputs, labels) -> tuple[jax.Array, jax.Array]:
-        """Returns loss and metric of each example, [B] both."""
-        if outputs.shape != (len(labels), data.num_outputs):
+    def _loss(self, hparams, data, outputs, labels) -> jax.Array:
+        """Returns the loss of each example, [B]."""
+        expected = len(labels), losses.num_outputs(self.config['loss.name'], data)
+        if outputs.shape != expected:
             name = getattr(self.model, '__name__', self.model)
             raise errors.UserError(
                 f'model {name!r} gives outputs of shape {outputs.shape} for {len(labels)} '
-                f'examples; the data need {(len(labels), data.num_outputs)}'
+                f'examples; the data need {expected}'
             )
-        metric = metrics.METRICS[metrics.metric_name(data.is_classification)]
-        loss = self.loss(outputs, labels, **self._arguments('loss', hparams))
-        return loss, metric(outputs, labels)
+        return self.loss(outputs, labels, **self._arguments('loss', hparams))
+
+    def _metric(self, data: Data) -> metrics.Metric:
+        """Returns the metric that is measured on mini-batches too."""
+        return next(iter(metrics.select((), data).values()))
 
     def _model(self, hparams: HParams, data: Data) -> models.Model:
-        return models.make(self.model, data.num_outputs, self._arguments('model', hparams))
+        arguments = self._arguments('model', hparams)
+        if takes_tokens(self.model):
+            arguments['num_tokens'] = data.num_tokens
+        num_outputs = losses.num_outputs(self.config['loss.name'], data)
+        return models.make(self.model, num_outputs, arguments)
 
     def _optimizer(self, hparams: HParams, learning_rate: jax.Array):
         arguments = self._arguments('optimizer', hparams) | {'learning_rate': learning_rate}
-        return optimizers.make(self.optimizer, arguments)
+        return optimizers.make(self.optimizer, arguments, self._regularised())
 
-    def _learning_rate(self, hparams: HParams, data: Data, step: jax.Array) -> jax.Array:
-        batches = steps_per_epoch(self.config, data.num_train)
-        arguments = self._arguments('schedule', hparams)
-        factor = self.schedule(jnp.asarray(step), batches, self.config['epochs'], **arguments)
-        return hparams['optimizer.learning_rate'] * factor
+    def _regularised(self) -> regularization.Mask:
+        fields = (self.config[f'regularization.{name}'] for name in ('include', 'exclude'))
+        return regularization.make_mask(*fields)
+
+    def _schedule(self, hparams: HParams, data: Data) -> schedules.Schedule:
+        return schedules.make(
+            self.schedule,
+            self._arguments('schedule', hparams),
+            hparams['optimizer.learning_rate'],
+            steps_per_epoch(self.config, data.num_train),
+            self.config['epochs'],
+        )
 
     def _arguments(self, section: str, hparams: HParams) -> dict[str, Any]:
         return components.arguments(section, self.config, hparams)
@@ -365,8 +454,6 @@ class Training:
         is_over = jnp.asarray(False)
         if 'stop.target' in hparams:
             metric, target = config['stop.metric'], hparams['stop.target']
-            if metric not in row:
-                raise errors.unknown('config.stop.metric', metric, row)
             value = row[metric]
             is_over |= (value > target) if metric.endswith('accuracy') else (value < target)
         if config['stop.patience'] is not None:
@@ -386,10 +473,10 @@ class Training:
 
 # The registry of each open section, and the arguments that training gives its components itself.
 _COMPONENTS: dict[str, tuple[Mapping[str, Callable], tuple[str, ...]]] = {
-    'model': (models.MODELS, ('num_outputs',)),
+    'model': (models.MODELS, ('num_outputs', 'num_tokens')),
     'loss': (losses.LOSSES, ('outputs', 'labels')),
     'optimizer': (optimizers.OPTIMIZERS, ('mask', 'weight_decay_mask')),
-    'schedule': (schedules.SCHEDULES, ('step', 'steps_per_epoch', 'epochs')),
+    'schedule': (schedules.SCHEDULES, schedules.RESERVED),
 }
 
 
@@ -412,10 +499,66 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
                 f'model {name!r} must have the field or argument num_outputs, the number of '
                 'classes or of values to predict'
             )
-        extra = optimizers.extra_fields(name) if section == 'optimizer' else {}
+        extra = {}
+        if section == 'optimizer':
+            extra = optimizers.extra_fields(name)
+        elif section == 'schedule':
+            extra = schedules.extra_fields()
         changes |= components.check(section, config, component, reserved=reserved, extra=extra)
     config_lib.check(changes)
     return {**config, **changes}
+
+
+def check(config: Mapping[str, Any], data: Data) -> None:
+    """Raises UserError if the parts of a resolved config do not fit the data or each other.
+
+    Nothing that is asked for is left out in silence.
+
+    Args:
+      config: fields by dotted name, see `resolve`.
+      data: what it is to be trained on, in host memory.
+    """
+    dataset = config['dataset']
+    if config['batch_size'] > data.num_train:
+        raise errors.UserError(
+            f'config.batch_size {config["batch_size"]} is larger than the training set '
+            f'{config["split.train"]!r} of {data.num_train} examples'
+        )
+    losses.check(config['loss.name'], dataset, data)
+    optimizers.check(config['optimizer.name'], config['batch_size'], data.num_train)
+    measured = metrics.select(config['metrics'], data)
+    watched = {f'{split}_{name}' for split, _ in data.sizes for name in ('loss', *measured)}
+    if config['stop.target'] is not None and config['stop.metric'] not in watched:
+        raise errors.unknown('config.stop.metric', config['stop.metric'], watched)
+    asked = [field for field, value in config.items() if value is not None]
+    augmented = [field for field in asked if field.startswith('augmentation.')]
+    if augmented and not data.is_image:
+        raise errors.UserError(
+            f'config.{augmented[0]} is for images, and {dataset!r} has none; leave it None'
+        )
+    name, is_text = config['model.name'], data.num_tokens is not None
+    if takes_tokens(models.MODELS[name]) != is_text:
+        fitting = [key for key, model in models.MODELS.items() if takes_tokens(model) == is_text]
+        raise errors.UserError(
+            f'config.model.name {name!r} does not take {"texts" if is_text else "numbers"}, which '
+            f'{dataset!r} has; accepted are {", ".join(sorted(fitting)) or "none"}'
+        )
+    chosen = [f'regularization.{key}' for key in ('include', 'exclude')]
+    strengths = ['optimizer.weight_decay', *(f'regularization.{key}' for key in _PENALTIES)]
+    for field in chosen:
+        if field in asked and not any(strength in asked for strength in strengths):
+            raise errors.UserError(
+                f'config.{field} chooses parameters for nothing: set one of '
+                f'{", ".join(strengths)} too'
+            )
+
+
+_PENALTIES = ('l2', 'l1', 'proximal_l1')
+
+
+def takes_tokens(model: Callable[..., Any]) -> bool:
+    """Whether a value of `models.MODELS` is for rows of token ids, of which it is told how many."""
+    return 'num_tokens' in components.signature(model)
 
 
 def make_training(config: Mapping[str, Any]) -> Training:
@@ -463,7 +606,10 @@ def sources(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 # Static fields that shape data or execution, and not what is done with them.
-_NOT_OF_THE_PROGRAM = ('dataset', 'split.', 'normalization', 'seed', 'num_seeds', 'execution.')
+_NOT_OF_THE_PROGRAM = (
+    *('dataset', 'split.', 'normalization', 'image_size', 'text.'),
+    *('seed', 'num_seeds', 'execution.'),
+)
 
 
 def steps_per_epoch(config: Mapping[str, Any], num_train: int) -> int:
@@ -525,6 +671,11 @@ def make_train(config: ConfigDict) -> Callable[..., tuple[TrainState, dict[str, 
         return lax.scan(interval, training.init(keys, values, data), (starts, stops))
 
     return train
+
+
+def _mean(values: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Returns the mean of `[B]`, of those that count."""
+    return values.mean() if mask is None else (values * mask).sum() / mask.sum()
 
 
 def _better(best: Best, variables: Any, score: jax.Array, step: jax.Array) -> Best:

@@ -1,4 +1,4 @@
-"""Models: counts, shapes, gradients, and models of a user's own."""
+"""Models: counts, shapes, gradients, fields, and models of a user's own."""
 
 import functools
 
@@ -8,117 +8,629 @@ import numpy as np
 import optax
 import pytest
 from flax import linen as nn
+from jax import lax
+from scipy import signal
 from small import make_config, make_dataset
 
 import nnstudy
-from nnstudy import UserError, models
-from nnstudy.models import initializers
+from nnstudy import UserError, hparams, models, train
+from nnstudy import config as config_lib
+from nnstudy.data import device
+from nnstudy.models import __main__ as overview
+from nnstudy.models import initializers, layers, resnet
 
-SMALL = {
-    'mlp': ((5, 5, 1), {'widths': (7, 6)}),
-    'lenet': ((12, 12, 2), {}),
+NUM_TOKENS = 9
+# Every model as small as it can be and still have all its parts, on the smallest odd sizes.
+TINY = {
+    'linear': ((4, 5, 2), {}),
+    'mlp': ((4, 5, 2), {'widths': (7, 6)}),
+    'lenet': ((12, 13, 2), {'widths': (3, 4), 'dense_widths': (6, 5)}),
+    'cnn': ((15, 16, 2), {'widths': (3, 4, 5), 'dense_widths': (6,)}),
+    'alexnet': ((15, 17, 2), {'widths': (3, 4, 3, 4, 5), 'dense_widths': (6, 5)}),
+    'vgg': ((4, 5, 2), {'groups': ((3,), (4, 3)), 'dense_widths': (6,)}),
+    'vgg16': ((4, 5, 2), {'groups': ((3,), (4,))}),
+    'resnet': ((5, 4, 2), {'depth': 6, 'widths': (3,)}),
+    'resnet20': ((5, 6, 2), {'depth': 6, 'widths': (3, 4)}),
+    'resnet18': ((3, 5, 2), {'depth': 4, 'widths': (3,)}),
+    'pooled_resnet': ((5, 4, 2), {'widths': (3, 4)}),
+    'inception': ((5, 7, 2), {'modules': ((2, 3, 2, 3, 2, 1), 'pool')}),
+    'googlenet': ((5, 7, 2), {'stem': (3,), 'modules': ('pool', (2, 3, 2, 3, 2, 1))}),
+    'embedding': ((7,), {'width': 4, 'dense_widths': (5,)}),
 }
+NORMED = ('vgg16', 'resnet20', 'resnet18', 'googlenet')  # train and evaluate differently
+ACTIVATIONS = ('activation', 'conv_activation', 'dense_activation', 'shortcut_activation')
+
+# Most of the time goes into compiling, and what is compiled here is run a few times.
+jit = functools.partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
 
 
-def build(name, shape, num_outputs=10, **fields):
-    model = models.make(models.MODELS[name], num_outputs, fields)
-    x = jax.random.uniform(jax.random.key(1), (6, *shape))
-    return model, model.init(jax.random.key(0), x[:1]), x
+def make(name, num_outputs=3, **fields):
+    if name == 'embedding':
+        fields = {'num_tokens': NUM_TOKENS} | fields
+    return models.make(models.MODELS[name], num_outputs, fields)
+
+
+def inputs(name, shape, size=6):
+    rng = np.random.default_rng(1)
+    if name == 'embedding':
+        return rng.integers(0, NUM_TOKENS, (size, *shape), dtype=np.int32)
+    return rng.uniform(size=(size, *shape)).astype(np.float32)
+
+
+def random_variables(model, x):
+    """Returns variables with no zeros or ones among them; initialisers take long to compile."""
+    rng = np.random.default_rng(2)
+
+    def values(path, leaf):
+        kind = path[-1].key
+        if kind == 'kernel':
+            scale = (np.prod(leaf.shape) / leaf.shape[-1]) ** -0.5
+            return rng.normal(0, scale, leaf.shape).astype(np.float32)
+        low, high = (0.5, 1.5) if kind in ('scale', 'var') else (-0.3, 0.3)
+        return rng.uniform(low, high, leaf.shape).astype(np.float32)
+
+    shapes = jax.eval_shape(model.init, jax.random.key(0), x[:1])
+    return jax.tree.map_with_path(values, shapes)
+
+
+def tiny(name, **fields):
+    shape, small = TINY[name]
+    model, x = make(name, **small | fields), inputs(name, shape)
+    return model, random_variables(model, x), x
+
+
+def shapes(name, shape, num_outputs=3, train=False, **fields):
+    """Returns the shapes of variables, outputs and updates, at no cost."""
+    model = make(name, num_outputs, **fields)
+    x = jax.ShapeDtypeStruct((6, *shape), jnp.int32 if name == 'embedding' else jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), x)
+    apply = functools.partial(model.apply, train=train)
+    return variables, *jax.eval_shape(apply, variables, x, rng=jax.random.key(0))
 
 
 def count(tree):
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
+def test_all_models_are_tested():
+    assert TINY.keys() == models.MODELS.keys() == overview.INPUTS.keys()
+
+
 @pytest.mark.parametrize(
     ('name', 'shape', 'num_outputs', 'fields', 'expected'),
     [
+        ('linear', (8, 8, 1), 10, {}, 650),
+        ('mlp', (13,), 1, {'widths': (16, 8)}, 369),
+        ('mlp', (28, 28, 1), 10, {'widths': (784, 100)}, 694_950),
+        ('mlp', (784,), 10, {'widths': (128, 64), 'batch_norm': 'after'}, 109_386 + 384),
         ('lenet', (28, 28, 1), 10, {}, 61_706),
         ('lenet', (28, 28, 3), 10, {}, 62_006),
         ('lenet', (28, 28, 1), 10, {'conv_activation': 'sigmoid'}, 61_706),
-        ('mlp', (13,), 1, {'widths': (16, 8)}, 369),
-        ('mlp', (28, 28, 1), 10, {'widths': (784, 100)}, 694_950),
-        ('mlp', (8, 8, 1), 10, {'widths': ()}, 650),
+        ('cnn', (28, 28, 1), 10, {}, 360_458),
+        ('alexnet', (32, 32, 3), 10, {}, 7_139_722),
+        ('vgg', (32, 32, 3), 10, {}, 2_395_434),
+        ('vgg', (32, 32, 3), 10, {'batch_norm': 'after'}, 2_396_330),
+        ('inception', (28, 28, 1), 10, {}, 196_154),
+        ('pooled_resnet', (28, 28, 1), 10, {}, 186_058),
+        ('resnet', (28, 28, 1), 10, {'depth': 32}, 160 + 30 * 2_320 + 170),
+        ('resnet', (28, 28, 1), 10, {'depth': 32, 'skips': False}, 160 + 30 * 2_320 + 170),
+        ('embedding', (100,), 2, {'num_tokens': 5000}, 80_000 + 272 + 34),
+        # github.com/kuangliu/pytorch-cifar: VGG('VGG16') and ResNet18().
+        ('vgg16', (32, 32, 3), 10, {}, 14_728_266),
+        ('resnet18', (32, 32, 3), 10, {}, 11_173_962),
+        # "0.27M" in table 6 of He et al. 2016: 269,722 with the shortcuts of option A, which have
+        # no parameters, and 2,752 in our two of option B: 16x32 and 32x64 kernels with their norms.
+        ('resnet20', (32, 32, 3), 10, {}, 269_722 + 16 * 32 + 2 * 32 + 32 * 64 + 2 * 64),
     ],
 )
 def test_parameter_counts(name, shape, num_outputs, fields, expected):
-    model = models.make(models.MODELS[name], num_outputs, fields)
-    x = jax.ShapeDtypeStruct((6, *shape), jnp.float32)
-    variables = jax.eval_shape(model.init, jax.random.key(0), x)
-    assert count(variables) == expected
-    outputs, updates = jax.eval_shape(functools.partial(model.apply, train=False), variables, x)
+    variables, outputs, updates = shapes(name, shape, num_outputs, **fields)
+    assert count(variables['params']) == expected
     assert outputs.shape == (6, num_outputs)
     assert updates == {}
 
 
-@pytest.mark.parametrize('name', SMALL)
-def test_gradients(name):
-    """Finite at every leaf, and non-zero: no ReLU of these small nets is dead for all examples."""
-    shape, fields = SMALL[name]
-    model, variables, x = build(name, shape, **fields)
-    y = jnp.arange(6) % 3
+def test_parameter_count_of_googlenet():
+    """Published for CIFAR is the count with two 3x3 convolutions for each 5x5, norms included.
 
-    def loss(params):
-        logits, _ = model.apply({'params': params}, x, train=True, rng=jax.random.key(0))
-        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+    6,166,250 in github.com/kuangliu/pytorch-cifar.
+    """
+    variables, _, _ = shapes('googlenet', (32, 32, 3), 10)
+    modules = [m for m in models.MODELS['googlenet'].keywords['modules'] if m != 'pool']
+    assert len(modules) == 9
+    ours, theirs = 0, 0
+    for _, _, _, reduction, width, _ in modules:
+        ours += 25 * reduction * width + 3 * width
+        theirs += 9 * reduction * width + 9 * width * width + 6 * width
+    assert count(variables['params']) - ours + theirs == 6_166_250
 
-    for path, leaf in jax.tree.leaves_with_path(jax.jit(jax.grad(loss))(variables['params'])):
-        assert np.isfinite(leaf).all(), path
-        assert np.abs(leaf).max() > 0, path
+
+@pytest.mark.parametrize('train', [False, True])
+@pytest.mark.parametrize('name', TINY)
+def test_shapes(name, train):
+    """Also that training gives what a next step takes: updates as the variables were."""
+    shape, fields = TINY[name]
+    variables, outputs, updates = shapes(name, shape, train=train, **fields)
+    assert outputs.shape == (6, 3)
+    rest = {key: value for key, value in variables.items() if key != 'params'}
+    assert updates == (rest if train else {})
+    assert ('batch_stats' in variables) == (name in NORMED)
 
 
-@pytest.mark.parametrize('name', SMALL)
-def test_gradients_equal_finite_differences(name):
-    """In float64, along random directions."""
+@pytest.mark.parametrize(
+    ('name', 'train'), [(n, False) for n in TINY] + [(n, True) for n in NORMED]
+)
+def test_gradients(name, train):
+    """In float64: finite and non-zero at every leaf, and equal to finite differences.
+
+    And another order of the examples is another order of the outputs, nothing else.
+    """
+    shape, fields = TINY[name]
+    entry = models.MODELS[name]
+    smooth = [key for key in ACTIVATIONS if key in nnstudy.components.signature(entry)]
     with jax.enable_x64(True):
-        shape, fields = SMALL[name]
-        activations = {'mlp': ['activation'], 'lenet': ['conv_activation', 'dense_activation']}
-        fields = fields | dict.fromkeys(activations[name], 'tanh')
-        model, variables, x = build(name, shape, 3, **fields)
-        x, y = x.astype(jnp.float64), jnp.arange(6) % 3
-        flat, unravel = jax.flatten_util.ravel_pytree(variables['params'])
-        flat = flat.astype(jnp.float64)
+        model, variables, x = tiny(name, **dict.fromkeys(smooth, 'tanh'))
+        variables = jax.tree.map(lambda leaf: leaf.astype(np.float64), variables)
+        x = x if name == 'embedding' else x.astype(np.float64)
+        y = np.arange(6) % 3
 
-        @jax.jit
-        def loss(flat):
-            params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), unravel(flat))
-            logits, _ = model.apply({'params': params}, x, train=False)
-            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+        @jit
+        @functools.partial(jax.value_and_grad, has_aux=True)
+        def loss(params, x):
+            outputs, _ = model.apply({**variables, 'params': params}, x, train=train)
+            return optax.softmax_cross_entropy_with_integer_labels(outputs, y).mean(), outputs
 
-        gradient = jax.grad(loss)(flat)
-        for seed in range(5):
-            direction = jax.random.normal(jax.random.key(seed), flat.shape, jnp.float64)
-            step = 1e-6 * direction
-            difference = (loss(flat + step) - loss(flat - step)) / 2e-6
-            np.testing.assert_allclose(gradient @ direction, difference, rtol=1e-6)
+        params = variables['params']
+        (_, outputs), gradient = jax.device_get(loss(params, x))
+        for path, leaf in jax.tree.leaves_with_path(gradient):
+            assert np.isfinite(leaf).all(), path
+            # The batch's mean takes the bias of a convolution out again.
+            if not (train and name in ('vgg16', 'googlenet') and 'Conv' in path[0].key):
+                assert np.abs(leaf).max() > 1e-9, path
+        rng = np.random.default_rng(0)
+        for _ in range(3):
+            direction = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), params)
+            ends = [
+                loss(jax.tree.map(lambda p, d, s=step: p + s * d, params, direction), x)[0][0]
+                for step in (1e-6, -1e-6)
+            ]
+            products = jax.tree.map(lambda g, d: (g * d).sum(), gradient, direction)
+            slope = sum(jax.tree.leaves(products))
+            np.testing.assert_allclose(slope, (ends[0] - ends[1]) / 2e-6, rtol=1e-6)
+        order = np.array([3, 1, 5, 0, 2, 4])
+        permuted = loss(params, x[order])[0][1]
+        np.testing.assert_allclose(permuted, outputs[order], rtol=1e-9)
 
 
-@pytest.mark.parametrize('name', SMALL)
-def test_examples_do_not_meet(name):
-    shape, fields = SMALL[name]
-    model, variables, x = build(name, shape, **fields)
+OVERFIT = {
+    'mlp': ((4, 4, 1), {'widths': (32,)}),
+    'lenet': ((12, 12, 1), {}),
+    'cnn': ((15, 15, 1), {'widths': (8, 8, 16), 'dense_widths': (32,)}),
+    'alexnet': ((15, 15, 1), {'widths': (4, 8, 8, 8, 32), 'dense_widths': (32, 32)}),
+    'vgg': ((4, 4, 1), {'groups': ((8,), (16,)), 'dense_widths': (32,), 'batch_norm': 'after'}),
+    'resnet20': ((5, 5, 1), {'depth': 6, 'widths': (8, 16)}),
+    'pooled_resnet': ((5, 5, 1), {'widths': (16, 16)}),
+    'inception': ((5, 5, 1), {'modules': ((8, 8, 8, 8, 8, 8), 'pool', (8, 8, 8, 8, 8, 8))}),
+    'embedding': ((6,), {}),
+}
+
+
+@pytest.mark.parametrize('name', OVERFIT)
+def test_overfits(name):
+    """32 examples with labels of no pattern are learnt by heart: nothing is in the way."""
+    shape, fields = OVERFIT[name]
+    config = make_config(
+        model__name=name,
+        optimizer__name='adam',
+        optimizer__learning_rate=0.01,
+        batch_size=32,
+        **{f'model__{key}': value for key, value in fields.items()},
+    )
+    resolved = train.resolve(config_lib.flatten(config))
+    training = train.make_training(resolved)
+    rng = np.random.default_rng(0)
+    is_text = name == 'embedding'
+    data = device.Data(
+        inputs=rng.integers(0, 50, (32, *shape), dtype=np.int32 if is_text else np.uint8),
+        labels=rng.integers(0, 3, 32, dtype=np.int32),
+        scale=np.asarray(1 / 25, np.float32),
+        offset=np.asarray(-1, np.float32),
+        sizes=(('train', 32),),
+        num_outputs=3,
+        max_value=255.0,
+        num_tokens=50 if is_text else None,
+    )
+    keys, values = train.make_keys(0), hparams.from_config(resolved)
+
+    @jit
+    def losses(keys):
+        def body(step, carry):
+            state, _ = carry
+            state, loss, *_ = training.step(state, keys, values, data, step, jnp.int32(250))
+            return state, loss
+
+        return lax.fori_loop(0, 250, body, (training.init(keys, values, data), jnp.float32(0)))[1]
+
+    final = losses(keys)
+    print('LOSS', name, final)
+    assert final < 0.02
+
+
+@pytest.mark.parametrize(
+    ('name', 'smallest', 'fields'),
+    [
+        ('lenet', 12, {}),
+        ('cnn', 15, {}),
+        ('cnn', 7, {'widths': (4, 4)}),
+        ('alexnet', 15, {}),
+        ('vgg', 8, {}),
+        ('vgg', 2, {'groups': ((4, 4),)}),
+        ('vgg16', 32, {}),
+        ('resnet', 1, {}),
+        ('resnet20', 1, {}),
+        ('resnet18', 1, {}),
+        ('pooled_resnet', 1, {}),
+        ('inception', 1, {}),
+        ('googlenet', 1, {}),
+    ],
+)
+def test_smallest_images(name, smallest, fields):
+    """From the smallest on any size will do, square or not; below it the error names it."""
+    for shape in ((smallest, smallest, 1), (smallest + 1, smallest + 6, 2)):
+        assert shapes(name, shape, **fields)[1].shape == (6, 3)
+    refused = [(784,)]
+    if smallest > 1:
+        refused += [(smallest - 1, smallest, 1), (smallest, smallest - 1, 1)]
+    for shape in refused:
+        with pytest.raises(UserError, match=f'at least {smallest}x{smallest} pixels'):
+            shapes(name, shape, **fields)
+
+
+def test_texts_are_rows_of_tokens():
+    with pytest.raises(UserError, match='at least 1 token'):
+        shapes('embedding', (5, 5))
+
+
+@pytest.mark.parametrize(
+    ('name', 'fields', 'message'),
+    [
+        ('mlp', {'widths': (8, 0)}, 'config.model.widths must be positive'),
+        ('mlp', {'batch_norm': 'befor'}, "config.model.batch_norm 'befor': did you mean 'before'"),
+        ('mlp', {'batch_norm_momentum': 0.9}, 'batch_norm_momentum needs config.model.batch_norm'),
+        ('vgg', {'batch_norm_epsilon': 1e-3}, 'batch_norm_epsilon needs config.model.batch_norm'),
+        ('lenet', {'widths': (6,)}, 'config.model.widths must be the filters of two'),
+        ('lenet', {'dense_widths': (-1,)}, 'config.model.dense_widths must be positive'),
+        ('cnn', {'widths': (True,)}, 'config.model.widths must be positive'),
+        ('alexnet', {'widths': (6,)}, 'config.model.widths must be the filters of five'),
+        ('vgg', {'groups': (32, 32)}, 'config.model.groups must be a tuple for each group'),
+        ('vgg', {'groups': ((32,), (0,))}, 'config.model.groups must be positive'),
+        ('resnet', {'depth': 5}, 'config.model.depth must be 2 more than a multiple of 2 .*not 5'),
+        ('resnet', {'depth': 2}, 'config.model.depth must be 2 more than'),
+        ('resnet20', {'depth': 18}, 'a multiple of 6 .* not 18'),
+        ('resnet', {'widths': ()}, 'config.model.widths must have a width for each stage'),
+        ('pooled_resnet', {'widths': (0,)}, 'config.model.widths must be positive'),
+        ('inception', {'modules': ((1, 2, 3),)}, 'config.model.modules takes six numbers'),
+        ('inception', {'modules': ('pol',)}, "config.model.modules takes six .* 'pool', not 'pol'"),
+        ('inception', {'modules': ((0,) * 6,)}, 'config.model.modules must be positive'),
+        ('inception', {'pool_size': 0}, 'config.model.pool_size must be positive'),
+        ('embedding', {'width': 0}, 'config.model.width must be positive'),
+        ('embedding', {'pooling': 'sum'}, "config.model.pooling 'sum': known: flatten, max, mean"),
+        ('resnet', {'kernel_init': 'he'}, "unknown kernel_init 'he'"),
+        ('resnet', {'activation': 'rellu'}, "did you mean 'relu'"),
+    ],
+)
+def test_values_that_make_no_net(name, fields, message):
+    with pytest.raises(UserError, match=message):
+        shapes(name, (7,) if name == 'embedding' else (32, 32, 3), **fields)
+
+
+def correlate(x, layer, stride=1):
+    """A convolution with zeros around the image, by SciPy: `[B, H, W, C]`, in float64."""
+    kernel = np.asarray(layer['kernel'], np.float64)
+    pad = len(kernel) // 2
+    x = np.pad(np.asarray(x, np.float64), ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    y = [
+        [signal.correlate(image, filters, 'valid')[..., 0] for filters in np.moveaxis(kernel, 3, 0)]
+        for image in x
+    ]
+    return np.moveaxis(y, 1, 3)[:, ::stride, ::stride] + layer.get('bias', 0)
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def normalize(x, params, epsilon=1e-5, examples=slice(None)):
+    """Batch normalisation by NumPy. Returns also mean and variance of the examples that count."""
+    axes = tuple(range(x.ndim - 1))
+    mean, var = x[examples].mean(axes), x[examples].var(axes)
+    return (x - mean) / np.sqrt(var + epsilon) * params['scale'] + params['bias'], mean, var
+
+
+class Blocks(nn.Module):
+    """The function of layers that it is given, as a module."""
+
+    function: object
+
+    @nn.compact
+    def __call__(self, x, **keywords):
+        return self.function(x, **keywords)
+
+
+def test_residual_block_against_scipy():
+    """Two blocks: one with a 1x1 shortcut at stride 2, and one that adds its input."""
+    names = {'activation': 'relu', 'kernel_init': 'pytorch'}
+
+    def blocks(x):
+        x = resnet.residual_block(x, 4, stride=2, shortcut_activation='relu', **names)
+        return resnet.residual_block(x, 4, **names)
+
+    module = Blocks(blocks)
+    x = jax.random.normal(jax.random.key(0), (3, 5, 6, 2))
+    variables = random_variables(module, x)
+    p = variables['params']
+    y = module.apply(variables, x)
+    assert p['Conv_2']['kernel'].shape == (1, 1, 2, 4) and len(p) == 5
+    middle = correlate(relu(correlate(x, p['Conv_0'], stride=2)), p['Conv_1'])
+    middle = relu(middle + relu(correlate(x, p['Conv_2'], stride=2)))
+    expected = relu(correlate(relu(correlate(middle, p['Conv_3'])), p['Conv_4']) + middle)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_plain_block_against_scipy():
+    """Without skips nothing is added; with batch normalisation convolutions have no bias."""
+
+    def block(x):
+        norm = layers.Norm('before', train=True)
+        return resnet.residual_block(
+            x, 4, activation='relu', kernel_init='he_normal', skip=False, norm=norm
+        )
+
+    x = jax.random.normal(jax.random.key(0), (3, 4, 3, 4))
+    module = Blocks(block)
+    p = random_variables(module, x)['params']
+    y, _ = module.apply({'params': p, 'batch_stats': {}}, x, mutable='batch_stats')
+    assert p.keys() == {'Conv_0', 'BatchNorm_0', 'Conv_1', 'BatchNorm_1'}
+    assert p['Conv_0'].keys() == {'kernel'}
+    middle = relu(normalize(correlate(x, p['Conv_0']), p['BatchNorm_0'])[0])
+    expected = relu(normalize(correlate(middle, p['Conv_1']), p['BatchNorm_1'])[0])
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_skips_are_what_the_plain_net_lacks():
+    """With kernels of zero the blocks hand on what they get, or nothing at all."""
+    for skips in (True, False):
+        model, variables, x = tiny('resnet', skips=skips)
+        zero = {k: jax.tree.map(jnp.zeros_like, p) for k, p in variables['params'].items()}
+        ends = {k: variables['params'][k] for k in ('Conv_0', 'Dense_0')}
+        outputs, _ = model.apply({'params': zero | ends}, x, train=False)
+        pooled = relu(correlate(x, ends['Conv_0'])).mean((1, 2)) if skips else np.zeros((6, 3))
+        expected = pooled @ ends['Dense_0']['kernel'] + ends['Dense_0']['bias']
+        np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_inception_against_scipy():
+    """The whole net of one module, with its four branches in the order of the paper's table."""
+    model = make('inception', modules=((2, 3, 4, 2, 3, 1),), kernel_init='pytorch')
+    x = inputs('inception', (4, 5, 2))
+    variables = random_variables(model, x)
     outputs, _ = model.apply(variables, x, train=False)
-    order = np.array([3, 1, 5, 0, 2, 4])
-    permuted, _ = model.apply(variables, x[order], train=False)
-    np.testing.assert_allclose(permuted, outputs[order], rtol=1e-5, atol=1e-6)
+    p = variables['params']
+    conv = [lambda x, p=p[f'Conv_{i}']: relu(correlate(x, p)) for i in range(6)]
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
+    pooled = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2)).max((-1, -2))
+    branches = [conv[0](x), conv[2](conv[1](x)), conv[4](conv[3](x)), conv[5](pooled)]
+    features = np.concatenate(branches, axis=-1).mean((1, 2))
+    assert features.shape == (6, 10)
+    expected = features @ p['Dense_0']['kernel'] + p['Dense_0']['bias']
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize('size', [12, 13, 17, 32])
-def test_lenet_takes_any_size_from_the_smallest_on(size):
-    _, variables, _ = build('lenet', (size, size + 1, 1))
-    side = [(n // 2 - 4) // 2 for n in (size, size + 1)]
-    assert variables['params']['Dense_0']['kernel'].shape == (16 * side[0] * side[1], 120)
+@pytest.mark.parametrize('place', ['before', 'after'])
+def test_batch_normalisation_against_numpy(place):
+    """Dense and norm in the order of `place`, by the real examples of a short batch only."""
+    model, variables, x = tiny(
+        'mlp', widths=(5,), batch_norm=place, batch_norm_momentum=0.7, batch_norm_epsilon=0.1
+    )
+    p, old = variables['params'], variables['batch_stats']['BatchNorm_0']
+    outputs, updates = model.apply(variables, x, train=True, mask=np.arange(6) < 4)
+    y = np.asarray(x).reshape(6, -1) @ p['Dense_0']['kernel'] + p['Dense_0']['bias']
+    y = y if place == 'before' else relu(y)
+    y, mean, var = normalize(y, p['BatchNorm_0'], 0.1, slice(4))
+    y = relu(y) if place == 'before' else y
+    expected = y @ p['Dense_1']['kernel'] + p['Dense_1']['bias']
+    np.testing.assert_allclose(outputs[:4], expected[:4], rtol=1e-4, atol=1e-4)
+    for kind, value in (('mean', mean), ('var', var)):
+        new = updates['batch_stats']['BatchNorm_0'][kind]
+        np.testing.assert_allclose(new, 0.7 * old[kind] + 0.3 * value, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize('shape', [(11, 28, 1), (28, 11, 1), (784,)])
-def test_lenet_names_the_smallest(shape):
-    with pytest.raises(UserError, match='at least 12x12'):
-        build('lenet', shape)
+@pytest.mark.parametrize('name', ['vgg16', 'resnet20', 'googlenet'])
+def test_padding_of_a_short_batch_does_not_count(name):
+    """A batch of six with two of padding is the batch of four, whatever the padding is."""
+    model, variables, x = tiny(name)
+
+    @jit
+    def apply(x, mask):
+        return model.apply(variables, x, train=True, mask=mask)
+
+    padded = np.concatenate([x[:4], np.full_like(x[4:], 7)])
+    outputs, updates = apply(padded, np.arange(6) < 4)
+    alone, statistics = apply(x[:4], None)
+    np.testing.assert_allclose(outputs[:4], alone, rtol=1e-4, atol=1e-4)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), updates, statistics
+    )
+
+
+def test_batch_normalisation_is_of_each_run():
+    """Momentum and epsilon swept in one program; both as NumPy has them, without training."""
+    config = make_config(
+        model__batch_norm='before',
+        model__widths=(4,),
+        optimizer__learning_rate=0.0,
+        shuffle=False,
+        batch_size=18,
+        epochs=1,
+    )
+    points = nnstudy.grid(
+        nnstudy.choice('model.batch_norm_momentum', [0.0, 0.5, 0.99]),
+        nnstudy.choice('model.batch_norm_epsilon', [1e-5, 1.0]),
+    )
+    dataset = make_dataset()
+    results = nnstudy.run(config, points, data=dataset, quiet=True)
+    assert results.runs['group'].unique().tolist() == [0]
+    images, labels = dataset.splits['train']
+    batches = images[:36].reshape(2, 18, -1) / 255
+    for run, row in results.runs.iterrows():
+        variables = results.variables(run, 'final')
+        p = variables['params']
+        batch_means = (batches @ p['Dense_0']['kernel'] + p['Dense_0']['bias']).mean(axis=1)
+        momentum = row['model.batch_norm_momentum']
+        expected = (1 - momentum) * (momentum * batch_means[0] + batch_means[1])
+        statistics = variables['batch_stats']['BatchNorm_0']
+        np.testing.assert_allclose(statistics['mean'], expected, rtol=1e-4, atol=1e-5)
+        y = images[:36].reshape(36, -1) / 255 @ p['Dense_0']['kernel'] + p['Dense_0']['bias']
+        epsilon = row['model.batch_norm_epsilon']
+        y = relu((y - statistics['mean']) / np.sqrt(statistics['var'] + epsilon))
+        logits = y @ p['Dense_1']['kernel'] + p['Dense_1']['bias']
+        loss = np.log(np.exp(logits).sum(-1)) - logits[np.arange(36), labels[:36]]
+        np.testing.assert_allclose(row['train_loss'], loss.mean(), rtol=1e-3)
+
+
+@pytest.mark.parametrize('name', ['vgg16', 'resnet20', 'googlenet'])
+def test_places_of_batch_normalisation_differ(name):
+    outputs = []
+    for place in ('before', 'after'):
+        model, variables, x = tiny(name, batch_norm=place)
+        has_bias = (name, place) != ('resnet20', 'before')  # where the norm's shift stands for it
+        assert ('bias' in variables['params']['Conv_0']) == has_bias
+        outputs.append(jit(functools.partial(model.apply, train=False))(variables, x)[0])
+    assert np.abs(outputs[0] - outputs[1]).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ('name', 'field'),
+    [
+        ('mlp', 'dropout'),
+        ('cnn', 'flatten_dropout'),
+        ('cnn', 'dense_dropout'),
+        ('vgg', 'flatten_dropout'),
+        ('vgg', 'dense_dropout'),
+        ('alexnet', 'dense_dropout'),
+    ],
+)
+def test_dropout(name, field):
+    """At 0 what it is without, in evaluation too; at another rate it depends on the key."""
+    model, variables, x = tiny(name)
+
+    @jit
+    def apply(rate, key):
+        dropping = make(name, **TINY[name][1], **{field: rate})
+        outputs = [
+            dropping.apply(variables, x, train=True, rng=key),
+            dropping.apply(variables, x, train=False),
+            model.apply(variables, x, train=True),
+        ]
+        return [output for output, _ in outputs]
+
+    train, evaluation, without = apply(0.0, jax.random.key(1))
+    np.testing.assert_allclose(train, without, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(evaluation, without, rtol=1e-5, atol=1e-6)
+    dropped, evaluation, without = apply(0.5, jax.random.key(1))
+    np.testing.assert_allclose(evaluation, without, rtol=1e-5, atol=1e-6)
+    assert np.abs(dropped - without).max() > 1e-3
+    assert np.abs(dropped - apply(0.5, jax.random.key(2))[0]).max() > 1e-3
+
+
+def test_dropout_keeps_the_expectation():
+    """Of a linear net, over 20,000 keys: within five standard errors."""
+    model, variables, x = tiny('mlp', widths=(8,), activation='identity', dropout=0.3)
+    keys = jax.random.split(jax.random.key(2), 20_000)
+
+    @jit
+    @jax.vmap
+    def outputs(key):
+        return model.apply(variables, x, train=True, rng=key)[0]
+
+    dropped = outputs(keys)
+    error = dropped.std(0) / np.sqrt(len(keys))
+    expected, _ = model.apply(variables, x, train=False)
+    assert (np.abs(dropped.mean(0) - expected) < 5 * error).all()
+
+
+def test_dropout_is_swept_without_recompiling():
+    points = nnstudy.choice('model.dropout', [0.0, 0.2, 0.9])
+    results = nnstudy.run(make_config(), points, data=make_dataset(), quiet=True)
+    assert results.runs['group'].tolist() == [0, 0, 0]
+    loss = results.runs['train_loss']
+    assert loss[0] < loss[1] < loss[2]
+
+
+def test_embedding_poolings():
+    """The mean and the maximum over the words alone; flattened, padding has places too."""
+    x = jnp.asarray([[3, 5, 0, 0], [0, 0, 3, 5], [5, 3, 0, 0], [0, 0, 0, 0]])
+    for pooling in ('mean', 'max', 'flatten'):
+        model = make('embedding', pooling=pooling, dense_widths=())
+        variables = jit(model.init)(jax.random.key(0), x)
+        p = variables['params']
+        vectors = np.asarray(p['Embed_0']['embedding'])
+        assert vectors.shape == (NUM_TOKENS, 16) and np.abs(vectors).max() <= 0.05
+        assert np.abs(vectors).max() > 0.045 and vectors.min() < -0.045
+        words = vectors[[3, 5]]
+        pooled = {
+            'mean': np.array([words.mean(0)] * 3 + [np.zeros(16)]),
+            'max': np.array([words.max(0)] * 3 + [np.zeros(16)]),
+            'flatten': vectors[x].reshape(4, -1),
+        }[pooling]
+
+        @jit
+        @functools.partial(jax.grad, has_aux=True)
+        def apply(variables, model=model):
+            outputs, _ = model.apply(variables, x, train=False)
+            return outputs.sum(), outputs
+
+        gradient, outputs = apply(variables)
+        expected = pooled @ p['Dense_0']['kernel'] + p['Dense_0']['bias']
+        np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-6)
+        padding = gradient['params']['Embed_0']['embedding'][0]
+        assert np.isfinite(padding).all() and (np.abs(padding).max() > 0) == (pooling == 'flatten')
+
+
+def test_flops_against_counts_by_hand():
+    """Two for each multiplication with addition; XLA counts activations and pooling too."""
+    dense = 784 * 64 + 64 * 64 + 64 * 10
+    assert abs(overview.forward_flops('mlp') / (2 * dense) - 1) < 0.02
+    # Of the first layer's 28 rows, the outer two at each end lack 2 and 1 of their 5 rows.
+    taps = (28 * 5 - 6) ** 2
+    lenet = 6 * taps + 100 * 16 * 6 * 25 + 400 * 120 + 120 * 84 + 84 * 10
+    assert abs(overview.forward_flops('lenet') / (2 * lenet) - 1) < 0.04
+
+
+def test_overview(capsys):
+    """The table has a row for each name; a wrong one costs a line and exit code 2."""
+    assert overview.main(['lenet', 'resnet20', '--no_time']) == 0
+    out = capsys.readouterr().out
+    assert '61,706' in out and '272,474' in out and 'vgg' not in out and ' ms' not in out
+    assert overview.main(['mlp', 'lennet']) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: unknown model 'lennet': did you mean 'lenet'?")
+    assert captured.err.count('\n') == 1 and not captured.out
+    assert overview.main(['--notime']) == 2
+
+
+def test_overview_of_times(capsys, monkeypatch):
+    monkeypatch.setattr(overview, 'REPETITION_SECONDS', 0.001)
+    assert overview.main(['embedding']) == 0
+    out = capsys.readouterr().out
+    row = next(line for line in out.splitlines() if 'embedding' in line)
+    assert 0 < float(row.split('│')[-2]) < 1000
+    assert 'batch size 32' in out
 
 
 def test_pytorch_initialiser():
     """Weights and biases uniform within ±1/sqrt(fan_in), as torch.nn.Linear and Conv2d."""
-    _, variables, _ = build('lenet', (28, 28, 3))
+    variables = jit(make('lenet', 10).init)(jax.random.key(0), np.zeros((1, 28, 28, 3)))
     for layer, fan_in in (('Conv_0', 75), ('Conv_1', 150), ('Dense_0', 400), ('Dense_1', 120)):
         bound = fan_in**-0.5
         kernel, bias = variables['params'][layer]['kernel'], variables['params'][layer]['bias']
@@ -168,7 +680,7 @@ def scaled_function(num_outputs, scale=1.0):
     return models.Model(init, apply)
 
 
-@pytest.mark.parametrize('entry', [Scaled, scaled_function, functools.partial(Scaled, scale=1.0)])
+@pytest.mark.parametrize('entry', [scaled_function, functools.partial(Scaled, scale=1.0)])
 def test_a_users_model_with_a_dynamic_field(entry, monkeypatch):
     """Registered by a line; its float is swept without another program."""
     monkeypatch.setitem(models.MODELS, 'scaled', entry)

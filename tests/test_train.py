@@ -30,7 +30,7 @@ def run_training(config, dataset):
 
 def epochs_of(config, num_train):
     """The order of the examples in each epoch, from the keys alone."""
-    order_key, _ = jax.random.split(train.make_keys(config.seed)['data'])
+    order_key, _, _ = train.data_keys(train.make_keys(config.seed))
     for epoch in range(config.epochs):
         key = jax.random.fold_in(order_key, epoch)
         yield np.asarray(jax.random.permutation(key, num_train))
@@ -113,10 +113,11 @@ def test_file_order_and_whole_batches(dataset):
 
     training, keys, _, data = setup_run(make_config(shuffle=False), dataset)
     for batch in range(5):
-        inputs, labels, mask = training._batch(None, data, jnp.int32(batch))
+        numbers, inputs, labels, mask = training._batch(None, data, jnp.int32(batch))
         count = int(mask.sum())
         assert count == (8 if batch < 4 else 4)
         rows = slice(8 * batch, 8 * batch + count)
+        assert numbers[:count].tolist() == list(range(36))[rows]
         np.testing.assert_array_equal(inputs[:count], data.inputs[:36][rows])
         np.testing.assert_array_equal(labels[:count], data.labels[:36][rows])
 
@@ -263,7 +264,7 @@ def test_outputs_that_are_not_finite_predict_nothing(dataset):
 
 
 def test_order_and_noise_have_keys_of_their_own():
-    order_key, step_key = jax.random.split(train.make_keys(3)['data'])
+    order_key, step_key, _ = train.data_keys(train.make_keys(3))
     folded = [jax.random.fold_in(key, n) for key in (order_key, step_key) for n in range(50)]
     raw = {tuple(jax.random.key_data(key).tolist()) for key in (*folded, order_key, step_key)}
     assert len(raw) == 102

@@ -1,7 +1,7 @@
 """Data sets by name, in memory: `load('mnist')`, then `prepare` for what runs read.
 
 What is published under a name is checked against its published shape and checksum. A data set of
-one's own is a `Dataset` of one's own arrays; a new name is an entry in `DATASETS`.
+one's own is a `Dataset` of one's own arrays, or a CSV file; a new name is an entry in `DATASETS`.
 """
 
 import functools
@@ -9,20 +9,26 @@ import os
 from collections.abc import Callable
 
 from nnstudy import errors
-from nnstudy.data import cifar, digits, mnist, tfds
+from nnstudy.data import boston_housing, cifar, csv_table, digits, mnist, sms_spam, tfds
 from nnstudy.data.dataset import Dataset
 from nnstudy.data.device import Data, prepare
 from nnstudy.data.splits import select
 
 __all__ = ['DATASETS', 'Data', 'Dataset', 'load', 'prepare', 'select']
 
-_TFDS_PREFIX = 'tfds:'
-
 DATASETS: dict[str, Callable[[str | os.PathLike[str] | None], Dataset]] = {
     'digits': digits.load,
     'mnist': functools.partial(mnist.load, 'mnist'),
     'fashion_mnist': functools.partial(mnist.load, 'fashion_mnist'),
     'cifar10': cifar.load,
+    'boston_housing': boston_housing.load,
+    'sms_spam': sms_spam.load,
+}
+
+# What names such as 'csv:table.csv' are read by: `<reader>:<what it is given>`.
+READERS: dict[str, Callable[[str, str | os.PathLike[str] | None], Dataset]] = {
+    'csv': csv_table.load,
+    'tfds': tfds.load,
 }
 
 
@@ -30,17 +36,20 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """Returns the data set of that name.
 
     Args:
-      name: a key of `DATASETS`, or `tfds:<name>` for one of TensorFlow Datasets, such as
-        `tfds:svhn_cropped`.
+      name: a key of `DATASETS`; or `csv:<file>` for a table of one's own, with `#<column>` after it
+        for what is to be predicted, by default the last column; or `tfds:<name>` for one of
+        TensorFlow Datasets, such as `tfds:svhn_cropped`.
       data_dir: the directory that holds its files. By default `$NNSTUDY_DATA_DIR`; without that,
-        the user's cache, into which files are downloaded once. For `tfds:` names, the directory
-        of TFDS.
+        the user's cache, into which files are downloaded once. For `csv:` names, the directory
+        that the file's path starts from, by default the current one; for `tfds:` names, the
+        directory of TFDS.
 
     Raises:
       errors.UserError: if the name is not known, or the data is missing or damaged.
     """
-    if isinstance(name, str) and name.startswith(_TFDS_PREFIX):
-        return tfds.load(name.removeprefix(_TFDS_PREFIX), data_dir)
+    reader, colon, what = str(name).partition(':')
+    if colon and reader in READERS:
+        return READERS[reader](what, data_dir)
     if name not in DATASETS:
-        raise errors.unknown('dataset', name, [*DATASETS, 'tfds:<name>'])
+        raise errors.unknown('dataset', name, [*DATASETS, 'csv:<file>', 'tfds:<name>'])
     return DATASETS[name](data_dir)

@@ -25,10 +25,11 @@ class Dataset:
 
     `Dataset('mine', {'train': (x, y), 'test': (x_test, y_test)})` is all that a notebook needs.
 
-    Inputs are images `[N, H, W]` (kept as `[N, H, W, 1]`) or `[N, H, W, C]`, or a table `[N, F]`.
-    uint8 inputs stay uint8; all others become float32. Integer labels `[N]` mean classification
-    and become int32; float labels `[N]` or `[N, K]` mean regression and become float32 `[N, K]`.
-    The arrays are read-only; those given are copied only where layout or type change.
+    Inputs are images `[N, H, W]` (kept as `[N, H, W, 1]`) or `[N, H, W, C]`, a table `[N, F]`, or
+    texts: strings `[N]`. uint8 inputs stay uint8, strings become NumPy's of variable length, and
+    all others float32. Integer labels `[N]` mean classification and become int32; float labels
+    `[N]` or `[N, K]` mean regression and become float32 `[N, K]`. The arrays are read-only; those
+    given are copied only where layout or type change.
 
     Attributes:
       name: the name in tables and plots.
@@ -36,11 +37,11 @@ class Dataset:
       class_names: one name a class; by default `'0'`, `'1'`, ... up to the largest label in any
         split. None for regression.
       max_value: the input value that stands for full intensity, by which inputs are scaled: by
-        default 255 for uint8 inputs and 1 for all others.
+        default 255 for uint8 inputs and 1 for all others. Not for texts.
 
     Raises:
       errors.UserError: if splits disagree with each other, inputs with labels, or labels with
-        `class_names`; on empty splits, and on inputs or labels that are not finite numbers.
+        `class_names`; on empty splits, and on numbers that are not finite.
     """
 
     name: str
@@ -64,6 +65,10 @@ class Dataset:
         _check_same(self.name, 'labels', labels)
         class_names = _class_names(self.name, self.class_names, labels)
         max_value = self.max_value
+        if max_value is not None and _is_text(next(iter(inputs.values()))):
+            raise errors.UserError(
+                f'data set {self.name!r}: max_value is for numbers, not for texts'
+            )
         if max_value is None:
             is_uint8 = next(iter(inputs.values())).dtype == np.uint8
             max_value = 255.0 if is_uint8 else 1.0
@@ -78,9 +83,19 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """The shape of one input: `(H, W, C)` or `(F,)`."""
+        """The shape of one input: `(H, W, C)`, `(F,)`, or `()` of texts."""
         inputs, _ = next(iter(self.splits.values()))
         return inputs.shape[1:]
+
+    @property
+    def is_image(self) -> bool:
+        """Whether inputs are images `[N, H, W, C]`."""
+        return len(self.input_shape) == 3
+
+    @property
+    def is_text(self) -> bool:
+        """Whether inputs are texts `[N]`."""
+        return self.input_shape == ()
 
     @property
     def num_classes(self) -> int | None:
@@ -112,7 +127,9 @@ class Dataset:
         digest = hashlib.sha256(json.dumps(header).encode())
         for arrays in self.splits.values():
             for array in arrays:
-                digest.update(array.data)
+                # An array of strings has no buffer; JSON says where each of them ends.
+                is_text = _is_text(array)
+                digest.update(json.dumps(array.tolist()).encode() if is_text else array.data)
         return digest.hexdigest()[:16]
 
 
@@ -121,12 +138,13 @@ def _normalise(where: str, split: object, arrays: object) -> tuple[np.ndarray, n
         raise errors.UserError(f'{where}: a split needs a name of letters, digits, "_" and "-"')
     if not (isinstance(arrays, tuple | list) and len(arrays) == 2):
         raise errors.UserError(f'{where}: must be a pair (inputs, labels)')
-    inputs = _numbers(where, 'inputs', arrays[0])
+    is_text = _is_text(arrays[0])
+    inputs = (_strings if is_text else _numbers)(where, 'inputs', arrays[0])
     labels = _numbers(where, 'labels', arrays[1])
-    if inputs.ndim not in (2, 3, 4) or 0 in inputs.shape[1:]:
+    if not is_text and (inputs.ndim not in (2, 3, 4) or 0 in inputs.shape[1:]):
         raise errors.UserError(
             f'{where}: inputs have shape {list(inputs.shape)}; '
-            'they must be images [N, H, W] or [N, H, W, C], or a table [N, F]'
+            'they must be images [N, H, W] or [N, H, W, C], a table [N, F], or texts [N]'
         )
     if labels.ndim not in (1, 2) or 0 in labels.shape[1:]:
         raise errors.UserError(
@@ -140,7 +158,7 @@ def _normalise(where: str, split: object, arrays: object) -> tuple[np.ndarray, n
 
     if inputs.ndim == 3:
         inputs = inputs[..., None]
-    if inputs.dtype != np.uint8:
+    if not is_text and inputs.dtype != np.uint8:
         inputs = _finite_float32(where, 'inputs', inputs)
     if labels.dtype.kind == 'f':
         labels = _finite_float32(where, 'labels', labels)
@@ -157,6 +175,26 @@ def _normalise(where: str, split: object, arrays: object) -> tuple[np.ndarray, n
     return _read_only(inputs), _read_only(labels)
 
 
+def _is_text(values: object) -> bool:
+    """Whether these are strings along one axis."""
+    if not isinstance(values, list | tuple):
+        values = np.asarray(values)
+        if values.ndim != 1 or values.dtype.kind in 'UT':
+            return values.ndim == 1
+        if values.dtype.kind != 'O':
+            return False
+    return len(values) > 0 and all(isinstance(value, str) for value in values)
+
+
+def _strings(where: str, what: str, values: object) -> np.ndarray:
+    if not isinstance(values, list | tuple):
+        values = np.asarray(values)
+    try:
+        return np.asarray(values, np.dtypes.StringDType())
+    except UnicodeEncodeError as error:  # half a character
+        raise errors.UserError(f'{where}: {what} are no Unicode text: {error}') from error
+
+
 def _numbers(where: str, what: str, values: object) -> np.ndarray:
     try:
         array = np.asarray(values)
@@ -166,7 +204,8 @@ def _numbers(where: str, what: str, values: object) -> np.ndarray:
     if array.dtype.kind == 'V' and np.can_cast(array.dtype, np.float32):
         array = array.astype(np.float32)
     if array.dtype.kind not in 'biuf':
-        raise errors.UserError(f'{where}: {what} must be numbers, not {array.dtype}')
+        or_texts = ', or texts along one axis' if what == 'inputs' else ''
+        raise errors.UserError(f'{where}: {what} must be numbers{or_texts}, not {array.dtype}')
     return array
 
 

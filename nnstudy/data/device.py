@@ -1,10 +1,12 @@
 """The form in which runs read data: all splits back to back in one array on the device.
 
 Inputs stay as they are stored (8-bit images are a quarter of their float size) and become floats
-inside the step. All runs share one copy per device.
+inside the step; texts are token ids. All runs share one copy per device.
 """
 
 import itertools
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,35 +14,51 @@ import numpy as np
 from flax import struct
 
 from nnstudy import errors
+from nnstudy.data import normalization as normalization_lib
+from nnstudy.data import resizing, text
 from nnstudy.data import splits as splits_lib
 from nnstudy.data.dataset import Dataset
 
-# How an input that means full intensity and one that means none are mapped: (low, high).
-NORMALIZATIONS = {'unit': (0.0, 1.0), 'symmetric': (-1.0, 1.0), 'none': None}
+# Those of the options for texts that are a choice.
+_CHOICES = {'vocabulary': text.ORDERS, 'padding': text.SIDES, 'truncation': text.SIDES}
 
 
 class Data(struct.PyTreeNode):
     """Examples of all splits, with what the program must know of them as static fields.
 
     Attributes:
-      inputs: [N, ...], uint8 or float32: the examples of the splits one after the other.
+      inputs: the examples of the splits one after the other: [N, H, W, C] or [N, F], uint8 or
+        float32; or int32 [N, T], the token ids of texts, see `nnstudy.data.text`.
       labels: int32 [N] (classification) or float32 [N, K] (regression).
+      scale: normalised input = scale * input + offset: float32 [], [C] or [F].
+      offset: see scale.
       sizes: `(('train', n), ('validation', n), ('test', n))`, in the order of `inputs`.
       num_outputs: number of classes, or K.
-      scale: normalised input = scale * input + offset.
-      offset: see scale.
+      max_value: the input value that stands for full intensity, before normalisation.
+      num_tokens: how many different ids there may be, padding and unknown words among them; None
+        if inputs are not texts.
     """
 
     inputs: jax.Array | np.ndarray
     labels: jax.Array | np.ndarray
+    scale: jax.Array | np.ndarray
+    offset: jax.Array | np.ndarray
     sizes: tuple[tuple[str, int], ...] = struct.field(pytree_node=False)
     num_outputs: int = struct.field(pytree_node=False)
-    scale: float = struct.field(pytree_node=False, default=1.0)
-    offset: float = struct.field(pytree_node=False, default=0.0)
+    max_value: float = struct.field(pytree_node=False)
+    num_tokens: int | None = struct.field(pytree_node=False)
 
     @property
     def is_classification(self) -> bool:
         return bool(jnp.issubdtype(self.labels.dtype, jnp.integer))
+
+    @property
+    def is_image(self) -> bool:
+        return self.inputs.ndim == 4
+
+    @property
+    def is_text(self) -> bool:
+        return self.num_tokens is not None
 
     @property
     def num_train(self) -> int:
@@ -52,31 +70,60 @@ class Data(struct.PyTreeNode):
         return 'validation' if 'validation' in dict(self.sizes) else 'test'
 
     def normalized(self, inputs: jax.Array) -> jax.Array:
-        """Returns a batch of stored inputs [B, ...] as the model reads them, float32."""
+        """Returns a batch of stored inputs [B, ...] as the model reads them: float32, or ids."""
+        if self.is_text:
+            return inputs
         return inputs.astype(jnp.float32) * self.scale + self.offset
 
 
 def prepare(
     dataset: Dataset,
-    normalization: str = 'unit',
+    normalization: str | None = 'unit',
     train: str = 'train',
     validation: str | None = None,
     test: str = 'test',
+    *,
+    image_size: int | None = None,
+    vocabulary: str | None = None,
+    vocabulary_size: int | None = None,
+    length: int | None = None,
+    padding: str | None = None,
+    truncation: str | None = None,
 ) -> Data:
     """Returns the splits of a data set as `Data`, still in host memory.
 
+    Whatever is learnt from data is learnt from the training split alone: means and standard
+    deviations, the vocabulary of texts and their length.
+
     Args:
       dataset: see `nnstudy.data.load`.
-      normalization: a key of `NORMALIZATIONS`.
+      normalization: a key of `nnstudy.data.normalization.NORMALIZATIONS`; None leaves inputs as
+        they are stored. Token ids always stay as they are: with texts, the default means nothing,
+        and another than it and None is refused.
       train: split string, such as `'train[:80%]'`.
       validation: split string, or None for no validation split.
       test: split string.
+      image_size: height and width in pixels that images are resized to; None leaves them.
+      vocabulary: of texts: order of the words' ids, one of `text.ORDERS`; None for `'frequency'`.
+      vocabulary_size: of texts: the most words, the first ones in that order; None for all.
+      length: of texts: number of tokens in a row; None for that of the longest training text.
+      padding: of texts: one of `text.SIDES`; None for `'after'`.
+      truncation: of texts: one of `text.SIDES`; None for `'after'`.
 
     Raises:
-      UserError: the normalization or a split is unknown or out of range.
+      UserError: the normalization or a split is unknown or out of range, or an option is, or is
+        not for data of this kind.
     """
-    if normalization not in NORMALIZATIONS:
-        raise errors.unknown('normalization', normalization, NORMALIZATIONS)
+    text_options: dict[str, Any] = {
+        'vocabulary': vocabulary,
+        'vocabulary_size': vocabulary_size,
+        'length': length,
+        'padding': padding,
+        'truncation': truncation,
+    }
+    _check_normalization(dataset, normalization)
+    _check_image_size(dataset, image_size)
+    _check_text_options(dataset, text_options)
     specs = {'train': train, 'validation': validation, 'test': test}
     parts = {}
     for name, spec in specs.items():
@@ -86,16 +133,83 @@ def prepare(
         except errors.UserError as error:
             raise errors.UserError(f'config.split.{name}: {error}') from None
     _refuse_overlap(specs, parts)
+    inputs = {name: part[0] for name, part in parts.items()}
+    num_tokens = None
+    if dataset.is_text:
+        inputs, num_tokens = _encoded(inputs, **text_options)
+    elif image_size is not None:
+        inputs = {name: resizing.resize(images, image_size) for name, images in inputs.items()}
     max_value = dataset.max_value or 1.0
-    low, high = NORMALIZATIONS[normalization] or (0.0, max_value)
+    scale, offset = np.ones((), np.float32), np.zeros((), np.float32)
+    if normalization is not None and not dataset.is_text:
+        normalize = normalization_lib.NORMALIZATIONS[normalization]
+        scale, offset = normalize(inputs['train'], max_value)
     return Data(
-        inputs=np.concatenate([inputs for inputs, _ in parts.values()]),
+        inputs=np.concatenate(list(inputs.values())),
         labels=np.concatenate([labels for _, labels in parts.values()]),
-        sizes=tuple((name, len(inputs)) for name, (inputs, _) in parts.items()),
+        scale=scale,
+        offset=offset,
+        sizes=tuple((name, len(part)) for name, part in inputs.items()),
         num_outputs=dataset.num_outputs,
-        scale=(high - low) / max_value,
-        offset=low,
+        max_value=max_value,
+        num_tokens=num_tokens,
     )
+
+
+def _encoded(
+    inputs: Mapping[str, np.ndarray],
+    vocabulary: str | None,
+    vocabulary_size: int | None,
+    length: int | None,
+    padding: str | None,
+    truncation: str | None,
+) -> tuple[dict[str, np.ndarray], int]:
+    """Returns the token ids of each split's texts, int32 [N, T], and how many ids there are."""
+    words = {name: [text.tokenize(one) for one in texts] for name, texts in inputs.items()}
+    known = text.vocabulary(words['train'], vocabulary or 'frequency', vocabulary_size)
+    if not known:
+        raise errors.UserError('config.split.train: there is no word in the training texts')
+    length = length or max(len(one) for one in words['train'])
+    sides = padding or 'after', truncation or 'after'
+    ids = {name: text.encode(texts, known, length, *sides) for name, texts in words.items()}
+    return ids, len(known) + 2
+
+
+def _check_normalization(dataset: Dataset, normalization: str | None) -> None:
+    if normalization is None:
+        return
+    if normalization not in normalization_lib.NORMALIZATIONS:
+        known = [*normalization_lib.NORMALIZATIONS, 'None']
+        raise errors.unknown('normalization', normalization, known)
+    if dataset.is_text and normalization != 'unit':  # the default, which nobody may have chosen
+        raise errors.UserError(
+            f'config.normalization {normalization!r} is for numbers, and {dataset.name!r} has '
+            'texts: leave it at its default, or set None'
+        )
+
+
+def _check_image_size(dataset: Dataset, image_size: int | None) -> None:
+    if image_size is None:
+        return
+    if not dataset.is_image:
+        raise errors.UserError(
+            f'config.image_size {image_size} is for images, and {dataset.name!r} has none'
+        )
+    if image_size < 1:
+        raise errors.UserError(f'config.image_size must be at least 1, not {image_size}')
+
+
+def _check_text_options(dataset: Dataset, options: Mapping[str, Any]) -> None:
+    for option, value in options.items():
+        field = f'config.text.{option}'
+        if value is None:
+            continue
+        if not dataset.is_text:
+            raise errors.UserError(f'{field} {value!r} is for texts, and {dataset.name!r} has none')
+        if option in _CHOICES and value not in _CHOICES[option]:
+            raise errors.unknown(field, value, _CHOICES[option])
+        if option not in _CHOICES and value < 1:
+            raise errors.UserError(f'{field} must be at least 1, not {value}')
 
 
 def _refuse_overlap(

@@ -26,6 +26,8 @@ MIRRORS: dict[str, tuple[str, ...]] = {
     ),
     'fashion_mnist': ('http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/',),
     'cifar10': ('https://www.cs.toronto.edu/~kriz/',),
+    'boston_housing': ('https://archive.ics.uci.edu/ml/machine-learning-databases/housing/',),
+    'sms_spam': ('https://archive.ics.uci.edu/ml/machine-learning-databases/00228/',),
 }
 
 
@@ -83,9 +85,10 @@ def _find_in(
         raise errors.UserError(f'{source} {str(data_dir)!r} is not a directory')
     found = _first_file([folder / dataset, folder], filenames)
     if found is None:
+        others = f' (nor {", ".join(filenames[1:])})' if filenames[1:] else ''
         raise errors.UserError(
-            f'{source} {str(data_dir)!r} has no {dataset}/{filenames[0]} '
-            f'(nor {", ".join(filenames[1:])}); name no directory to have it downloaded'
+            f'{source} {str(data_dir)!r} has no {dataset}/{filenames[0]}{others}; '
+            'name no directory to have it downloaded'
         )
     return found
 

@@ -1,21 +1,18 @@
 """IDX files, the format of MNIST and its relatives (http://yann.lecun.com/exdb/mnist/).
 
 A file is two zero bytes, a byte for the type of its values, a byte for the number of axes, one
-big-endian 32-bit length per axis, and the values. Whether it is compressed is seen from its
-content, since browsers unpack `.gz` files and keep their name.
+big-endian 32-bit length per axis, and the values.
 """
 
-import gzip
 import math
 import pathlib
 import struct
-import zlib
 
 import numpy as np
 
 from nnstudy import errors
+from nnstudy.data import files
 
-_GZIP_MAGIC = b'\x1f\x8b'
 _DTYPES = {0x08: '>u1', 0x09: '>i1', 0x0B: '>i2', 0x0C: '>i4', 0x0D: '>f4', 0x0E: '>f8'}
 
 
@@ -25,25 +22,7 @@ def read(path: pathlib.Path) -> np.ndarray:
     Raises:
       errors.UserError: if the file cannot be read or is not a whole IDX file.
     """
-    return parse(read_bytes(path), path)
-
-
-def read_bytes(path: pathlib.Path) -> bytes:
-    """Returns the content of a file, decompressed if it is gzipped.
-
-    Raises:
-      errors.UserError: if the file cannot be read, or its compressed content is damaged.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise errors.UserError(f'{path}: cannot be read: {error.strerror}') from error
-    if not content.startswith(_GZIP_MAGIC):
-        return content
-    try:
-        return gzip.decompress(content)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise errors.UserError(f'{path}: truncated or damaged gzip file: {error}') from error
+    return parse(files.read(path), path)
 
 
 def parse(content: bytes, path: pathlib.Path) -> np.ndarray:

@@ -11,7 +11,7 @@ import pathlib
 import numpy as np
 
 from nnstudy import errors
-from nnstudy.data import dataset, download, idx
+from nnstudy.data import dataset, download, files, idx
 
 SHAPES = {
     'train-images-idx3-ubyte': (60_000, 28, 28),
@@ -92,7 +92,7 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> dataset.D
 
 
 def _read(name: str, filename: str, path: pathlib.Path) -> np.ndarray:
-    content = idx.read_bytes(path)
+    content = files.read(path)
     array = idx.parse(content, path)
     if array.shape != SHAPES[filename]:
         raise errors.UserError(

@@ -93,6 +93,21 @@ def select(dataset: dataset_lib.Dataset, spec: str) -> tuple[np.ndarray, np.ndar
     return inputs[first:last], labels[first:last]
 
 
+def shuffled(inputs: np.ndarray, labels: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Returns the splits `'train'` (80%) and `'test'` of data that are published without splits.
+
+    The examples are shuffled, because files are often sorted by class; always in the same way, so
+    that everyone has the same splits.
+    """
+    order = np.random.RandomState(0).permutation(len(inputs))  # the same in every NumPy
+    inputs, labels = inputs[order], labels[order]
+    num_train = len(inputs) * 4 // 5
+    return {
+        'train': (inputs[:num_train], labels[:num_train]),
+        'test': (inputs[num_train:], labels[num_train:]),
+    }
+
+
 def _bound(text: str | None) -> Bound | None:
     if text is None:
         return None

@@ -20,9 +20,10 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> dataset.D
     """Returns a TFDS data set with all its splits, in the order in which it was prepared.
 
     Inputs and labels are the two features that the set declares as `supervised_keys`; a set that
-    declares none must have the label in `label` and the input in `image`, or in `features` for a
-    table. An input made of several numbers by name becomes a table, its columns in the order of
-    their names. Examples are decoded one by one: for 60,000 small images that takes seconds.
+    declares none must have the label in `label` and the input in `image`, in `text`, or in
+    `features` for a table. An input made of several numbers by name becomes a table, its columns in
+    the order of their names. Examples are decoded one by one: for 60,000 small images that takes
+    seconds.
 
     Args:
       name: as in TFDS, such as `'mnist'`, `'my_set/1.0.0'` or `'my_set/my_config:1.0.0'`.
@@ -30,7 +31,8 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> dataset.D
         `~/tensorflow_datasets`.
 
     Raises:
-      errors.UserError: if the set is unknown, not prepared, or no table or images with labels.
+      errors.UserError: if the set is unknown, not prepared, or no table, images or texts with
+        labels.
     """
     # Takes half a second to import.
     import tensorflow_datasets as tfds
@@ -63,7 +65,7 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> dataset.D
         examples = [source[i] for i in range(len(source))]
         where = f'tfds:{name}, split {split!r}'
         splits[split] = (
-            _stack(f'{where}, {inputs!r}', [example[inputs] for example in examples]),
+            _inputs(f'{where}, {inputs!r}', [example[inputs] for example in examples]),
             _stack(f'{where}, {label!r}', [example[label] for example in examples]),
         )
     class_names = getattr(builder.info.features[label], 'names', None)
@@ -74,13 +76,22 @@ def _keys(name: str, info: Any) -> tuple[str, str]:
     declared = info.supervised_keys
     if declared and len(declared) == 2 and all(isinstance(key, str) for key in declared):
         return declared
-    for inputs in ('image', 'features'):
+    for inputs in ('image', 'text', 'features'):
         if inputs in info.features and 'label' in info.features:
             return inputs, 'label'
     raise errors.UserError(
-        f'tfds:{name}: needs the features image and label, or features and label, '
+        f'tfds:{name}: needs the feature label, and image, text or features, '
         f'found {", ".join(sorted(info.features))}'
     )
+
+
+def _inputs(where: str, values: Sequence[Any]) -> Any:
+    if not (values and isinstance(values[0], bytes)):
+        return _stack(where, values)
+    try:
+        return [value.decode() for value in values]
+    except UnicodeDecodeError as error:
+        raise errors.UserError(f'{where}: is no text in UTF-8: {error}') from error
 
 
 def _stack(where: str, values: Sequence[Any]) -> np.ndarray:

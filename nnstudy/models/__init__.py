@@ -5,6 +5,7 @@ or any function `mine(num_outputs, **fields) -> Model`. Its other arguments beco
 config's `model` section; float ones are dynamic and arrive as traced scalars.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -13,8 +14,7 @@ import jax
 from flax import linen as nn
 
 from nnstudy import errors
-from nnstudy.models.lenet import LeNet
-from nnstudy.models.mlp import MLP
+from nnstudy.models import alexnet, cnn, embedding, inception, lenet, mlp, resnet, vgg
 
 Variables = Mapping[str, Any]
 
@@ -36,7 +36,22 @@ class Model(NamedTuple):
     apply: Callable[..., tuple[jax.Array, Variables]]
 
 
-MODELS: dict[str, Callable[..., Any]] = {'mlp': MLP, 'lenet': LeNet}
+MODELS: dict[str, Callable[..., Any]] = {
+    'linear': functools.partial(mlp.MLP, widths=()),
+    'mlp': mlp.MLP,
+    'lenet': lenet.LeNet,
+    'cnn': cnn.CNN,
+    'alexnet': alexnet.AlexNet,
+    'vgg': vgg.VGG,
+    'vgg16': vgg.VGG16,
+    'resnet': resnet.ResNet,
+    'resnet20': resnet.ResNet20,
+    'resnet18': resnet.ResNet18,
+    'pooled_resnet': resnet.PooledResNet,
+    'inception': inception.Inception,
+    'googlenet': inception.GoogLeNet,
+    'embedding': embedding.Embedding,
+}
 
 
 def make(entry: Callable[..., Any], num_outputs: int, arguments: Mapping[str, Any]) -> Model:

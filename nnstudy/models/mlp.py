@@ -1,10 +1,12 @@
-"""Multi-layer perceptrons."""
+"""Multi-layer perceptrons, and linear models as those without a hidden layer."""
+
+import functools
 
 import jax
 from flax import linen as nn
 
 from nnstudy import errors
-from nnstudy.models import initializers
+from nnstudy.models import initializers, layers
 
 
 class MLP(nn.Module):
@@ -16,6 +18,10 @@ class MLP(nn.Module):
       activation: of the hidden layers; one name, or a tuple with one name a layer.
       output_activation: of the last layer; None for logits or a linear output.
       kernel_init: name of the initialiser, see nnstudy.models.initializers.
+      batch_norm: of the hidden layers, 'before' or 'after' the activation; None for none.
+      batch_norm_momentum: None for 0.9; see nnstudy.models.layers.Norm.
+      batch_norm_epsilon: None for 1e-5.
+      dropout: rate after each hidden layer; None for none.
     """
 
     num_outputs: int
@@ -23,13 +29,16 @@ class MLP(nn.Module):
     activation: str | tuple[str, ...] = 'relu'
     output_activation: str | None = None
     kernel_init: str = 'glorot_uniform'
+    batch_norm: str | None = None
+    batch_norm_momentum: float | None = None
+    batch_norm_epsilon: float | None = None
+    dropout: float | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        if not all(type(width) is int and width > 0 for width in self.widths):
-            raise errors.UserError(
-                f'config.model.widths must be positive whole numbers, not {self.widths!r}'
-            )
+    def __call__(
+        self, x: jax.Array, train: bool = False, mask: jax.Array | None = None
+    ) -> jax.Array:
+        layers.check_widths(widths=self.widths)
         names = self.activation
         if isinstance(names, str):
             names = (names,) * len(self.widths)
@@ -38,9 +47,13 @@ class MLP(nn.Module):
                 f'config.model.activation must be one name or one for each of the '
                 f'{len(self.widths)} hidden layers, not {self.activation!r}'
             )
+        norm = layers.Norm(
+            self.batch_norm, self.batch_norm_momentum, self.batch_norm_epsilon, train, mask
+        )
+        dense = functools.partial(layers.dense, kernel_init=self.kernel_init)
         x = x.reshape(x.shape[0], -1)
         for width, name in zip(self.widths, names, strict=True):
-            x = nn.Dense(width, **initializers.layer(self.kernel_init, x.shape[-1]))(x)
-            x = initializers.activation(name)(x)
-        x = nn.Dense(self.num_outputs, **initializers.layer(self.kernel_init, x.shape[-1]))(x)
+            x = dense(x, width, activation=name, norm=norm)
+            x = layers.dropout(self, x, self.dropout, train)
+        x = dense(x, self.num_outputs)
         return initializers.activation(self.output_activation or 'identity')(x)

@@ -37,25 +37,22 @@ def save(
 ) -> list[pathlib.Path]:
     """Writes `metric_vs_<field>.png` for every swept field, and `curves.png`, to `directory`.
 
-    Each file is whole or absent.
-
     Returns:
       The paths written.
+
+    Raises:
+      UserError: a file cannot be written.
     """
     figures = {f'metric_vs_{field}.png': metric_vs(runs, field, swept) for field in swept}
     figures['curves.png'] = curves(history, runs, swept)
     directory = pathlib.Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, picture in figures.items():
-        path = directory / name
-        unfinished = directory / f'.{name}.{os.getpid()}.tmp'
-        try:
-            picture.savefig(unfinished, format='png', dpi=200)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        written.append(path)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.UserError(f'cannot write to {str(directory)!r}: {error.strerror}') from error
+    written = [directory / name for name in figures]
+    for path, picture in zip(written, figures.values(), strict=True):
+        style.save(picture, path)
     return written
 
 

@@ -4,6 +4,8 @@ Knows matplotlib only, nothing of studies.
 """
 
 import math
+import os
+import pathlib
 import textwrap
 from typing import Any
 
@@ -11,6 +13,7 @@ import matplotlib
 import numpy as np
 from matplotlib import axes, colors, figure, lines, ticker
 
+from nnstudy import errors
 from nnstudy.report import labels
 
 MAX_TICKS = 8
@@ -97,6 +100,22 @@ def caption(picture: figure.Figure, title: str, notes: list[str]) -> None:
     width = int(14 * picture.get_figwidth())
     text = '\n'.join(textwrap.wrap(' '.join(dict.fromkeys(notes)), width))
     picture.supxlabel(text, x=0.01, ha='left', fontsize=8, color='0.35')
+
+
+def save(picture: figure.Figure, path: pathlib.Path) -> None:
+    """Writes a picture as PNG, whole or not at all.
+
+    Raises:
+      UserError: it cannot be written there.
+    """
+    unfinished = path.parent / f'.{path.name}.{os.getpid()}.tmp'
+    try:
+        picture.savefig(unfinished, format='png', dpi=200)
+        unfinished.replace(path)
+    except OSError as error:
+        raise errors.UserError(f'cannot write {str(path)!r}: {error.strerror}') from error
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def say_empty(panel: axes.Axes) -> None:

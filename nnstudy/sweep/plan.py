@@ -22,7 +22,6 @@ from nnstudy import data as data_lib
 from nnstudy import (
     errors,
     hparams,
-    losses,
     train,
 )
 from nnstudy.data import device
@@ -35,6 +34,9 @@ _NOT_SWEPT = {
     'seed': 'every point runs config.num_seeds seeds from config.seed on',
     'num_seeds': 'every point has the same number of seeds',
 }
+
+
+_TEXT_OPTIONS = ('vocabulary', 'vocabulary_size', 'length', 'padding', 'truncation')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,8 +181,8 @@ def make(
         return data or data_lib.load(name, data_dir)
 
     @functools.cache
-    def prepare(name: str, normalization: str, *splits: Any) -> device.Data:
-        return device.prepare(load(name), normalization, *splits)
+    def prepare(name: str, **options: Any) -> device.Data:
+        return device.prepare(load(name), **options)
 
     members: dict[tuple, list[int]] = {}
     for number, setting in enumerate(settings):
@@ -248,19 +250,14 @@ def _group(
 ) -> Group:
     """Returns the group of points with equal static fields, after a look at shapes only."""
     config = settings[0]
-    fields = ('dataset', 'normalization', 'split.train', 'split.validation', 'split.test')
-    data = prepare(*(config[field] for field in fields))
-    if config['batch_size'] > data.num_train:
-        raise errors.UserError(
-            f'config.batch_size {config["batch_size"]} is larger than the training set '
-            f'{config["split.train"]!r} of {data.num_train} examples'
-        )
-    if config['loss.name'] in losses.CLASSIFICATION_ONLY and not data.is_classification:
-        fitting = sorted(losses.LOSSES.keys() - losses.CLASSIFICATION_ONLY)
-        raise errors.UserError(
-            f'config.loss.name {config["loss.name"]!r} needs class labels, and '
-            f'{config["dataset"]!r} has numbers to predict: use one of {", ".join(fitting)}'
-        )
+    data = prepare(
+        config['dataset'],
+        normalization=config['normalization'],
+        image_size=config['image_size'],
+        **{split: config[f'split.{split}'] for split in ('train', 'validation', 'test')},
+        **{option: config[f'text.{option}'] for option in _TEXT_OPTIONS},
+    )
+    train.check(config, data)
     num_seeds = config['num_seeds']
     steps = config['epochs'] * train.steps_per_epoch(config, data.num_train)
     if steps >= 2**31:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from nnstudy.data import cifar, mnist
+from nnstudy.data import cifar, mnist, sms_spam
 
 
 @pytest.fixture
@@ -56,3 +56,15 @@ def cifar_files(monkeypatch) -> dict[str, bytes]:
     monkeypatch.setattr(cifar, 'RECORDS_PER_FILE', 4)
     monkeypatch.setattr(cifar, 'SHA256', hashlib.sha256(records.tobytes()).hexdigest())
     return {name: batch.tobytes() for name, batch in zip(cifar.FILES, records, strict=True)}
+
+
+@pytest.fixture
+def sms_spam_file(monkeypatch) -> bytes:
+    """The content of an SMS spam of five messages, made the published one."""
+    texts = ['Olá\u2028"you', 'WIN\tnow', 'ok', '', 'free £1']
+    names = ['ham', 'spam', 'ham', 'ham', 'spam']
+    lines = [f'{name}\t{text}\n' for name, text in zip(names, texts, strict=True)]
+    content = ''.join(lines).encode()
+    monkeypatch.setattr(sms_spam, 'BYTES', len(content))
+    monkeypatch.setattr(sms_spam, 'SHA256', hashlib.sha256(content).hexdigest())
+    return content

@@ -28,8 +28,12 @@ def test_own_name(monkeypatch):
 def test_unknown():
     with pytest.raises(errors.UserError, match="unknown dataset 'minst': did you mean 'mnist'"):
         data.load('minst')
-    with pytest.raises(errors.UserError, match='known: cifar10, digits, fashion_mnist, mnist, tfd'):
-        data.load(None)
+    known = (
+        'boston_housing, cifar10, csv:<file>, digits, fashion_mnist, mnist, sms_spam, tfds:<name>'
+    )
+    for name in (None, '', ':', 'mnist:', 'xyz:file'):
+        with pytest.raises(errors.UserError, match=f'known: {known}'):
+            data.load(name)
 
 
 def test_registered_under_its_own_name(published):

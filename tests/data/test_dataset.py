@@ -1,5 +1,6 @@
 import ml_dtypes
 import numpy as np
+import pandas as pd
 import pytest
 
 from nnstudy import errors
@@ -69,6 +70,43 @@ def test_regression(shape):
     assert data.num_outputs == labels.shape[1]
 
 
+TEXTS = ['Olá!', '', 'two words', 'a\nb\0']
+
+
+@pytest.mark.parametrize(
+    'values',
+    [
+        TEXTS,
+        tuple(TEXTS),
+        np.array(TEXTS, object),
+        np.array(TEXTS, np.dtypes.StringDType()),
+        pd.Series(TEXTS),
+        pd.Series(TEXTS, dtype=object),
+    ],
+)
+def test_texts(values):
+    data = dataset.Dataset('mine', {'train': (values, [0, 1, 0, 1])})
+    inputs, _ = data.splits['train']
+    assert data.is_text and not data.is_image and data.input_shape == ()
+    assert inputs.tolist() == TEXTS
+    assert data.max_value == 1 and data.num_classes == 2
+    assert data.fingerprint() == _dataset(TEXTS, np.array([0, 1, 0, 1])).fingerprint()
+    with pytest.raises(ValueError, match='read-only'):
+        inputs[0] = 'other'
+
+
+def test_texts_of_two_lengths_are_of_one_type():
+    texts = np.array(['short']), np.array(['much longer'])
+    data = dataset.Dataset('mine', {'train': (texts[0], [0]), 'test': (texts[1], [1])})
+    assert [x.tolist() for x, _ in data.splits.values()] == [['short'], ['much longer']]
+
+
+def test_is_image():
+    assert _dataset().is_image and not _dataset().is_text
+    table = _dataset(np.zeros((4, 5)))
+    assert not table.is_image and not table.is_text
+
+
 def test_max_value():
     assert _dataset().max_value == 255
     assert _dataset(_images(dtype=np.float32)).max_value == 1
@@ -111,6 +149,14 @@ def test_fingerprint_differs_with(other):
     assert other().fingerprint() != _dataset().fingerprint()
 
 
+@pytest.mark.parametrize(
+    'texts',
+    [['a', 'b', 'c', 'D'], ['ab', '', 'c', 'd'], ['a', 'b', 'c', 'd '], ['', 'ab', 'c', 'd']],
+)
+def test_fingerprint_of_texts(texts):
+    assert _dataset(texts).fingerprint() != _dataset(['a', 'b', 'c', 'd']).fingerprint()
+
+
 X, Y = _images(), np.array([0, 2, 1, 0])
 NAN, HUGE = np.ones((4, 2)), np.ones((4, 2))
 NAN[2, 1], HUGE[0, 1] = np.nan, 1e300
@@ -128,9 +174,32 @@ NAN[2, 1], HUGE[0, 1] = np.nan, 1e300
         ({'train': (np.zeros(4), Y)}, {}, r'inputs have shape \[4\]'),
         ({'train': (np.zeros((4, 0)), Y)}, {}, r'inputs have shape \[4, 0\]'),
         ({'train': (np.zeros((4, 1, 1, 1, 1)), Y)}, {}, 'inputs have shape'),
-        ({'train': (np.array([['a']] * 4), Y)}, {}, 'inputs must be numbers, not <U1'),
-        ({'train': (np.ones((4, 1), complex), Y)}, {}, 'inputs must be numbers, not complex128'),
+        (
+            {'train': (np.array([['a']] * 4), Y)},
+            {},
+            'inputs must be numbers, or texts along one axis, not <U1',
+        ),
+        (
+            {'train': (np.ones((4, 1), complex), Y)},
+            {},
+            'inputs must be numbers, or texts along one axis, not complex128',
+        ),
         ({'train': ([[1], [2, 3]], Y)}, {}, 'inputs are no array'),
+        (
+            {'train': (['a', 'b', 'c', None], Y)},
+            {},
+            'inputs must be numbers, or texts along one axis',
+        ),
+        ({'train': (['a', 'b', 'c', 1], Y)}, {}, 'inputs must be numbers, or texts along one axis'),
+        ({'train': (['a', 'b', 'c', '\ud800'], Y)}, {}, 'inputs are no Unicode text: .*surrogates'),
+        ({'train': (['a', 'b'], Y)}, {}, 'has 2 inputs but 4 labels'),
+        (
+            {'train': (['a', 'b', 'c', 'd'], Y)},
+            {'max_value': 2},
+            'max_value is for numbers, not for',
+        ),
+        ({'train': (['a'] * 4, Y), 'test': (X, Y)}, {}, "split 'test' are uint8 .* StringDType"),
+        ({'train': (X, ['a', 'b', 'c', 'd'])}, {}, 'labels must be numbers, not <U1'),
         ({'train': (NAN, Y)}, {}, r'finite in float32, but inputs\[2, 1\] is nan; 1 such'),
         ({'train': (HUGE, Y)}, {}, r'finite in float32, but inputs\[0, 1\] is 1e\+300'),
         ({'train': (X, NAN)}, {}, r'but labels\[2, 1\] is nan'),

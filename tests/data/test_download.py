@@ -1,17 +1,20 @@
 import dataclasses
 import gzip
+import hashlib
 import http.server
 import io
 import os
 import pathlib
 import tarfile
 import threading
+import zipfile
 
+import numpy as np
 import pooch
 import pytest
 
 from nnstudy import data, errors
-from nnstudy.data import cifar, download, mnist
+from nnstudy.data import boston_housing, cifar, download, mnist
 
 
 @dataclasses.dataclass
@@ -97,6 +100,28 @@ def test_cifar_is_downloaded(server, cache, monkeypatch, cifar_files):
     _mirrors(monkeypatch, 'cifar10', server.url)
     assert len(cifar.load().splits['train'][0]) == 20
     assert [path.name for path in (cache / 'cifar10').iterdir()] == ['cifar-10-binary.tar.gz']
+
+
+def test_sms_spam_is_downloaded(server, cache, monkeypatch, sms_spam_file):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, 'w') as file:
+        file.writestr('SMSSpamCollection', sms_spam_file)
+    server.files = {'smsspamcollection.zip': archive.getvalue()}
+    _mirrors(monkeypatch, 'sms_spam', server.url)
+    assert len(data.load('sms_spam').splits['train'][0]) == 4
+    assert [path.name for path in (cache / 'sms_spam').iterdir()] == ['smsspamcollection.zip']
+
+
+def test_boston_housing_is_downloaded(server, cache, monkeypatch):
+    content = b'\n'.join(b' '.join(b'%d' % (i + j) for j in range(14)) for i in range(506))
+    monkeypatch.setattr(boston_housing, 'SHA256', hashlib.sha256(content).hexdigest())
+    server.files = {'bad/housing.data': content[:-1], 'good/housing.data': content}
+    _mirrors(monkeypatch, 'boston_housing', f'{server.url}bad/', f'{server.url}good/')
+    housing = data.load('boston_housing')
+    assert server.requests == ['bad/housing.data', 'good/housing.data']
+    inputs, values = housing.splits['train']
+    np.testing.assert_array_equal(values[:, 0], inputs[:, 0] + 13)
+    assert [path.name for path in (cache / 'boston_housing').iterdir()] == ['housing.data']
 
 
 def test_mirrors_are_tried_in_turn(server, cache, monkeypatch, mnist_files):

@@ -30,7 +30,7 @@ def test_read(tmp_path, pack, code, dtype, shape):
 
 
 WHOLE = _bytes(0x08, np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
-GZIPPED = gzip.compress(WHOLE)
+GZIPPED = gzip.compress(WHOLE, mtime=0)  # the same in each process of the tests
 HTML = b'<html>404</html>'
 
 

@@ -92,6 +92,28 @@ def test_agrees_with_tfds(count, slice_):
             _selected(spec, count)
 
 
+@pytest.mark.parametrize('count', [2, 3, 5, 10, 999])
+def test_shuffled(count):
+    """Every example is in one split, with its label; four of five are for training."""
+    labels = np.arange(count)
+    inputs = labels.astype(np.float32)[:, None]
+    parts = splits.shuffled(inputs, labels)
+    assert list(parts) == ['train', 'test']
+    assert len(parts['train'][0]) == int(0.8 * count)
+    both = np.concatenate([y for _, y in parts.values()])
+    assert sorted(both) == list(range(count))
+    for x, y in parts.values():
+        np.testing.assert_array_equal(x[:, 0], y)
+    again = splits.shuffled(inputs, labels)
+    np.testing.assert_array_equal(again['test'][1], parts['test'][1])
+    assert count < 10 or (both != labels).any()
+
+
+def test_shuffled_is_the_same_everywhere():
+    _, labels = splits.shuffled(np.zeros(10), np.arange(10))['train']
+    assert labels.tolist() == [2, 8, 4, 9, 1, 6, 7, 3]
+
+
 def test_parse():
     assert splits.parse('train') == ('train', None, None)
     assert splits.parse('train[10%:20%]') == ('train', (10, True), (20, True))

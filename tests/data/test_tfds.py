@@ -128,18 +128,32 @@ def test_declared_keys_and_columns_by_name(tmp_path):
     assert dataset.num_classes is None
 
 
+def test_texts(tmp_path):
+    features = {'text': tensorflow_datasets.features.Text(), 'label': _classes('a', 'b')}
+    _prepare(tmp_path, features, [{'text': 'Olá', 'label': 1}, {'text': 'two words', 'label': 0}])
+    dataset = tfds.load('my_set', tmp_path)
+    inputs, labels = dataset.splits['train']
+    assert dataset.is_text
+    assert inputs.tolist() == ['Olá', 'two words'] and labels.tolist() == [1, 0]
+
+
 @pytest.mark.parametrize(
     ('features', 'example', 'message'),
     [
         (
-            {'text': tensorflow_datasets.features.Text(), 'label': _classes('a')},
-            {'text': 'hello', 'label': 0},
-            'needs the features image and label, or features and label, found label, text',
+            {'sound': _tensor((3,)), 'label': _classes('a')},
+            {'sound': np.zeros(3, np.float32), 'label': 0},
+            'needs the feature label, and image, text or features, found label, sound',
         ),
         (
             {'features': {'word': tensorflow_datasets.features.Text()}, 'label': _classes('a')},
             {'features': {'word': 'hello'}, 'label': 0},
             "'features', 'word': must be numbers",
+        ),
+        (
+            {'text': tensorflow_datasets.features.Text(), 'label': _classes('a')},
+            {'text': b'\xff', 'label': 0},
+            "'text': is no text in UTF-8",
         ),
     ],
 )

@@ -1,0 +1,165 @@
+"""A table of one's own from a CSV file: a header with the columns' names, then a row an example.
+
+Numbers stay numbers, and a column of texts becomes one column of 0 and 1 for each different text.
+What is to be predicted makes it classification if it is text or whole numbers, and regression if
+any of its numbers has a decimal point.
+"""
+
+import io
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from nnstudy import errors
+from nnstudy.data import dataset, files, splits
+
+MAX_CATEGORIES = 100  # different texts of a column, and classes
+
+
+def load(spec: str, data_dir: str | os.PathLike[str] | None = None) -> dataset.Dataset:
+    """Returns the table in a CSV file: float32 inputs `[N, F]`, numbers first and then texts.
+
+    The rows are shuffled, always in the same way, and the last 20% are the test split; see
+    `splits.shuffled`. Class names are the texts, or the numbers as text, in sorted order. A file
+    without a header is refused where that shows: a name that is a number, is missing or repeats.
+
+    Args:
+      spec: the path of the file, plain or gzipped, in UTF-8 and with commas between values. After a
+        `#`, the name of the column that is to be predicted; by default the last one.
+      data_dir: what a relative path starts from; by default the current directory.
+
+    Raises:
+      errors.UserError: if the file cannot be read or is no table with a header, a value is missing,
+        or a column cannot be used.
+    """
+    name, mark, target = spec.rpartition('#') if '#' in spec else (spec, '', '')
+    path = pathlib.Path(data_dir or '').expanduser() / pathlib.Path(name).expanduser()
+    frame = _read(path)
+    if not mark:
+        target = frame.columns[-1]
+    if target not in frame:
+        raise errors.unknown(f'column of {path}', target, frame.columns)
+    labels, class_names = _labels(path, frame.pop(target))
+    inputs = _inputs(path, frame)
+    return dataset.Dataset(f'csv:{spec}', splits.shuffled(inputs, labels), class_names)
+
+
+def _read(path: pathlib.Path) -> pd.DataFrame:
+    """Returns the rows with their columns' names; none of the values is missing."""
+    try:
+        text = files.read(path).decode('utf-8-sig').lstrip('\r\n')  # Excel begins with a mark
+    except UnicodeDecodeError as error:
+        raise errors.UserError(f'{path}: is no text in UTF-8: {error}') from error
+    try:
+        # Apart, since pandas would repair a header that repeats a name or has too few of them.
+        header = _csv(text, nrows=1, dtype=str, keep_default_na=False)
+        names = header.iloc[0].tolist()
+        _check_header(path, names)
+        frame = _csv(text, skiprows=1, low_memory=False)
+    except pd.errors.EmptyDataError as error:
+        raise errors.UserError(f'{path}: needs a header and rows below it') from error
+    except pd.errors.ParserError as error:
+        reason = str(error).strip().removeprefix('Error tokenizing data. C error: ')
+        raise errors.UserError(f'{path}: is no table: {reason}') from error
+    if frame.shape[1] != len(names):
+        raise errors.UserError(
+            f'{path}: the header has {len(names)} names, but row 1 below it {frame.shape[1]} values'
+        )
+    if len(frame) < 2:
+        raise errors.UserError(f'{path}: needs 2 rows or more below the header, one for each split')
+    frame.columns = pd.Index(names)
+    for name in names:
+        _refuse(path, frame[name], frame[name].isna(), 'has no value')
+        if frame[name].dtype.kind == 'O' and frame[name].astype(str).map(_is_number).all():
+            frame[name] = frame[name].astype(float)  # whole numbers of more than 64 bits
+    return frame
+
+
+def _csv(text: str, **options) -> pd.DataFrame:
+    return pd.read_csv(io.StringIO(text), header=None, skipinitialspace=True, **options)
+
+
+def _check_header(path: pathlib.Path, names: Sequence[str]) -> None:
+    if len(names) == 1:
+        raise errors.UserError(
+            f'{path}: has one column, {names[0]!r}; it needs two or more, with commas between them'
+        )
+    for number, name in enumerate(names, start=1):
+        problem = None
+        if not name:
+            problem = 'is empty (remove a column that only numbers the rows)'
+        elif _is_number(name):
+            problem = f'is the number {name}'
+        elif name in names[: number - 1]:
+            problem = f'repeats {name!r}'
+        if problem:
+            raise errors.UserError(
+                f'{path}: the first row must be a header with a name for each column, but name '
+                f'{number} {problem}'
+            )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _inputs(path: pathlib.Path, frame: pd.DataFrame) -> np.ndarray:
+    """Returns float32 `[N, F]`."""
+    columns = {}
+    for name, column in frame.items():
+        if column.dtype.kind in 'biuf':
+            with np.errstate(over='ignore'):
+                columns[name] = column.astype(np.float32)
+            _refuse(path, column, ~np.isfinite(columns[name]), 'is not finite in float32')
+        else:
+            _check_text(path, column)
+            columns[name] = column.astype(str)
+    return pd.get_dummies(pd.DataFrame(columns), dtype=np.float32).to_numpy(np.float32)
+
+
+def _labels(path: pathlib.Path, column: pd.Series) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Returns labels `[N]`, and the classes' names or None for regression."""
+    if column.dtype.kind == 'f':
+        with np.errstate(over='ignore'):
+            values = column.astype(np.float32)
+        _refuse(path, column, ~np.isfinite(values), 'is not finite in float32')
+        return values.to_numpy(), None
+    if column.dtype.kind not in 'biu':
+        _check_text(path, column)
+    classes = pd.Categorical(column)
+    if len(classes.categories) > MAX_CATEGORIES:
+        raise errors.UserError(
+            f'{path}: column {column.name!r} has {len(classes.categories):,} different whole '
+            f'numbers, and at most {MAX_CATEGORIES} can be classes; write one with a decimal point '
+            f'(such as {column.iloc[0]}.0) to predict amounts'
+        )
+    return classes.codes.astype(np.int32), tuple(str(name) for name in classes.categories)
+
+
+def _check_text(path: pathlib.Path, column: pd.Series) -> None:
+    """Refuses texts that are numbers but for a mistake, and those that are no categories."""
+    is_number = column.astype(str).map(_is_number)
+    if is_number.mean() > 0.5:
+        _refuse(path, column, ~is_number, 'is not a number, as most of the column are')
+    count = column.nunique()
+    if count > MAX_CATEGORIES:
+        raise errors.UserError(
+            f'{path}: column {column.name!r} has {count:,} different texts (row 1 below the header '
+            f'is {column.iloc[0]!r}), and at most {MAX_CATEGORIES} can be told apart; remove it'
+        )
+
+
+def _refuse(path: pathlib.Path, column: pd.Series, wrong: pd.Series, what: str) -> None:
+    """Raises UserError if any row of the column is wrong, naming the first."""
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        value = '' if pd.isna(column[row]) else f' ({column[row]!r})'
+        where = f'column {column.name!r}, row {row + 1} below the header'
+        raise errors.UserError(f'{path}: {where}: the cell{value} {what}')

@@ -1,0 +1,74 @@
+"""SMS spam: 5,574 text messages in English, of which 747 are spam.
+
+Almeida, Gómez Hidalgo and Yamakami, "Contributions to the study of SMS spam filtering", 2011;
+https://archive.ics.uci.edu/dataset/228. A message is a line: `ham` or `spam`, a tab, the text.
+"""
+
+import io
+import os
+import pathlib
+import zipfile
+import zlib
+
+import numpy as np
+
+from nnstudy import errors
+from nnstudy.data import dataset, download, files, splits
+
+MEMBER = 'SMSSpamCollection'
+BYTES = 477_907
+SHA256 = '7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d'
+CLASS_NAMES = ('ham', 'spam')
+
+_ZIP_MAGIC = b'PK\x03\x04'
+
+
+def load(data_dir: str | os.PathLike[str] | None = None) -> dataset.Dataset:
+    """Returns SMS spam: texts `[N]`, with `ham` as class 0 and `spam` as 1.
+
+    It is published without splits: ours is 80% for training and 20% for test, see
+    `splits.shuffled`. 403 messages repeat an earlier one, so some are in both.
+
+    Args:
+      data_dir: where `smsspamcollection.zip` or its `SMSSpamCollection` is; see `download.find`.
+
+    Raises:
+      errors.UserError: if the file is missing, damaged or not the published one.
+    """
+    path = download.find('sms_spam', ('smsspamcollection.zip', MEMBER), data_dir, check=read)
+    # Not `splitlines`: some messages hold characters that it takes for the end of a line.
+    lines = read(path).removesuffix('\n').split('\n')
+    classes, _, texts = zip(*(line.partition('\t') for line in lines), strict=True)
+    labels = np.array([CLASS_NAMES.index(name) for name in classes])
+    inputs = np.array(texts, np.dtypes.StringDType())
+    return dataset.Dataset('sms_spam', splits.shuffled(inputs, labels), CLASS_NAMES)
+
+
+def read(path: pathlib.Path) -> str:
+    """Returns all messages, one a line.
+
+    Args:
+      path: the published archive or the file in it.
+
+    Raises:
+      errors.UserError: if the file is missing, damaged or not the published one.
+    """
+    content = files.read(path)
+    if content.startswith(_ZIP_MAGIC):  # by content, since a download has no name yet
+        content = _member(path, content)
+    download.check_sha256(path, content, SHA256)
+    return content.decode()
+
+
+def _member(path: pathlib.Path, archive: bytes) -> bytes:
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as members:
+            if MEMBER not in members.namelist():
+                raise errors.UserError(f'{path}: has no {MEMBER}')
+            size = members.getinfo(MEMBER).file_size
+            # Before reading: an archive may claim to hold any size.
+            if size != BYTES:
+                raise errors.UserError(f'{path}: {MEMBER} takes {BYTES:,} bytes, found {size:,}')
+            return members.read(MEMBER)
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise errors.UserError(f'{path}: truncated or damaged archive: {error}') from error

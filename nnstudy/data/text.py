@@ -1,0 +1,81 @@
+"""Texts as rows of token ids: the words of a text, a vocabulary, and rows of one length.
+
+A token is a word. With a vocabulary of V words, in a fixed order, ids 1 to V are its words, 0 is
+padding and V + 1 stands for every word that is not in it:
+
+    I like eggs and ham.             [1 2 3 4 5]
+    I love chocolate and bunnies.    [1 6 7 4 8]
+    I hate onions.                   [1 9 10 0 0]
+
+Here the words are in order of appearance. Knows nothing of data sets, splits or devices.
+"""
+
+import collections
+import itertools
+import re
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+
+PADDING = 0
+ORDERS = ('frequency', 'appearance')  # of a vocabulary
+SIDES = ('after', 'before')  # where a row is padded or cut
+
+_TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+
+
+def tokenize(text: str) -> list[str]:
+    """Returns the words of a text: letters and digits in lower case, with apostrophes inside.
+
+    All else separates words, an apostrophe at either end too: `"'Don't' 3x!"` is `don't` and `3x`.
+    """
+    # A letter may be written with its accent as a second character, which is no letter by itself.
+    text = unicodedata.normalize('NFC', text).lower().replace('’', "'")
+    return _TOKEN.findall(text)
+
+
+def vocabulary(
+    texts: Sequence[Sequence[str]], order: str = 'frequency', size: int | None = None
+) -> list[str]:
+    """Returns the different words of some texts.
+
+    Args:
+      texts: the words of each text, see `tokenize`.
+      order: `'frequency'`: the most frequent word first, and of equally frequent ones that which
+        appeared first; `'appearance'`: as they appeared.
+      size: how many words at most, the first ones in that order; None for all.
+    """
+    counts = collections.Counter(itertools.chain.from_iterable(texts))
+    ranked = counts.most_common() if order == 'frequency' else counts.items()
+    return [word for word, _ in ranked][:size]
+
+
+def encode(
+    texts: Sequence[Sequence[str]],
+    words: Sequence[str],
+    length: int,
+    padding: str = 'after',
+    truncation: str = 'after',
+) -> np.ndarray:
+    """Returns the ids of the words of texts.
+
+    Args:
+      texts: the words of each text, see `tokenize`.
+      words: the V words of the vocabulary, in order.
+      length: T, the length of a row.
+      padding: where zeros go in a row with fewer words: `'before'` or `'after'` them.
+      truncation: where a text with more words loses them: at its end (`'after'`) or its beginning
+        (`'before'`).
+
+    Returns:
+      int32 `[N, T]`, 0 to V + 1.
+    """
+    ids = {word: number for number, word in enumerate(words, start=1)}
+    unknown = len(words) + 1
+    rows = np.full((len(texts), length), PADDING, np.int32)
+    for row, text in zip(rows, texts, strict=True):
+        kept = text[:length] if truncation == 'after' else text[-length:]
+        begin = 0 if padding == 'after' else length - len(kept)
+        row[begin : begin + len(kept)] = [ids.get(word, unknown) for word in kept]
+    return rows

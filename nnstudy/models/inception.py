@@ -1,0 +1,112 @@
+"""Inception networks (Szegedy et al. 2015): filters of several sizes side by side."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from nnstudy import errors, ops
+from nnstudy.models import layers
+
+POOL = 'pool'
+
+
+class Inception(nn.Module):
+    """Inception modules and max-pooling, global average pooling, and a dense layer.
+
+    A module is written as its six numbers of filters, in the order of the paper's table 1:
+    (1x1, 3x3 reduction, 3x3, 5x5 reduction, 5x5, pooling projection). On 28x28 images with one
+    channel and 10 classes the default net has 196,154 parameters. Takes images of any size.
+
+    Attributes:
+      num_outputs: width of the last layer.
+      stem: filters of the 3x3 convolutions before the modules.
+      modules: a tuple of six for each module, and 'pool' where the image is halved.
+      pool_size: height and width of the windows of 'pool', in pixels.
+      activation: after every convolution.
+      kernel_init: name of the initialiser, see nnstudy.models.initializers.
+      batch_norm: of the convolutions, 'before' or 'after' the activation; None for none.
+      batch_norm_momentum: None for 0.9; see nnstudy.models.layers.Norm.
+      batch_norm_epsilon: None for 1e-5.
+    """
+
+    num_outputs: int
+    stem: tuple[int, ...] = ()
+    modules: tuple[tuple[int, ...] | str, ...] = (
+        (32, 32, 32, 32, 32, 16),
+        POOL,
+        (32, 64, 64, 64, 64, 16),
+        POOL,
+    )
+    pool_size: int = 2
+    activation: str = 'relu'
+    kernel_init: str = 'glorot_uniform'
+    batch_norm: str | None = None
+    batch_norm_momentum: float | None = None
+    batch_norm_epsilon: float | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, train: bool = False, mask: jax.Array | None = None
+    ) -> jax.Array:
+        layers.check_widths(stem=self.stem, pool_size=(self.pool_size,))
+        layers.check_images(self, x)
+        norm = layers.Norm(
+            self.batch_norm, self.batch_norm_momentum, self.batch_norm_epsilon, train, mask
+        )
+        conv = functools.partial(
+            layers.conv, activation=self.activation, kernel_init=self.kernel_init, norm=norm
+        )
+        for width in self.stem:
+            x = conv(x, width, 3)
+        for module in self.modules:
+            if module == POOL:
+                x = ops.max_pool(x, (self.pool_size,) * 2, (2, 2), padding='SAME')
+            else:
+                x = _module(x, module, conv)
+        return layers.dense(ops.global_avg_pool(x), self.num_outputs, kernel_init=self.kernel_init)
+
+
+def _module(x, widths, conv):
+    """Returns the four branches one after the other, `[B, H, W, C]` -> `[B, H, W, C']`."""
+    if not isinstance(widths, tuple) or len(widths) != 6:
+        raise errors.UserError(
+            f"config.model.modules takes six numbers of filters for each module, or 'pool', not "
+            f'{widths!r}'
+        )
+    layers.check_widths(modules=widths)
+    one, reduce_three, three, reduce_five, five, pooled = widths
+    branches = [
+        conv(x, one, 1),
+        conv(conv(x, reduce_three, 1), three, 3),
+        conv(conv(x, reduce_five, 1), five, 5),
+        conv(ops.max_pool(x, (3, 3), (1, 1), padding='SAME'), pooled, 1),
+    ]
+    return jnp.concatenate(branches, axis=-1)
+
+
+# The nine modules of the paper for 32x32 images, where a single convolution takes the place of the
+# first layers and the image is halved twice; batch normalisation takes the place of the auxiliary
+# classifiers: 5,879,066 parameters. With two 3x3 in the place of each 5x5 convolution it would be
+# the 6,166,250 of github.com/kuangliu/pytorch-cifar.
+GoogLeNet = functools.partial(
+    Inception,
+    stem=(192,),
+    modules=(
+        (64, 96, 128, 16, 32, 32),
+        (128, 128, 192, 32, 96, 64),
+        POOL,
+        (192, 96, 208, 16, 48, 64),
+        (160, 112, 224, 24, 64, 64),
+        (128, 128, 256, 24, 64, 64),
+        (112, 144, 288, 32, 64, 64),
+        (256, 160, 320, 32, 128, 128),
+        POOL,
+        (256, 160, 320, 32, 128, 128),
+        (384, 192, 384, 48, 128, 128),
+    ),
+    pool_size=3,
+    kernel_init='he_normal',
+    batch_norm='before',
+)

@@ -1,0 +1,138 @@
+"""What the families share: layers with initialiser, activation and norm, and checks of fields.
+
+The layers are functions that create Linen modules in the compact method they are called from, so
+the parameters of a model are `Conv_0`, `BatchNorm_0`, `Dense_0`, ... in the order of its code.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from nnstudy import errors, ops
+from nnstudy.models import initializers
+
+PLACES = ('before', 'after')  # of batch normalisation, seen from the activation
+
+
+@dataclasses.dataclass(frozen=True)
+class Norm:
+    """Batch normalisation (Ioffe and Szegedy 2015) before or after each activation, or none.
+
+    Scales start at 1, shifts at 0. Each run has statistics of its own, in `'batch_stats'`.
+
+    Attributes:
+      place: 'before' or 'after' the activation; None for no normalisation.
+      momentum: share of the old value that running statistics keep in a step; None for 0.9.
+      epsilon: what is added to the variance; None for 1e-5.
+      train: whether to normalise by the batch, and not by the running statistics.
+      mask: bool `[B]`, the examples that count in the statistics of the batch; None if all do.
+
+    Raises:
+      UserError: the place is unknown, or there is none and yet a momentum or an epsilon.
+    """
+
+    place: str | None = None
+    momentum: Any = None
+    epsilon: Any = None
+    train: bool = False
+    mask: jax.Array | None = None
+
+    def __post_init__(self):
+        if self.place is not None and self.place not in PLACES:
+            raise errors.unknown('value of config.model.batch_norm', self.place, PLACES)
+        for field in ('momentum', 'epsilon'):
+            if self.place is None and getattr(self, field) is not None:
+                raise errors.UserError(
+                    f'config.model.batch_norm_{field} needs config.model.batch_norm, which is None'
+                )
+
+    def activate(self, x: jax.Array, activation: str) -> jax.Array:
+        """Returns the activation of x `[B, ..., C]`, with the normalisation in its place."""
+        if self.place == 'before':
+            x = self._normalize(x)
+        x = initializers.activation(activation)(x)
+        return self._normalize(x) if self.place == 'after' else x
+
+    def _normalize(self, x: jax.Array) -> jax.Array:
+        norm = nn.BatchNorm(
+            use_running_average=not self.train,
+            momentum=0.9 if self.momentum is None else self.momentum,
+            epsilon=1e-5 if self.epsilon is None else self.epsilon,
+        )
+        mask = self.mask
+        return norm(x, mask=None if mask is None else mask.reshape(-1, *[1] * (x.ndim - 1)))
+
+
+NO_NORM = Norm()
+
+
+def conv(
+    x: jax.Array,
+    features: int,
+    size: int,
+    *,
+    activation: str,
+    kernel_init: str,
+    norm: Norm = NO_NORM,
+    stride: int = 1,
+    padding: int | str = 'SAME',
+    use_bias: bool = True,
+) -> jax.Array:
+    """Returns a convolution `[B, H, W, C]` -> `[B, H', W', features]`, normalised and activated.
+
+    Args:
+      x: `[B, H, W, C]`.
+      features: number of filters.
+      size: their height and width, in pixels.
+      activation: see `nnstudy.models.initializers`.
+      kernel_init: see `nnstudy.models.initializers`.
+      norm: the normalisation.
+      stride: pixels between two windows, in both directions.
+      padding: 'SAME', 'VALID', or pixels on each side.
+      use_bias: whether the filters have biases.
+    """
+    init = initializers.layer(kernel_init, fan_in=size * size * x.shape[-1])
+    x = ops.Conv(
+        features, (size, size), (stride, stride), padding=padding, use_bias=use_bias, **init
+    )(x)
+    return norm.activate(x, activation)
+
+
+def dense(
+    x: jax.Array,
+    width: int,
+    *,
+    activation: str = 'identity',
+    kernel_init: str,
+    norm: Norm = NO_NORM,
+) -> jax.Array:
+    """Returns a dense layer `[B, N]` -> `[B, width]`, normalised and activated; see `conv`."""
+    x = nn.Dense(width, **initializers.layer(kernel_init, fan_in=x.shape[-1]))(x)
+    return norm.activate(x, activation)
+
+
+def dropout(module: nn.Module, x: jax.Array, rate: Any, train: bool) -> jax.Array:
+    """Returns x after dropout in training, and x itself in evaluation or where the rate is None."""
+    if rate is None or not train:
+        return x
+    return ops.dropout(x, rate, module.make_rng('dropout'))
+
+
+def check_images(module: nn.Module, x: jax.Array, smallest: int = 1) -> None:
+    """Raises UserError unless x is images `[B, H, W, C]` with sides of so many pixels at least."""
+    if x.ndim != 4 or min(x.shape[1:3]) < smallest:
+        raise errors.UserError(
+            f'{type(module).__name__} takes images of at least {smallest}x{smallest} pixels with '
+            f'these fields, not inputs of shape {x.shape[1:]}'
+        )
+
+
+def check_widths(**fields: tuple[int, ...]) -> None:
+    """Raises UserError unless each field holds positive whole numbers, such as `(64, 64)`."""
+    for field, widths in fields.items():
+        if not all(type(width) is int and width > 0 for width in widths):
+            raise errors.UserError(
+                f'config.model.{field} must be positive whole numbers, not {widths!r}'
+            )

@@ -1,0 +1,161 @@
+"""Residual networks (He et al. 2016): pairs of convolutions that add to what they were given."""
+
+import functools
+
+import jax
+from flax import linen as nn
+
+from nnstudy import errors, ops
+from nnstudy.models import initializers, layers
+
+
+def residual_block(
+    x: jax.Array,
+    width: int,
+    *,
+    activation: str,
+    kernel_init: str,
+    stride: int = 1,
+    skip: bool = True,
+    shortcut_activation: str = 'identity',
+    norm: layers.Norm = layers.NO_NORM,
+) -> jax.Array:
+    """Returns activation(conv(activation(conv(x))) + shortcut(x)), with 3x3 convolutions.
+
+    The shortcut is x itself, or a 1x1 convolution of x where channels or pixels change (option B
+    of the paper). Normalised convolutions need no bias, the norm having a shift of its own.
+
+    Args:
+      x: `[B, H, W, C]`.
+      width: filters of each convolution.
+      activation: after the first convolution and after the sum.
+      kernel_init: see `nnstudy.models.initializers`.
+      stride: of the first convolution.
+      skip: whether there is a shortcut.
+      shortcut_activation: after the 1x1 convolution.
+      norm: of each convolution, the one of the shortcut included.
+
+    Returns:
+      `[B, ceil(H / stride), ceil(W / stride), width]`.
+    """
+    conv = functools.partial(
+        layers.conv, kernel_init=kernel_init, norm=norm, use_bias=norm.place != 'before'
+    )
+    y = conv(x, width, 3, activation=activation, stride=stride, padding=1)
+    y = conv(y, width, 3, activation='identity', padding=1)
+    if skip and y.shape == x.shape:
+        y = y + x
+    elif skip:
+        y = y + conv(x, width, 1, activation=shortcut_activation, stride=stride)
+    return initializers.activation(activation)(y)
+
+
+class ResNet(nn.Module):
+    """A 3x3 convolution, stages of residual blocks, global average pooling, and a dense layer.
+
+    From one stage to the next the image is halved. On 32x32 images with three channels and 10
+    classes, ResNet-20 has 272,474 parameters and ResNet-18 has 11,173,962. Takes images of any
+    size.
+
+    Attributes:
+      num_outputs: width of the last layer.
+      depth: number of layers, 2 + 2 * blocks, where each stage has the same number of blocks.
+      widths: filters of the convolutions of each stage.
+      skips: whether blocks have shortcuts; without them it is the plain net of the paper.
+      activation: see `residual_block`; also after the first convolution.
+      kernel_init: name of the initialiser, see nnstudy.models.initializers.
+      batch_norm: of the convolutions, 'before' or 'after' the activation; None for none.
+      batch_norm_momentum: None for 0.9; see nnstudy.models.layers.Norm.
+      batch_norm_epsilon: None for 1e-5.
+    """
+
+    num_outputs: int
+    depth: int = 8
+    widths: tuple[int, ...] = (16,)
+    skips: bool = True
+    activation: str = 'relu'
+    kernel_init: str = 'he_normal'
+    batch_norm: str | None = None
+    batch_norm_momentum: float | None = None
+    batch_norm_epsilon: float | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, train: bool = False, mask: jax.Array | None = None
+    ) -> jax.Array:
+        layers.check_widths(widths=self.widths)
+        if not self.widths:
+            raise errors.UserError('config.model.widths must have a width for each stage, not ()')
+        blocks, rest = divmod(self.depth - 2, 2 * len(self.widths))
+        if rest or blocks < 1:
+            raise errors.UserError(
+                f'config.model.depth must be 2 more than a multiple of {2 * len(self.widths)} '
+                f'(first and last layer, and two for each block of the {len(self.widths)} '
+                f'stage(s)), not {self.depth}'
+            )
+        layers.check_images(self, x)
+        norm = layers.Norm(
+            self.batch_norm, self.batch_norm_momentum, self.batch_norm_epsilon, train, mask
+        )
+        block = functools.partial(
+            residual_block,
+            activation=self.activation,
+            kernel_init=self.kernel_init,
+            skip=self.skips,
+            norm=norm,
+        )
+        x = layers.conv(
+            x,
+            self.widths[0],
+            3,
+            activation=self.activation,
+            kernel_init=self.kernel_init,
+            norm=norm,
+            use_bias=norm.place != 'before',
+        )
+        for stage, width in enumerate(self.widths):
+            for number in range(blocks):
+                x = block(x, width, stride=2 if stage > 0 and number == 0 else 1)
+        return layers.dense(ops.global_avg_pool(x), self.num_outputs, kernel_init=self.kernel_init)
+
+
+# The nets of the paper for CIFAR-10, with shortcuts of option B, and for ImageNet, with the first
+# layer that its versions for CIFAR have, as github.com/kuangliu/pytorch-cifar.
+ResNet20 = functools.partial(ResNet, depth=20, widths=(16, 32, 64), batch_norm='before')
+ResNet18 = functools.partial(ResNet, depth=18, widths=(64, 128, 256, 512), batch_norm='before')
+
+
+class PooledResNet(nn.Module):
+    """Residual blocks with max-pooling 2x2 after each, global average pooling, and a dense layer.
+
+    On 28x28 images with one channel and 10 classes it has 186,058 parameters. Takes images of any
+    size.
+
+    Attributes:
+      num_outputs: width of the last layer.
+      widths: filters of the convolutions of each block.
+      activation: see `residual_block`.
+      shortcut_activation: after the 1x1 convolution of a shortcut, where there is one.
+      kernel_init: name of the initialiser, see nnstudy.models.initializers.
+    """
+
+    num_outputs: int
+    widths: tuple[int, ...] = (64, 64, 64)
+    activation: str = 'relu'
+    shortcut_activation: str = 'relu'
+    kernel_init: str = 'glorot_uniform'
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        layers.check_widths(widths=self.widths)
+        layers.check_images(self, x)
+        for width in self.widths:
+            x = residual_block(
+                x,
+                width,
+                activation=self.activation,
+                kernel_init=self.kernel_init,
+                shortcut_activation=self.shortcut_activation,
+            )
+            x = ops.max_pool(x, padding='SAME')
+        return layers.dense(ops.global_avg_pool(x), self.num_outputs, kernel_init=self.kernel_init)
