@@ -31,7 +31,10 @@ def get(kind: str, registry: Mapping[str, Callable], name: str) -> Callable:
 
 
 def arguments(
-    section: str, config: Mapping[str, Any], hparams: Mapping[str, Any]
+    section: str,
+    config: Mapping[str, Any],
+    hparams: Mapping[str, Any],
+    component: Callable | None = None,
 ) -> dict[str, Any]:
     """Returns the keyword arguments that a section gives its component.
 
@@ -39,16 +42,21 @@ def arguments(
       section: the section's name, such as `'optimizer'`.
       config: fields by dotted name.
       hparams: dynamic fields by dotted name, traced or not; where both have a field, these count.
+      component: what they are for.
 
     Returns:
-      Argument values by name, without `name` and without the fields that are None (off).
+      Argument values by name, without `name`. Fields that are None (off) are left out, but for
+      arguments of the component that are on by default.
     """
     prefix = section + '.'
-    return {
+    values = {
         field.removeprefix(prefix): value
         for field, value in {**config, **hparams}.items()
-        if field.startswith(prefix) and field != prefix + 'name' and value is not None
+        if field.startswith(prefix) and field != prefix + 'name'
     }
+    known = {} if component is None else signature(component)
+    on = {name for name, argument in known.items() if argument.default is not None}
+    return {name: value for name, value in values.items() if value is not None or name in on}
 
 
 def check(

@@ -88,10 +88,11 @@ def make(
 def _with_weight_decay(optimizer, arguments, mask) -> optax.GradientTransformation:
     own = components.signature(optimizer)
     masks = [name for name in ('mask', 'weight_decay_mask') if name in own]
-    if 'weight_decay' in own and masks:
-        arguments.setdefault('weight_decay', 0.0)  # optax's default is not off
-        return optimizer(**arguments, **{masks[0]: mask})
     weight_decay = arguments.pop('weight_decay', None)
+    if 'weight_decay' in own and masks:
+        # optax's default is not off.
+        arguments['weight_decay'] = 0.0 if weight_decay is None else weight_decay
+        return optimizer(**arguments, **{masks[0]: mask})
     if 'weight_decay' in own:
         arguments['weight_decay'] = 0.0  # optax would let all parameters decay
     tx = optimizer(**arguments)

@@ -436,7 +436,8 @@ class Training:
         )
 
     def _arguments(self, section: str, hparams: HParams) -> dict[str, Any]:
-        return components.arguments(section, self.config, hparams)
+        component = getattr(self, section, None)  # closed sections have none
+        return components.arguments(section, self.config, hparams, component)
 
     def _shuffles(self, data: Data) -> bool:
         return bool(self.config['shuffle']) and self.config['batch_size'] < data.num_train

@@ -5,7 +5,6 @@ or any function `mine(num_outputs, **fields) -> Model`. Its other arguments beco
 config's `model` section; float ones are dynamic and arrive as traced scalars.
 """
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -37,7 +36,7 @@ class Model(NamedTuple):
 
 
 MODELS: dict[str, Callable[..., Any]] = {
-    'linear': functools.partial(mlp.MLP, widths=()),
+    'linear': mlp.Linear,
     'mlp': mlp.MLP,
     'lenet': lenet.LeNet,
     'cnn': cnn.CNN,

@@ -18,7 +18,7 @@ def _uniform(key, shape, dtype):
 class Embedding(nn.Module):
     """A vector for each token, pooling over the text, and dense layers.
 
-    Inputs are tokens `[B, T]`, whole numbers in [0, num_tokens), 0 being padding.
+    Inputs are token ids `[B, T]` in [0, num_tokens), see `nnstudy.data.text`.
 
     Attributes:
       num_outputs: width of the last layer.
@@ -42,7 +42,7 @@ class Embedding(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        layers.check_widths(width=(self.width,), dense_widths=self.dense_widths)
+        layers.check_widths(width=self.width, dense_widths=self.dense_widths)
         if self.pooling not in POOLINGS:
             raise errors.unknown('value of config.model.pooling', self.pooling, POOLINGS)
         if x.ndim != 2:

@@ -50,7 +50,7 @@ class Inception(nn.Module):
     def __call__(
         self, x: jax.Array, train: bool = False, mask: jax.Array | None = None
     ) -> jax.Array:
-        layers.check_widths(stem=self.stem, pool_size=(self.pool_size,))
+        layers.check_widths(stem=self.stem, pool_size=self.pool_size)
         layers.check_images(self, x)
         norm = layers.Norm(
             self.batch_norm, self.batch_norm_momentum, self.batch_norm_epsilon, train, mask

@@ -129,10 +129,11 @@ def check_images(module: nn.Module, x: jax.Array, smallest: int = 1) -> None:
         )
 
 
-def check_widths(**fields: tuple[int, ...]) -> None:
-    """Raises UserError unless each field holds positive whole numbers, such as `(64, 64)`."""
+def check_widths(**fields: int | tuple[int, ...]) -> None:
+    """Raises UserError unless each field is positive: a whole number, or a tuple of some."""
     for field, widths in fields.items():
-        if not all(type(width) is int and width > 0 for width in widths):
+        each = widths if isinstance(widths, tuple) else (widths,)
+        if not all(type(width) is int and width > 0 for width in each):
             raise errors.UserError(
                 f'config.model.{field} must be positive whole numbers, not {widths!r}'
             )

@@ -1,4 +1,4 @@
-"""Multi-layer perceptrons, and linear models as those without a hidden layer."""
+"""Linear models and multi-layer perceptrons."""
 
 import functools
 
@@ -6,7 +6,29 @@ import jax
 from flax import linen as nn
 
 from nnstudy import errors
-from nnstudy.models import initializers, layers
+from nnstudy.models import layers
+
+
+class Linear(nn.Module):
+    """A linear function of the flattened input: softmax, logistic or linear regression.
+
+    Attributes:
+      num_outputs: number of outputs.
+      output_activation: of the outputs; None for logits or a linear output.
+      kernel_init: name of the initialiser, see nnstudy.models.initializers.
+    """
+
+    num_outputs: int
+    output_activation: str | None = None
+    kernel_init: str = 'glorot_uniform'
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = x.reshape(x.shape[0], -1)
+        activation = self.output_activation or 'identity'
+        return layers.dense(
+            x, self.num_outputs, activation=activation, kernel_init=self.kernel_init
+        )
 
 
 class MLP(nn.Module):
@@ -14,7 +36,7 @@ class MLP(nn.Module):
 
     Attributes:
       num_outputs: width of the last layer.
-      widths: widths of the hidden layers; `()` is linear (softmax) regression.
+      widths: widths of the hidden layers; `()` makes it linear.
       activation: of the hidden layers; one name, or a tuple with one name a layer.
       output_activation: of the last layer; None for logits or a linear output.
       kernel_init: name of the initialiser, see nnstudy.models.initializers.
@@ -39,6 +61,11 @@ class MLP(nn.Module):
         self, x: jax.Array, train: bool = False, mask: jax.Array | None = None
     ) -> jax.Array:
         layers.check_widths(widths=self.widths)
+        for field in ('batch_norm', 'dropout'):
+            if not self.widths and getattr(self, field) is not None:
+                raise errors.UserError(
+                    f'config.model.{field} is for hidden layers, and config.model.widths is ()'
+                )
         names = self.activation
         if isinstance(names, str):
             names = (names,) * len(self.widths)
@@ -55,5 +82,4 @@ class MLP(nn.Module):
         for width, name in zip(self.widths, names, strict=True):
             x = dense(x, width, activation=name, norm=norm)
             x = layers.dropout(self, x, self.dropout, train)
-        x = dense(x, self.num_outputs)
-        return initializers.activation(self.output_activation or 'identity')(x)
+        return dense(x, self.num_outputs, activation=self.output_activation or 'identity')
