@@ -11,7 +11,6 @@ are called inside the traced code, with the run's hparams as arguments.
 """
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -33,6 +32,7 @@ from nnstudy import (
     optimizers,
     regularization,
     schedules,
+    sections,
 )
 from nnstudy import config as config_lib
 from nnstudy import hparams as hparams_lib
@@ -413,7 +413,7 @@ class Training:
 
     def _model(self, hparams: HParams, data: Data) -> models.Model:
         arguments = self._arguments('model', hparams)
-        if takes_tokens(self.model):
+        if models.takes_tokens(self.model):
             arguments['num_tokens'] = data.num_tokens
         num_outputs = losses.num_outputs(self.config['loss.name'], data)
         return models.make(self.model, num_outputs, arguments)
@@ -472,98 +472,8 @@ class Training:
         return -row[f'{data.selection_split}_loss']
 
 
-# The registry of each open section, and the arguments that training gives its components itself.
-_COMPONENTS: dict[str, tuple[Mapping[str, Callable], tuple[str, ...]]] = {
-    'model': (models.MODELS, ('num_outputs', 'num_tokens')),
-    'loss': (losses.LOSSES, ('outputs', 'labels')),
-    'optimizer': (optimizers.OPTIMIZERS, ('mask', 'weight_decay_mask')),
-    'schedule': (schedules.SCHEDULES, schedules.RESERVED),
-}
-
-
-def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a run's fields, checked one by one and against its components, which fill some in.
-
-    Args:
-      config: fields by dotted name.
-
-    Raises:
-      UserError: a value is out of range, or a component is unknown or does not take a field.
-    """
-    config_lib.check(config)
-    changes: dict[str, Any] = {}
-    for section, (registry, reserved) in _COMPONENTS.items():
-        name = config[section + '.name']
-        component = components.get(section, registry, name)
-        if section == 'model' and 'num_outputs' not in components.signature(component):
-            raise errors.UserError(
-                f'model {name!r} must have the field or argument num_outputs, the number of '
-                'classes or of values to predict'
-            )
-        extra = {}
-        if section == 'optimizer':
-            extra = optimizers.extra_fields(name)
-        elif section == 'schedule':
-            extra = schedules.extra_fields()
-        changes |= components.check(section, config, component, reserved=reserved, extra=extra)
-    config_lib.check(changes)
-    return {**config, **changes}
-
-
-def check(config: Mapping[str, Any], data: Data) -> None:
-    """Raises UserError if the parts of a resolved config do not fit the data or each other.
-
-    Nothing that is asked for is left out in silence.
-
-    Args:
-      config: fields by dotted name, see `resolve`.
-      data: what it is to be trained on, in host memory.
-    """
-    dataset = config['dataset']
-    if config['batch_size'] > data.num_train:
-        raise errors.UserError(
-            f'config.batch_size {config["batch_size"]} is larger than the training set '
-            f'{config["split.train"]!r} of {data.num_train} examples'
-        )
-    losses.check(config['loss.name'], dataset, data)
-    optimizers.check(config['optimizer.name'], config['batch_size'], data.num_train)
-    measured = metrics.select(config['metrics'], data)
-    watched = {f'{split}_{name}' for split, _ in data.sizes for name in ('loss', *measured)}
-    if config['stop.target'] is not None and config['stop.metric'] not in watched:
-        raise errors.unknown('config.stop.metric', config['stop.metric'], watched)
-    asked = [field for field, value in config.items() if value is not None]
-    augmented = [field for field in asked if field.startswith('augmentation.')]
-    if augmented and not data.is_image:
-        raise errors.UserError(
-            f'config.{augmented[0]} is for images, and {dataset!r} has none; leave it None'
-        )
-    name, is_text = config['model.name'], data.num_tokens is not None
-    if takes_tokens(models.MODELS[name]) != is_text:
-        fitting = [key for key, model in models.MODELS.items() if takes_tokens(model) == is_text]
-        raise errors.UserError(
-            f'config.model.name {name!r} does not take {"texts" if is_text else "numbers"}, which '
-            f'{dataset!r} has; accepted are {", ".join(sorted(fitting)) or "none"}'
-        )
-    chosen = [f'regularization.{key}' for key in ('include', 'exclude')]
-    strengths = ['optimizer.weight_decay', *(f'regularization.{key}' for key in _PENALTIES)]
-    for field in chosen:
-        if field in asked and not any(strength in asked for strength in strengths):
-            raise errors.UserError(
-                f'config.{field} chooses parameters for nothing: set one of '
-                f'{", ".join(strengths)} too'
-            )
-
-
-_PENALTIES = ('l2', 'l1', 'proximal_l1')
-
-
-def takes_tokens(model: Callable[..., Any]) -> bool:
-    """Whether a value of `models.MODELS` is for rows of token ids, of which it is told how many."""
-    return 'num_tokens' in components.signature(model)
-
-
 def make_training(config: Mapping[str, Any]) -> Training:
-    """Returns the static part of a resolved config, see `resolve`."""
+    """Returns the static part of a resolved config, see `nnstudy.sections`."""
     used = {
         field: value
         for field, value in config.items()
@@ -572,38 +482,8 @@ def make_training(config: Mapping[str, Any]) -> Training:
     return Training(
         used,
         hparams_lib.static_key(used),
-        **{
-            section: components.get(section, registry, config[section + '.name'])
-            for section, (registry, _) in _COMPONENTS.items()
-        },
+        **sections.chosen(config),
     )
-
-
-def default(config: Mapping[str, Any], field: str) -> dict[str, Any]:
-    """Returns a field that a config leaves to its component, with the component's default.
-
-    Empty where the component has no such argument, or no default that a config can hold.
-    """
-    section, _, name = field.rpartition('.')
-    component = _COMPONENTS[section][0][config[f'{section}.name']]
-    known = components.signature(component).get(name)
-    if known is None or type(known.default) not in components.VALUES:
-        return {}
-    return {field: known.default}
-
-
-def sources(config: Mapping[str, Any]) -> dict[str, str]:
-    """Returns a hash of the code of each component that is not nnstudy's or optax's own.
-
-    Such code is part of what a study is: a model that was changed is another study.
-    """
-    hashes = {}
-    for section, (registry, _) in _COMPONENTS.items():
-        name = config[section + '.name']
-        code = components.source(registry[name])
-        if code is not None:
-            hashes[f'{section} {name}'] = hashlib.sha256(code.encode()).hexdigest()[:16]
-    return hashes
 
 
 # Static fields that shape data or execution, and not what is done with them.
@@ -650,7 +530,7 @@ def make_train(config: ConfigDict) -> Callable[..., tuple[TrainState, dict[str, 
     Raises:
       UserError: a field or its value is wrong.
     """
-    fields = resolve(config_lib.flatten(config_lib.complete(config)))
+    fields = sections.resolve(config_lib.flatten(config_lib.complete(config)))
     training = make_training(fields)
     defaults = hparams_lib.from_config(fields)
 

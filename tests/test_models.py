@@ -13,7 +13,7 @@ from scipy import signal
 from small import make_config, make_dataset
 
 import nnstudy
-from nnstudy import UserError, hparams, models, train
+from nnstudy import UserError, hparams, models, sections, train
 from nnstudy import config as config_lib
 from nnstudy.data import device
 from nnstudy.models import __main__ as overview
@@ -226,7 +226,7 @@ def test_overfits(name):
         batch_size=32,
         **{f'model__{key}': value for key, value in fields.items()},
     )
-    resolved = train.resolve(config_lib.flatten(config))
+    resolved = sections.resolve(config_lib.flatten(config))
     training = train.make_training(resolved)
     rng = np.random.default_rng(0)
     is_text = name == 'embedding'

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 from flax import linen as nn
 
-from nnstudy import errors
+from nnstudy import components, errors
 from nnstudy.models import alexnet, cnn, embedding, inception, lenet, mlp, resnet, vgg
 
 Variables = Mapping[str, Any]
@@ -63,6 +63,11 @@ def make(entry: Callable[..., Any], num_outputs: int, arguments: Mapping[str, An
     """
     model = entry(num_outputs=num_outputs, **arguments)
     return from_linen(model) if isinstance(model, nn.Module) else model
+
+
+def takes_tokens(model: Callable[..., Any]) -> bool:
+    """Whether a value of `MODELS` is for rows of token ids, of which it is told how many."""
+    return 'num_tokens' in components.signature(model)
 
 
 def from_linen(module: nn.Module) -> Model:

@@ -1,13 +1,12 @@
 """Prints the models with their size and speed: python -m nnstudy.models [NAME ...] [--no_time]"""
 
-import argparse
 import functools
 import math
 import statistics
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from nnstudy import components, devices, errors, hparams, models, train
+from nnstudy import commands, components, devices, hparams, models, sections, train
 from nnstudy import config as config_lib
 from nnstudy.data import device
 
@@ -39,23 +38,18 @@ TIME_CAPTION = (
 )
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise errors.UserError(f'{message} (--help lists the flags)')
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the table; returns the exit code: 0, or 2 for a user's mistake."""
-    parser = _Parser(prog='python -m nnstudy.models', description=__doc__, allow_abbrev=False)
+    """Prints the table; returns the exit code, see `nnstudy.commands.run`."""
+    return commands.run(_run, argv)
+
+
+def _run(argv: Sequence[str]) -> None:
+    parser = commands.Parser(prog='python -m nnstudy.models', description=__doc__)
     parser.add_argument('names', nargs='*', metavar='NAME', help='models; default: all')
     parser.add_argument('--no_time', action='store_true', help='measures no times')
-    try:
-        args = parser.parse_args(argv)
-        for name in args.names:
-            components.get('model', models.MODELS, name)
-    except errors.UserError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
+    args = parser.parse_args(argv)
+    for name in args.names:
+        components.get('model', models.MODELS, name)
     devices.setup()
     console = Console(width=None if sys.stdout.isatty() else 100)
     caption = CAPTION
@@ -75,7 +69,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         table.add_row(name, *cells)
     console.print(table)
     console.print(caption)
-    return 0
 
 
 def num_params(name: str) -> int:
@@ -97,7 +90,7 @@ def step_seconds(name: str) -> float:
     for field, value in (('model.name', name), ('optimizer.learning_rate', 1e-3)):
         config_lib.override(config, field, value)
     config_lib.override(config, 'batch_size', BATCH_SIZE)
-    fields = train.resolve(config_lib.flatten(config))
+    fields = sections.resolve(config_lib.flatten(config))
     training = train.make_training(fields)
     data = jax.device_put(_noise(name))
     keys, values = train.make_keys(0), hparams.from_config(fields)
@@ -123,7 +116,7 @@ def _shapes(name: str) -> tuple[models.Model, Any, jax.ShapeDtypeStruct]:
     """Returns a model, the shapes of its variables, and that of one input."""
     entry = models.MODELS[name]
     arguments = {}
-    if 'num_tokens' in components.signature(entry):
+    if models.takes_tokens(entry):
         arguments['num_tokens'] = NUM_TOKENS
     model = models.make(entry, NUM_OUTPUTS, arguments)
     x = jax.ShapeDtypeStruct((1, *INPUTS[name]), jnp.float32)

@@ -22,6 +22,7 @@ from nnstudy import data as data_lib
 from nnstudy import (
     errors,
     hparams,
+    sections,
     train,
 )
 from nnstudy.data import device
@@ -166,13 +167,13 @@ def make(
         raise errors.UserError("cannot sweep 'dataset' with a data set in memory")
     # What checking fills in or converts shows in the stored config and points too, and a point
     # that leaves a swept field out has the config's value there.
-    settings = [train.resolve(config_lib.merge(flat, point)) for point in given]
+    settings = [sections.resolve(config_lib.merge(flat, point)) for point in given]
     swept = spec.swept(given)
-    own = train.resolve(flat) if swept else settings[0]
+    own = sections.resolve(flat) if swept else settings[0]
     for setting in settings:
         for field in swept:
             if field not in setting:
-                setting |= train.default(setting, field)
+                setting |= sections.default(setting, field)
     checked = [{field: setting.get(field) for field in swept} for setting in settings]
     _refuse_duplicates(checked)
 
@@ -199,7 +200,7 @@ def make(
         points=checked,
         groups=groups,
         fingerprints={name: load(name).fingerprint() for name in sorted(used)},
-        sources={k: v for g in groups for k, v in train.sources(g.config).items()},
+        sources={k: v for g in groups for k, v in sections.sources(g.config).items()},
     )
 
 
@@ -257,7 +258,7 @@ def _group(
         **{split: config[f'split.{split}'] for split in ('train', 'validation', 'test')},
         **{option: config[f'text.{option}'] for option in _TEXT_OPTIONS},
     )
-    train.check(config, data)
+    sections.check(config, data)
     num_seeds = config['num_seeds']
     steps = config['epochs'] * train.steps_per_epoch(config, data.num_train)
     if steps >= 2**31:

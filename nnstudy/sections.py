@@ -1,0 +1,134 @@
+"""The sections of a config as the parts of a run: what they name, and whether it fits together.
+
+All is checked on fields and on data in host memory, before anything is traced.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nnstudy import components, errors, losses, metrics, models, optimizers, schedules
+from nnstudy import config as config_lib
+from nnstudy.data.device import Data
+
+_PENALTIES = ('l2', 'l1', 'proximal_l1')
+
+# The registry of each open section, and the arguments that training gives its components itself.
+_COMPONENTS: dict[str, tuple[Mapping[str, Callable], tuple[str, ...]]] = {
+    'model': (models.MODELS, ('num_outputs', 'num_tokens')),
+    'loss': (losses.LOSSES, ('outputs', 'labels')),
+    'optimizer': (optimizers.OPTIMIZERS, ('mask', 'weight_decay_mask')),
+    'schedule': (schedules.SCHEDULES, schedules.RESERVED),
+}
+
+
+def chosen(config: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
+    """Returns the component that each open section names, by section.
+
+    Raises:
+      UserError: there is none of that name.
+    """
+    return {
+        section: components.get(section, registry, config[section + '.name'])
+        for section, (registry, _) in _COMPONENTS.items()
+    }
+
+
+def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a run's fields, checked one by one and against its components, which fill some in.
+
+    Args:
+      config: fields by dotted name.
+
+    Raises:
+      UserError: a value is out of range, or a component is unknown or does not take a field.
+    """
+    config_lib.check(config)
+    changes: dict[str, Any] = {}
+    for section, component in chosen(config).items():
+        name, reserved = config[section + '.name'], _COMPONENTS[section][1]
+        if section == 'model' and 'num_outputs' not in components.signature(component):
+            raise errors.UserError(
+                f'model {name!r} must have the field or argument num_outputs, the number of '
+                'classes or of values to predict'
+            )
+        extra = {}
+        if section == 'optimizer':
+            extra = optimizers.extra_fields(name)
+        elif section == 'schedule':
+            extra = schedules.extra_fields()
+        changes |= components.check(section, config, component, reserved=reserved, extra=extra)
+    config_lib.check(changes)
+    return {**config, **changes}
+
+
+def check(config: Mapping[str, Any], data: Data) -> None:
+    """Raises UserError if the parts of a resolved config do not fit the data or each other.
+
+    Nothing that is asked for is left out in silence.
+
+    Args:
+      config: fields by dotted name, see `resolve`.
+      data: what it is to be trained on, in host memory.
+    """
+    dataset = config['dataset']
+    if config['batch_size'] > data.num_train:
+        raise errors.UserError(
+            f'config.batch_size {config["batch_size"]} is larger than the training set '
+            f'{config["split.train"]!r} of {data.num_train} examples'
+        )
+    losses.check(config['loss.name'], dataset, data)
+    optimizers.check(config['optimizer.name'], config['batch_size'], data.num_train)
+    measured = metrics.select(config['metrics'], data)
+    watched = {f'{split}_{name}' for split, _ in data.sizes for name in ('loss', *measured)}
+    if config['stop.target'] is not None and config['stop.metric'] not in watched:
+        raise errors.unknown('config.stop.metric', config['stop.metric'], watched)
+    asked = [field for field, value in config.items() if value is not None]
+    augmented = [field for field in asked if field.startswith('augmentation.')]
+    if augmented and not data.is_image:
+        raise errors.UserError(
+            f'config.{augmented[0]} is for images, and {dataset!r} has none; leave it None'
+        )
+    name, is_text = config['model.name'], data.is_text
+    if models.takes_tokens(models.MODELS[name]) != is_text:
+        fitting = [
+            key for key, model in models.MODELS.items() if models.takes_tokens(model) == is_text
+        ]
+        raise errors.UserError(
+            f'config.model.name {name!r} does not take {"texts" if is_text else "numbers"}, which '
+            f'{dataset!r} has; accepted are {", ".join(sorted(fitting)) or "none"}'
+        )
+    chosen = [f'regularization.{key}' for key in ('include', 'exclude')]
+    strengths = ['optimizer.weight_decay', *(f'regularization.{key}' for key in _PENALTIES)]
+    for field in chosen:
+        if field in asked and not any(strength in asked for strength in strengths):
+            raise errors.UserError(
+                f'config.{field} chooses parameters for nothing: set one of '
+                f'{", ".join(strengths)} too'
+            )
+
+
+def default(config: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """Returns a field that a config leaves to its component, with the component's default.
+
+    Empty where the component has no such argument, or no default that a config can hold.
+    """
+    section, _, name = field.rpartition('.')
+    known = components.signature(chosen(config)[section]).get(name)
+    if known is None or type(known.default) not in components.VALUES:
+        return {}
+    return {field: known.default}
+
+
+def sources(config: Mapping[str, Any]) -> dict[str, str]:
+    """Returns a hash of the code of each component that is not nnstudy's or optax's own.
+
+    Such code is part of what a study is: a model that was changed is another study.
+    """
+    hashes = {}
+    for section, component in chosen(config).items():
+        code = components.source(component)
+        if code is not None:
+            name = config[section + '.name']
+            hashes[f'{section} {name}'] = hashlib.sha256(code.encode()).hexdigest()[:16]
+    return hashes
