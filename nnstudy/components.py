@@ -100,9 +100,9 @@ def check(
                 f'field of {section} {name!r}', argument, [*accepted, *extra.keys() - accepted]
             )
         kind = accepted[argument].kind if argument in accepted else float
-        if kind is int and isinstance(value, float):
+        if kind is int and isinstance(value, float) and _package(component) == 'optax':
             kind = float  # optax writes some float defaults as `0`
-        if kind is str and isinstance(value, tuple):
+        if kind is str and (isinstance(value, tuple) or (isinstance(value, str) and ',' in value)):
             kind = tuple  # one name for all, or one for each
         new = config_lib.coerce(f'{section}.{argument}', value, kind)
         if new is not value:
@@ -147,7 +147,7 @@ def _kind(parameter: inspect.Parameter) -> type:
 
 def is_library_code(component: Callable) -> bool:
     """Whether a component came with nnstudy or optax, as it is or with arguments filled in."""
-    return _unwrapped(component).__module__.split('.')[0] in ('nnstudy', 'optax')
+    return _package(component) in ('nnstudy', 'optax')
 
 
 def source(component: Callable) -> str | None:
@@ -170,6 +170,10 @@ def source(component: Callable) -> str | None:
         except (OSError, TypeError):
             continue
     return filled or None  # typed at a prompt
+
+
+def _package(component: Callable) -> str:
+    return _unwrapped(component).__module__.split('.')[0]
 
 
 def _unwrapped(component: Callable) -> Any:

@@ -351,48 +351,60 @@ def check(flat: Mapping[str, Any]) -> None:
         if type(value) is int and abs(value) >= 2**31 and field != 'seed':
             raise errors.UserError(f'config.{field} must be below 2**31, not {value}')
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            _range(field).check(field, value)
+            _RANGES.get(field, _Range()).check(field, value)
 
 
 class _Range(NamedTuple):
-    """Accepted numbers: low <= value <= high, or low <= value < high if `is_open`."""
+    """Accepted numbers: low <= value <= high, with `above` not low, with `below` not high."""
 
     low: float = -math.inf
     high: float = math.inf
-    is_open: bool = False
+    above: bool = False
+    below: bool = False
 
     def check(self, field: str, value: float) -> None:
-        if value < self.low:
-            raise errors.UserError(f'config.{field} must be at least {self.low}, not {value}')
-        if value > self.high:
-            raise errors.UserError(f'config.{field} must be at most {self.high}, not {value}')
-        if value == self.high and self.is_open:
-            raise errors.UserError(f'config.{field} must be below {self.high}, not {value}')
+        rule = ''
+        if value < self.low or (self.above and value == self.low):
+            rule = f'{"above" if self.above else "at least"} {self.low}'
+        elif value > self.high or (self.below and value == self.high):
+            rule = f'{"below" if self.below else "at most"} {self.high}'
+        if rule:
+            raise errors.UserError(f'config.{field} must be {rule}, not {value}')
 
 
 _LARGEST, _SMALLEST = 3.4028234e38, 1.1754944e-38  # of float32, normal numbers
-# By field, or by the last part of its name.
-_RANGES = {
-    **dict.fromkeys(('batch_size', 'epochs', 'num_seeds', 'eval_every'), _Range(1)),
-    **dict.fromkeys(('eval_train_examples', 'log_every_steps', 'execution.lanes'), _Range(1)),
-    **dict.fromkeys(('stop.patience', 'image_size'), _Range(1)),
-    **dict.fromkeys(('text.length', 'text.vocabulary_size'), _Range(1)),
-    **dict.fromkeys(('execution.memory_gib', 'execution.checkpoint_seconds'), _Range(0)),
-    **dict.fromkeys(('seed', 'learning_rate', 'weight_decay', 'init_scale'), _Range(0)),
-    **dict.fromkeys(('l1', 'l2', 'proximal_l1', 'clip_norm', 'delta', 'eps'), _Range(0)),
-    **dict.fromkeys(('batch_norm_epsilon', 'warmup_epochs', 'schedule.factor'), _Range(0)),
-    **dict.fromkeys(('label_smoothing', 'batch_norm_momentum'), _Range(0, 1)),
-    **dict.fromkeys(('b1', 'b2', 'dropout'), _Range(0, 1, is_open=True)),
-    **dict.fromkeys(('horizontal_flip', 'shift', 'brightness', 'contrast', 'cutout'), _Range(0, 1)),
-    'augmentation.rotation': _Range(0, 180),
-    'augmentation.zoom': _Range(0, 0.9),
-}
 
 
-def _range(field: str) -> _Range:
-    name = field.rpartition('.')[2]
-    name = 'dropout' if name.endswith('dropout') else name
-    return _RANGES.get(field) or _RANGES.get(name) or _Range()
+def _ranges() -> dict[str, _Range]:
+    by_range = {
+        _Range(1): (
+            'batch_size epochs num_seeds eval_every eval_train_examples log_every_steps image_size '
+            'text.length text.vocabulary_size stop.patience execution.lanes optimizer.memory_size'
+        ),
+        _Range(0): (
+            'seed init_scale execution.memory_gib execution.checkpoint_seconds '
+            'optimizer.learning_rate optimizer.weight_decay optimizer.eps '
+            'regularization.l1 regularization.l2 regularization.proximal_l1 '
+            'model.batch_norm_epsilon schedule.warmup_epochs schedule.factor schedule.power '
+            'schedule.final_factor schedule.start_factor schedule.min_factor schedule.decrement '
+            'schedule.threshold'
+        ),
+        _Range(0, above=True): 'optimizer.clip_norm loss.delta schedule.timescale',
+        _Range(0, 1): (
+            'loss.label_smoothing model.batch_norm_momentum schedule.rise optimizer.momentum '
+            'optimizer.decay optimizer.rho augmentation.horizontal_flip augmentation.shift '
+            'augmentation.brightness augmentation.contrast augmentation.cutout'
+        ),
+        _Range(0, 1, below=True): (
+            'optimizer.b1 optimizer.b2 model.dropout model.flatten_dropout model.dense_dropout'
+        ),
+        _Range(0, 180): 'augmentation.rotation',
+        _Range(0, 0.9): 'augmentation.zoom',
+    }
+    return {field: accepted for accepted, fields in by_range.items() for field in fields.split()}
+
+
+_RANGES = _ranges()
 
 
 @functools.cache

@@ -21,10 +21,12 @@ class Metric(NamedTuple):
       statistics: `statistics(outputs, labels) -> [B, ...]`, from outputs `[B, K]` and labels int32
         `[B]` or float32 `[B, K]`: what is summed over the examples.
       value: `value(sums, count) -> [...]`, from the sums and the number of examples.
+      is_array: whether that is more than one number.
     """
 
     statistics: Callable[[jax.Array, jax.Array], jax.Array]
     value: Callable[[jax.Array, jax.Array], jax.Array] = lambda sums, count: sums / count
+    is_array: bool = False
 
     def __call__(self, outputs: jax.Array, labels: jax.Array) -> jax.Array:
         return self.value(self.statistics(outputs, labels).sum(axis=0), jnp.asarray(len(labels)))
@@ -61,9 +63,9 @@ CLASSIFICATION: dict[str, Metric] = {
     'accuracy': Metric(_hits),
     'top_5_accuracy': Metric(_top_5),
     'class_accuracy': Metric(
-        _confusions, lambda sums, count: jnp.diagonal(sums) / jnp.sum(sums, axis=1)
+        _confusions, lambda sums, count: jnp.diagonal(sums) / jnp.sum(sums, axis=1), is_array=True
     ),
-    'confusion': Metric(_confusions, lambda sums, count: sums),
+    'confusion': Metric(_confusions, lambda sums, count: sums, is_array=True),
 }
 
 # Means over the K outputs. R² = 1 - Σ (output - label)² / Σ (label - mean label)², as scikit-learn

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import optax
 
 from nnstudy import components, errors, regularization
@@ -34,6 +35,9 @@ def _optax_optimizers() -> dict[str, Callable[..., optax.GradientTransformation]
 
 OPTIMIZERS = _optax_optimizers()
 
+# Arguments that are no plain data.
+RESERVED = ('mask', 'weight_decay_mask', 'linesearch')
+
 # Those that search along a line, with the loss as a function: it must be the same one at each step.
 _FULL_BATCH = ('lbfgs',)
 
@@ -55,8 +59,30 @@ def extra_fields(name: str) -> dict[str, Any]:
     }
 
 
-def check(name: str, batch_size: int, num_train: int) -> None:
-    """Raises UserError if an optimizer cannot work with batches of this size."""
+def check(name: str, arguments: Mapping[str, Any], batch_size: int, num_train: int) -> None:
+    """Raises UserError if an optimizer cannot work like this, or an argument would do nothing.
+
+    Args:
+      name: a key of `OPTIMIZERS`.
+      arguments: the fields of its section that are not None.
+      batch_size: number of examples of a step.
+      num_train: number of examples there are.
+    """
+    of_momentum = [a for a in ('nesterov', 'accumulator_dtype') if arguments.get(a)]
+    own = components.signature(OPTIMIZERS[name])
+    if of_momentum and 'momentum' in own and arguments.get('momentum') is None:
+        raise errors.UserError(
+            f'config.optimizer.{of_momentum[0]} needs config.optimizer.momentum, which is None'
+        )
+    for argument, value in arguments.items():
+        if argument.endswith('dtype'):
+            try:
+                jnp.dtype(value)
+            except TypeError as error:
+                raise errors.UserError(
+                    f"config.optimizer.{argument} must be a type such as 'float32' or 'bfloat16', "
+                    f'not {value!r}'
+                ) from error
     if name in _FULL_BATCH and batch_size != num_train:
         raise errors.UserError(
             f'config.optimizer.name {name!r} needs the whole training set in each step: set '

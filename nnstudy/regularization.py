@@ -55,7 +55,13 @@ def make_mask(include: str | None = None, exclude: str | None = None) -> Mask:
                 chosen = re.search(include, path(keys)) is not None
             return chosen and not (exclude is not None and re.search(exclude, path(keys)))
 
-        return jax.tree.map_with_path(regularised, params)
+        chosen = jax.tree.map_with_path(regularised, params)
+        if exclude is not None and not any(jax.tree.leaves(chosen)):
+            raise errors.UserError(
+                f'config.regularization.exclude {exclude!r} leaves no parameter: there are '
+                f'{", ".join(sorted(paths))}'
+            )
+        return chosen
 
     return mask
 

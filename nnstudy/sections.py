@@ -17,7 +17,7 @@ _PENALTIES = ('l2', 'l1', 'proximal_l1')
 _COMPONENTS: dict[str, tuple[Mapping[str, Callable], tuple[str, ...]]] = {
     'model': (models.MODELS, ('num_outputs', 'num_tokens')),
     'loss': (losses.LOSSES, ('outputs', 'labels')),
-    'optimizer': (optimizers.OPTIMIZERS, ('mask', 'weight_decay_mask')),
+    'optimizer': (optimizers.OPTIMIZERS, optimizers.RESERVED),
     'schedule': (schedules.SCHEDULES, schedules.RESERVED),
 }
 
@@ -78,9 +78,15 @@ def check(config: Mapping[str, Any], data: Data) -> None:
             f'{config["split.train"]!r} of {data.num_train} examples'
         )
     losses.check(config['loss.name'], dataset, data)
-    optimizers.check(config['optimizer.name'], config['batch_size'], data.num_train)
+    optimizers.check(
+        config['optimizer.name'],
+        components.arguments('optimizer', config, {}),
+        config['batch_size'],
+        data.num_train,
+    )
     measured = metrics.select(config['metrics'], data)
-    watched = {f'{split}_{name}' for split, _ in data.sizes for name in ('loss', *measured)}
+    numbers = ['loss', *(name for name, metric in measured.items() if not metric.is_array)]
+    watched = {f'{split}_{name}' for split, _ in data.sizes for name in numbers}
     if config['stop.target'] is not None and config['stop.metric'] not in watched:
         raise errors.unknown('config.stop.metric', config['stop.metric'], watched)
     asked = [field for field, value in config.items() if value is not None]

@@ -42,7 +42,7 @@ from nnstudy.data.device import Data
 EVAL_BATCH_SIZE = 256  # examples of one forward pass of an evaluation
 
 Keys = dict[str, jax.Array]
-HParams = Mapping[str, jax.Array]
+HParams = Mapping[str, jax.Array | np.ndarray]
 
 
 class Best(struct.PyTreeNode):
@@ -411,12 +411,16 @@ class Training:
         """Returns the metric that is measured on mini-batches too."""
         return next(iter(metrics.select((), data).values()))
 
-    def _model(self, hparams: HParams, data: Data) -> models.Model:
+    def model_arguments(self, hparams: HParams, data: Data) -> dict[str, Any]:
+        """Returns what the model is called with, of the config and of the data."""
         arguments = self._arguments('model', hparams)
+        arguments['num_outputs'] = losses.num_outputs(self.config['loss.name'], data)
         if models.takes_tokens(self.model):
             arguments['num_tokens'] = data.num_tokens
-        num_outputs = losses.num_outputs(self.config['loss.name'], data)
-        return models.make(self.model, num_outputs, arguments)
+        return arguments
+
+    def _model(self, hparams: HParams, data: Data) -> models.Model:
+        return models.make(self.model, **self.model_arguments(hparams, data))
 
     def _optimizer(self, hparams: HParams, learning_rate: jax.Array):
         arguments = self._arguments('optimizer', hparams) | {'learning_rate': learning_rate}

@@ -1,6 +1,7 @@
 """The command line as a person uses it, and what it says when something is wrong."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -217,6 +218,40 @@ BAD_INPUT = [
     ([f'--config={CONFIG}:mnist', '--data_dir=empty'], 'train-images-idx3-ubyte'),
     ([f'--config={CONFIG}', '--workdir=full'], 'holds no study'),
     ([f'--config={CONFIG}', '--workdir=full/file.txt'], 'holds no study'),
+    *(
+        ([f'--config={CONFIG}', *(f'--config.{field}' for field in fields.split())], message)
+        for fields, message in [
+            ('model=lenet model.dropout=0.1', "unknown field of model 'lenet' 'dropout'"),
+            ('model=vgg16', 'takes images of at least 32x32 pixels with these fields, not 8x8'),
+            ('model=embedding', "'embedding' does not take numbers, which 'digits' has"),
+            ('model=resnet model.depth=8.0', 'config.model.depth must be a whole number, not 8.0'),
+            ('model.batch_norm_momentum=0.5', 'needs config.model.batch_norm, which is None'),
+            ('model.dropout=1.0', 'config.model.dropout must be below 1, not 1.0'),
+            ('model.activation=relu,tanhh', "did you mean 'tanh'"),
+            ('loss=binary_hinge', 'is for two classes'),
+            ('loss=huber loss.delta=0', 'config.loss.delta must be above 0, not 0'),
+            ('metrics=r2', "config.metrics: 'r2' is for regression"),
+            ('metrics=confusion stop.metric=test_confusion stop.target=1', 'config.stop.metric'),
+            ('optimizer=lbfgs', "'lbfgs' needs the whole training set in each step"),
+            ('optimizer=lbfgs optimizer.linesearch=x', "field of optimizer 'lbfgs' 'linesearch'"),
+            ('optimizer.nesterov=True', 'needs config.optimizer.momentum, which is None'),
+            ('optimizer=adam optimizer.mu_dtype=float31', "a type such as 'float32'"),
+            ('optimizer=rmsprop optimizer.decay=2', 'config.optimizer.decay must be at most 1'),
+            ('schedule=one_cycle schedule.rise=2', 'config.schedule.rise must be at most 1'),
+            ('schedule.warmup_epochs=-1', 'config.schedule.warmup_epochs must be at least 0'),
+            ('schedule=reduce_on_plateau schedule.patience=1.5', 'a whole number, not 1.5'),
+            ('regularization.l2=0.1 regularization.exclude=.*', "exclude '.*' leaves no parameter"),
+            ('regularization.include=kernel', 'chooses parameters for nothing'),
+            ('augmentation.rotation=181', 'config.augmentation.rotation must be at most 180'),
+            ('augmentation.rotate=1', "did you mean 'augmentation.rotation'"),
+            ('image_size=100000', 'config.image_size 100000 makes'),
+            ('text.padding=before', "config.text.padding 'before' is for texts"),
+            ('normalization=standart', "did you mean 'standard'"),
+            ('dataset=csv:', "config.dataset 'csv:' needs a file"),
+            ('dataset=csv:full/file.txt', 'full/file.txt'),
+            ('init_scale=-1', 'config.init_scale must be at least 0'),
+        ]
+    ),
 ]
 
 
@@ -243,6 +278,29 @@ def test_bad_input_as_a_process(folder):
     assert done.returncode == 2
     assert done.stderr == 'error: config.epochs must be at least 1, not 0\n'
     assert done.stdout == ''
+
+
+@pytest.mark.parametrize(
+    'fields',
+    [
+        'model=linear',
+        'model=lenet image_size=12',
+        'model=resnet20 model.depth=8 model.batch_norm=None',  # off where it is on by default
+        'model=mlp dataset=csv:two.csv loss=binary_cross_entropy batch_size=4',  # one output
+        'model=embedding dataset=sms_spam',
+    ],
+)
+def test_a_dry_run_shows_the_layers_that_are_trained(fields, folder, capsys, request):
+    """As many parameters in the table of layers as a run has."""
+    arguments = [f'--config.{field}' for field in fields.split()]
+    if 'sms_spam' in fields:
+        arguments.append(f'--data_dir={request.getfixturevalue("data_dir")}')
+    (folder / 'two.csv').write_text('x,y,kind\n' + '1.5,2.5,a\n2,3,b\n' * 20)
+    assert cli.main([f'--config={CONFIG}', '--sweep=none', '--dry_run', *arguments]) == 0
+    out = capsys.readouterr().out
+    (each,) = re.findall(r'([\d,]+) parameters each', out)
+    (total,) = re.findall(r'Total Parameters: ([\d,]+)', out)
+    assert each.replace(',', '') == total.replace(',', '')
 
 
 def test_help(capsys):

@@ -13,7 +13,7 @@ from nnstudy import UserError, metrics, train
 
 
 @hypothesis.settings(max_examples=25, deadline=None)
-@hypothesis.given(st.integers(1, 60), st.integers(2, 9), st.integers(0, 2**16))
+@hypothesis.given(st.sampled_from((1, 60)), st.sampled_from((2, 5, 9)), st.integers(0, 2**16))
 def test_classification_metrics_equal_scikit_learn(num_examples, num_classes, seed):
     rng = np.random.default_rng(seed)
     outputs = rng.normal(size=(num_examples, num_classes)).astype(np.float32)
@@ -39,7 +39,9 @@ def test_classification_metrics_equal_scikit_learn(num_examples, num_classes, se
 
 
 @hypothesis.settings(max_examples=25, deadline=None)
-@hypothesis.given(st.integers(2, 60), st.integers(1, 4), st.floats(0, 1e3), st.integers(0, 2**16))
+@hypothesis.given(
+    st.sampled_from((2, 60)), st.sampled_from((1, 3)), st.floats(0, 1e3), st.integers(0, 2**16)
+)
 def test_regression_metrics_equal_scikit_learn(num_examples, num_outputs, offset, seed):
     outputs, labels = np.random.default_rng(seed).normal(size=(2, num_examples, num_outputs))
     outputs, labels = (outputs + offset).astype(np.float32), (labels + offset).astype(np.float32)

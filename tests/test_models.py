@@ -47,7 +47,7 @@ jit = functools.partial(jax.jit, compiler_options={'xla_backend_optimization_lev
 def make(name, num_outputs=3, **fields):
     if name == 'embedding':
         fields = {'num_tokens': NUM_TOKENS} | fields
-    return models.make(models.MODELS[name], num_outputs, fields)
+    return models.make(models.MODELS[name], num_outputs, **fields)
 
 
 def inputs(name, shape, size=6):
@@ -276,9 +276,9 @@ def test_smallest_images(name, smallest, fields):
     """From the smallest on any size will do, square or not; below it the error names it."""
     for shape in ((smallest, smallest, 1), (smallest + 1, smallest + 6, 2)):
         assert shapes(name, shape, **fields)[1].shape == (6, 3)
-    refused = [(784,)]
-    if smallest > 1:
-        refused += [(smallest - 1, smallest, 1), (smallest, smallest - 1, 1)]
+    with pytest.raises(UserError, match=r'takes images, not inputs of shape \(784,\)'):
+        shapes(name, (784,), **fields)
+    refused = [(smallest - 1, smallest, 1), (smallest, smallest - 1, 1)] if smallest > 1 else []
     for shape in refused:
         with pytest.raises(UserError, match=f'at least {smallest}x{smallest} pixels'):
             shapes(name, shape, **fields)
@@ -314,7 +314,7 @@ def test_texts_are_rows_of_tokens():
         ('inception', {'pool_size': 0}, 'config.model.pool_size must be positive'),
         ('embedding', {'width': 0}, 'config.model.width must be positive'),
         ('embedding', {'pooling': 'sum'}, "config.model.pooling 'sum': known: flatten, max, mean"),
-        ('resnet', {'kernel_init': 'he'}, "unknown kernel_init 'he'"),
+        ('resnet', {'kernel_init': 'he'}, "unknown config.model.kernel_init 'he'"),
         ('resnet', {'activation': 'rellu'}, "did you mean 'relu'"),
     ],
 )

@@ -22,7 +22,7 @@ def by_hand(tx, penalty=lambda params: 0.0, num_train=36, batch_size=8, epochs=2
     x = x[:num_train].reshape(num_train, -1) / np.float32(255)
     y = y[:num_train]
     key = nnstudy.make_keys(0)['init']
-    model = nnstudy.models.make(nnstudy.models.MODELS['linear'], 3, {})
+    model = nnstudy.models.make(nnstudy.models.MODELS['linear'], 3)
     params = model.init(key, jnp.asarray(x[:1]))['params']
 
     @jax.jit

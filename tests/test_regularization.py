@@ -142,7 +142,8 @@ def test_every_dynamic_field_has_its_own_value_in_one_program():
         model__batch_norm='before',
         **{field.replace('.', '__'): value for field, value in BASE.items()},
     )
-    others = dict.fromkeys(BASE, 0.0) | {'optimizer.eps': 0.1, 'optimizer.b1': 0.1}
+    others = dict.fromkeys(BASE, 0.0)
+    others |= {'optimizer.eps': 0.1, 'optimizer.b1': 0.1, 'optimizer.clip_norm': 0.1}
     points = [{}, *({field: value} for field, value in others.items())]
     points = [BASE | point for point in points]
     results = nnstudy.run(config, points, data=make_dataset(), quiet=True)

@@ -39,7 +39,7 @@ def epochs_of(config, num_train):
 def reference_params(config, dataset, tx):
     """Trains with optax in a plain Python loop on NumPy batches."""
     _, keys, _, data = setup_run(config, dataset)
-    model = models.make(models.MODELS['mlp'], data.num_outputs, {'widths': config.model.widths})
+    model = models.make(models.MODELS['mlp'], data.num_outputs, widths=config.model.widths)
     x = data.inputs[: data.num_train].astype(np.float32) * data.scale + data.offset
     y = data.labels[: data.num_train]
     params = model.init(keys['init'], jnp.asarray(x[:1]))['params']
@@ -138,7 +138,7 @@ def test_history_equals_scikit_learn(dataset):
     initial = jax.jit(training.init)(keys, values, data)
     assert history['step'].tolist() == [0, 5, 10, 15]
     for row, variables in ((0, initial.variables), (-1, state.variables)):
-        model = models.make(models.MODELS['mlp'], 3, {'widths': (8,)})
+        model = models.make(models.MODELS['mlp'], 3, widths=(8,))
         begin = 0
         for split, size in data.sizes:
             rows = slice(begin, begin + size)
@@ -170,7 +170,7 @@ def test_batch_loss_learning_rate_and_gradient_norm(dataset):
     np.testing.assert_allclose(history['learning_rate'], [0.1, 0.05, 0.0], rtol=1e-6, atol=1e-9)
 
     # The norm at step 0 is that of the gradient on the first batch, before any step.
-    model = models.make(models.MODELS['mlp'], 3, {'widths': (8,)})
+    model = models.make(models.MODELS['mlp'], 3, widths=(8,))
     variables = jax.jit(training.init)(keys, values, data).variables
     rows = next(iter(epochs_of(config, 36)))[:8]
     x = data.inputs[rows].astype(np.float32) * data.scale
@@ -209,7 +209,7 @@ def test_log_of_single_steps(dataset):
 def test_gradients_equal_finite_differences():
     """In float64, through the loss of a whole training step's forward pass."""
     with jax.enable_x64(True):
-        model = models.make(models.MODELS['mlp'], 3, {'widths': (4,), 'activation': 'tanh'})
+        model = models.make(models.MODELS['mlp'], 3, widths=(4,), activation='tanh')
         rng = np.random.default_rng(0)
         x, y = rng.normal(size=(6, 5)), rng.integers(0, 3, 6)
         params = model.init(jax.random.key(0), jnp.asarray(x))['params']

@@ -36,6 +36,8 @@ def load(spec: str, data_dir: str | os.PathLike[str] | None = None) -> dataset.D
         or a column cannot be used.
     """
     name, mark, target = spec.rpartition('#') if '#' in spec else (spec, '', '')
+    if not name:
+        raise errors.UserError("config.dataset 'csv:' needs a file: csv:FILE or csv:FILE#COLUMN")
     path = pathlib.Path(data_dir or '').expanduser() / pathlib.Path(name).expanduser()
     frame = _read(path)
     if not mark:
@@ -160,6 +162,6 @@ def _refuse(path: pathlib.Path, column: pd.Series, wrong: pd.Series, what: str) 
     """Raises UserError if any row of the column is wrong, naming the first."""
     if wrong.any():
         row = int(np.argmax(wrong))
-        value = '' if pd.isna(column[row]) else f' ({column[row]!r})'
+        value = '' if pd.isna(column[row]) else f' {str(column[row])!r}'
         where = f'column {column.name!r}, row {row + 1} below the header'
         raise errors.UserError(f'{path}: {where}: the cell{value} {what}')

@@ -5,6 +5,7 @@ inside the step; texts are token ids. All runs share one copy per device.
 """
 
 import itertools
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -138,6 +139,7 @@ def prepare(
     if dataset.is_text:
         inputs, num_tokens = _encoded(inputs, **text_options)
     elif image_size is not None:
+        _check_memory(inputs, image_size)
         inputs = {name: resizing.resize(images, image_size) for name, images in inputs.items()}
     max_value = dataset.max_value or 1.0
     scale, offset = np.ones((), np.float32), np.zeros((), np.float32)
@@ -197,6 +199,19 @@ def _check_image_size(dataset: Dataset, image_size: int | None) -> None:
         )
     if image_size < 1:
         raise errors.UserError(f'config.image_size must be at least 1, not {image_size}')
+
+
+def _check_memory(inputs: Mapping[str, np.ndarray], image_size: int) -> None:
+    size = sum(
+        len(images) * image_size**2 * images.shape[-1] * images.itemsize
+        for images in inputs.values()
+    )
+    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    if size > memory / 4:  # they stand several times while they are resized and copied
+        raise errors.UserError(
+            f'config.image_size {image_size} makes {size / 2**30:,.1f} GiB of images, more than '
+            f'fits well into {memory / 2**30:.1f} GiB of memory'
+        )
 
 
 def _check_text_options(dataset: Dataset, options: Mapping[str, Any]) -> None:

@@ -53,13 +53,13 @@ MODELS: dict[str, Callable[..., Any]] = {
 }
 
 
-def make(entry: Callable[..., Any], num_outputs: int, arguments: Mapping[str, Any]) -> Model:
+def make(entry: Callable[..., Any], num_outputs: int, **arguments: Any) -> Model:
     """Returns a model.
 
     Args:
       entry: a value of `MODELS`.
       num_outputs: number of classes, or of values to predict.
-      arguments: the fields of the config's `model` section, dynamic ones traced.
+      **arguments: the fields of the config's `model` section, dynamic ones traced.
     """
     model = entry(num_outputs=num_outputs, **arguments)
     return from_linen(model) if isinstance(model, nn.Module) else model

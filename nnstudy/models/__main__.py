@@ -118,7 +118,7 @@ def _shapes(name: str) -> tuple[models.Model, Any, jax.ShapeDtypeStruct]:
     arguments = {}
     if models.takes_tokens(entry):
         arguments['num_tokens'] = NUM_TOKENS
-    model = models.make(entry, NUM_OUTPUTS, arguments)
+    model = models.make(entry, NUM_OUTPUTS, **arguments)
     x = jax.ShapeDtypeStruct((1, *INPUTS[name]), jnp.float32)
     return model, jax.eval_shape(model.init, jax.random.key(0), x), x
 

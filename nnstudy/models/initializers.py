@@ -37,7 +37,7 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 
 def activation(name: str) -> Callable[[jax.Array], jax.Array]:
     """Returns an activation function by name; UserError names the known ones."""
-    return components.get('activation', ACTIVATIONS, name)
+    return components.get('activation of config.model', ACTIVATIONS, name)
 
 
 def layer(name: str, fan_in: int) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def layer(name: str, fan_in: int) -> dict[str, Any]:
       name: a key of `KERNEL_INITS`. Biases start at zero, except in 'pytorch'.
       fan_in: the number of inputs of one output of the layer.
     """
-    kernel_init = components.get('kernel_init', KERNEL_INITS, name)
+    kernel_init = components.get('config.model.kernel_init', KERNEL_INITS, name)
     bias_init: Callable[..., jax.Array] = nn.initializers.zeros
     if name == 'pytorch':
         bound = 1 / math.sqrt(fan_in)

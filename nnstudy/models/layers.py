@@ -122,10 +122,15 @@ def dropout(module: nn.Module, x: jax.Array, rate: Any, train: bool) -> jax.Arra
 
 def check_images(module: nn.Module, x: jax.Array, smallest: int = 1) -> None:
     """Raises UserError unless x is images `[B, H, W, C]` with sides of so many pixels at least."""
-    if x.ndim != 4 or min(x.shape[1:3]) < smallest:
+    name = type(module).__name__
+    if x.ndim != 4:
         raise errors.UserError(
-            f'{type(module).__name__} takes images of at least {smallest}x{smallest} pixels with '
-            f'these fields, not inputs of shape {x.shape[1:]}'
+            f'config.model.name: {name} takes images, not inputs of shape {x.shape[1:]}'
+        )
+    if min(x.shape[1:3]) < smallest:
+        raise errors.UserError(
+            f'config.model.name: {name} takes images of at least {smallest}x{smallest} pixels with '
+            f'these fields, not {x.shape[1]}x{x.shape[2]}; config.image_size enlarges them'
         )
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nnstudy import components, models
+from nnstudy import hparams, train
 from nnstudy.report import labels
 from nnstudy.sweep import plan as plan_lib
 
@@ -60,10 +60,10 @@ def describe(plan: plan_lib.Plan) -> str:
 
 def layer_table(group: plan_lib.Group) -> str:
     """Returns the layers of a group's model with output shapes and numbers of parameters."""
-    config, data = group.config, group.data
-    inputs = jnp.zeros((1, *data.inputs.shape[1:]))
-    arguments = components.arguments('model', config, {})
-    model = models.MODELS[config['model.name']](num_outputs=data.num_outputs, **arguments)
+    training = train.make_training(group.config)
+    values = hparams.from_config(group.config)
+    model = training.model(**training.model_arguments(values, group.data))
+    inputs = group.data.normalized(jnp.asarray(group.data.inputs[:1]))
     if isinstance(model, nn.Module):
         text = nn.tabulate(
             model,

@@ -229,3 +229,8 @@ def test_texts_without_words():
     dataset = data.Dataset('mute', {'train': (['...', '?'], [0, 1]), 'test': (['word'], [0])})
     with pytest.raises(errors.UserError, match='config.split.train: there is no word in the train'):
         data.prepare(dataset)
+
+
+def test_images_larger_than_memory_are_refused():
+    with pytest.raises(errors.UserError, match='config.image_size 100000 makes .* GiB'):
+        data.prepare(data.load('digits'), image_size=100_000)
