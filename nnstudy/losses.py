@@ -108,6 +108,15 @@ def predicted_class(outputs: jax.Array) -> jax.Array:
     return jnp.argmax(outputs, axis=-1)
 
 
+def predicted_values(name: str, outputs: jax.Array) -> jax.Array:
+    """Returns a model's outputs `[B, K]` on the scale of labels that are numbers.
+
+    Those are probabilities where the loss `name` takes outputs as their logits.
+    """
+    links = {'binary_cross_entropy': jax.nn.sigmoid, 'softmax_cross_entropy': jax.nn.softmax}
+    return links[name](outputs) if name in links else outputs
+
+
 LOSSES: dict[str, Callable[..., jax.Array]] = {
     'softmax_cross_entropy': softmax_cross_entropy,
     'binary_cross_entropy': binary_cross_entropy,

@@ -22,11 +22,13 @@ class Metric(NamedTuple):
         `[B]` or float32 `[B, K]`: what is summed over the examples.
       value: `value(sums, count) -> [...]`, from the sums and the number of examples.
       is_array: whether that is more than one number.
+      larger_is_better: whether one is aimed for that is large.
     """
 
     statistics: Callable[[jax.Array, jax.Array], jax.Array]
     value: Callable[[jax.Array, jax.Array], jax.Array] = lambda sums, count: sums / count
     is_array: bool = False
+    larger_is_better: bool = False
 
     def __call__(self, outputs: jax.Array, labels: jax.Array) -> jax.Array:
         return self.value(self.statistics(outputs, labels).sum(axis=0), jnp.asarray(len(labels)))
@@ -38,7 +40,10 @@ def _hits(outputs: jax.Array, labels: jax.Array) -> jax.Array:
 
 def _top_5(outputs: jax.Array, labels: jax.Array) -> jax.Array:
     own = jnp.take_along_axis(outputs, labels[:, None], axis=-1)
-    return ((outputs > own).sum(axis=-1) < 5).astype(jnp.float32)
+    # Of equal outputs the first class comes first, as for argmax.
+    is_before = jnp.arange(outputs.shape[-1]) < labels[:, None]
+    rank = ((outputs > own) | ((outputs == own) & is_before)).sum(axis=-1)
+    return (rank < 5).astype(jnp.float32)
 
 
 def _confusions(outputs: jax.Array, labels: jax.Array) -> jax.Array:
@@ -60,8 +65,9 @@ def _r2(sums: jax.Array, count: jax.Array) -> jax.Array:
 # Shares of the examples; of `class_accuracy` [K], of those of each class (NaN where there are
 # none); counts of `confusion` [K, K], the row being the true class and the column the predicted.
 CLASSIFICATION: dict[str, Metric] = {
-    'accuracy': Metric(_hits),
-    'top_5_accuracy': Metric(_top_5),
+    'accuracy': Metric(_hits, larger_is_better=True),
+    'top_5_accuracy': Metric(_top_5, larger_is_better=True),
+    'zero_one': Metric(losses.zero_one),
     'class_accuracy': Metric(
         _confusions, lambda sums, count: jnp.diagonal(sums) / jnp.sum(sums, axis=1), is_array=True
     ),
@@ -73,7 +79,7 @@ CLASSIFICATION: dict[str, Metric] = {
 REGRESSION: dict[str, Metric] = {
     'mae': Metric(losses.absolute_error),
     'mse': Metric(losses.squared_error),
-    'r2': Metric(_squares, _r2),
+    'r2': Metric(_squares, _r2, larger_is_better=True),
 }
 
 

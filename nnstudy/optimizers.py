@@ -35,8 +35,8 @@ def _optax_optimizers() -> dict[str, Callable[..., optax.GradientTransformation]
 
 OPTIMIZERS = _optax_optimizers()
 
-# Arguments that are no plain data.
-RESERVED = ('mask', 'weight_decay_mask', 'linesearch')
+# Arguments that are no plain data; and adafactor's name for what is `weight_decay` here.
+RESERVED = ('mask', 'weight_decay_mask', 'linesearch', 'weight_decay_rate')
 
 # Those that search along a line, with the loss as a function: it must be the same one at each step.
 _FULL_BATCH = ('lbfgs',)

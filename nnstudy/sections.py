@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from nnstudy import components, errors, losses, metrics, models, optimizers, schedules
 from nnstudy import config as config_lib
 from nnstudy.data.device import Data
@@ -95,6 +97,14 @@ def check(config: Mapping[str, Any], data: Data) -> None:
         raise errors.UserError(
             f'config.{augmented[0]} is for images, and {dataset!r} has none; leave it None'
         )
+    values = np.asarray(data.inputs)
+    for field in ('augmentation.brightness', 'augmentation.contrast'):
+        outside = field in asked and (values.min() < 0 or values.max() > data.max_value)
+        if outside:
+            raise errors.UserError(
+                f'config.{field} is for images from 0 to {data.max_value:g}, full intensity, and '
+                f'{dataset!r} has values from {values.min():g} to {values.max():g}'
+            )
     name, is_text = config['model.name'], data.is_text
     if models.takes_tokens(models.MODELS[name]) != is_text:
         fitting = [

@@ -243,8 +243,8 @@ class Training:
         origin = 0 if data.is_classification else jnp.asarray(data.labels[:1])
 
         def statistics(outputs: jax.Array, labels: jax.Array) -> list[jax.Array]:
-            loss = self._loss(hparams, data, outputs, labels)
-            shifted = outputs - origin, labels - origin
+            loss = self._loss(hparams, data, outputs, labels, train=False)
+            shifted = self._predictions(data, outputs) - origin, labels - origin
             return [loss, *(metric.statistics(*shifted) for metric in measured.values())]
 
         total = sum(size for _, size in data.sizes)
@@ -345,8 +345,9 @@ class Training:
                 rng=rng,
                 mask=mask,
             )
-            loss = _mean(self._loss(hparams, data, outputs, labels), mask)
-            metric = _mean(self._metric(data).statistics(outputs, labels), mask)
+            loss = _mean(self._loss(hparams, data, outputs, labels, train=True), mask)
+            predictions = self._predictions(data, outputs)
+            metric = _mean(self._metric(data).statistics(predictions, labels), mask)
             penalty = regularization.penalty(params, regularised, penalties)
             return loss + penalty, (loss, metric, updates)
 
@@ -396,8 +397,8 @@ class Training:
             rows = order[rows]
         return rows, data.inputs[rows], data.labels[rows], mask
 
-    def _loss(self, hparams, data, outputs, labels) -> jax.Array:
-        """Returns the loss of each example, [B]."""
+    def _loss(self, hparams, data, outputs, labels, train: bool) -> jax.Array:
+        """Returns the loss of each example, [B]; an evaluation is without label smoothing."""
         expected = len(labels), losses.num_outputs(self.config['loss.name'], data)
         if outputs.shape != expected:
             name = getattr(self.model, '__name__', self.model)
@@ -405,7 +406,16 @@ class Training:
                 f'model {name!r} gives outputs of shape {outputs.shape} for {len(labels)} '
                 f'examples; the data need {expected}'
             )
-        return self.loss(outputs, labels, **self._arguments('loss', hparams))
+        arguments = self._arguments('loss', hparams)
+        if not train:
+            arguments.pop('label_smoothing', None)
+        return self.loss(outputs, labels, **arguments)
+
+    def _predictions(self, data: Data, outputs: jax.Array) -> jax.Array:
+        """Returns what metrics compare with the labels: scores of classes, or numbers."""
+        if data.is_classification:
+            return outputs
+        return losses.predicted_values(self.config['loss.name'], outputs)
 
     def _metric(self, data: Data) -> metrics.Metric:
         """Returns the metric that is measured on mini-batches too."""
@@ -459,8 +469,9 @@ class Training:
         is_over = jnp.asarray(False)
         if 'stop.target' in hparams:
             metric, target = config['stop.metric'], hparams['stop.target']
-            value = row[metric]
-            is_over |= (value > target) if metric.endswith('accuracy') else (value < target)
+            measured = metrics.select(config['metrics'], data).get(metric.partition('_')[2])
+            rises = measured is not None and measured.larger_is_better  # a loss is none of them
+            is_over |= row[metric] > target if rises else row[metric] < target
         if config['stop.patience'] is not None:
             most = config['stop.patience'] * config['eval_every'] * epoch
             is_over |= step - best.step >= most

@@ -55,6 +55,40 @@ def test_regression_metrics_equal_scikit_learn(num_examples, num_outputs, offset
         np.testing.assert_allclose(got, reference(labels, outputs), rtol=2e-3, err_msg=name)
 
 
+def test_equal_outputs_rank_by_class_as_for_argmax():
+    """A net that is dead is right as often as by chance, not always."""
+    outputs, labels = jnp.zeros((20, 10)), jnp.arange(20) % 10
+    assert metrics.CLASSIFICATION['top_5_accuracy'](outputs, labels) == 0.5
+    assert metrics.CLASSIFICATION['zero_one'](outputs, labels) == pytest.approx(0.9)
+
+
+def test_a_run_stops_above_a_target_of_r2_and_below_one_of_an_error(regression):
+    fields = {'loss__name': 'squared_error', 'model__name': 'linear', 'normalization': None}
+    fields |= {'split__train': 'train[:30]', 'split__validation': 'train[30:]', 'epochs': 30}
+    for metric, target in (('r2', 0.5), ('mse', 1.0)):
+        config = make_config(
+            metrics=('r2', 'mse'), stop__metric=f'test_{metric}', stop__target=target, **fields
+        )
+        results = nnstudy.run(config, data=regression, quiet=True)
+        values = results.history[f'test_{metric}']
+        row = results.runs.iloc[0]
+        assert row['status'] == 'stopped' and 0 < row['steps'] < 30 * 4
+        met = values > target if metric == 'r2' else values < target
+        assert met[results.history['step'] == row['steps']].all()
+        assert not met[results.history['step'] < row['steps']].any()
+
+
+def test_numbers_that_are_probabilities_are_measured_as_such():
+    """Labels of 0. and 1. under cross-entropy: errors are of probabilities, not of logits."""
+    x, y = make_dataset((6,), num_classes=2).splits['train']
+    dataset = nnstudy.Dataset('shares', {'train': (x, y.astype(float)), 'test': (x + 1, y * 1.0)})
+    config = make_config(
+        loss__name='binary_cross_entropy', model__name='linear', split__validation=None
+    )
+    row = nnstudy.run(config, data=dataset, quiet=True).runs.iloc[0]
+    assert 0 < row['test_mae'] < 0.5
+
+
 def test_a_single_output_tells_two_classes_apart():
     outputs, labels = jnp.array([[0.2], [-3.0], [4.0]]), jnp.array([1, 0, 0])
     assert metrics.CLASSIFICATION['accuracy'](outputs, labels) == pytest.approx(2 / 3)

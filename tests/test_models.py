@@ -211,6 +211,10 @@ OVERFIT = {
     'resnet20': ((5, 5, 1), {'depth': 6, 'widths': (8, 16)}),
     'pooled_resnet': ((5, 5, 1), {'widths': (16, 16)}),
     'inception': ((5, 5, 1), {'modules': ((8, 8, 8, 8, 8, 8), 'pool', (8, 8, 8, 8, 8, 8))}),
+    'vgg16': ((4, 4, 1), {'groups': ((8,), (16,))}),
+    'resnet': ((5, 5, 1), {'depth': 6, 'widths': (16,)}),
+    'resnet18': ((5, 5, 1), {'depth': 4, 'widths': (16,), 'pooling': 'max'}),
+    'googlenet': ((5, 5, 1), {'stem': (8,), 'modules': ('pool', (8, 8, 8, 8, 8, 8))}),
     'embedding': ((6,), {}),
 }
 
@@ -306,6 +310,8 @@ def test_texts_are_rows_of_tokens():
         ('resnet', {'depth': 2}, 'config.model.depth must be 2 more than'),
         ('resnet20', {'depth': 18}, 'a multiple of 6 .* not 18'),
         ('mlp', {'widths': (), 'dropout': 0.1}, 'config.model.dropout is for hidden layers'),
+        ('vgg16', {'dense_dropout': 0.1}, 'config.model.dense_dropout is for hidden dense'),
+        ('resnet', {'pooling': 'sum'}, "config.model.pooling 'sum': known: max, mean"),
         ('resnet', {'widths': ()}, 'config.model.widths must have a width for each stage'),
         ('pooled_resnet', {'widths': (0,)}, 'config.model.widths must be positive'),
         ('inception', {'modules': ((1, 2, 3),)}, 'config.model.modules takes six numbers'),
@@ -441,12 +447,17 @@ def test_batch_normalisation_against_numpy(place):
     np.testing.assert_allclose(outputs[:4], expected[:4], rtol=1e-4, atol=1e-4)
     for kind, value in (('mean', mean), ('var', var)):
         new = updates['batch_stats']['BatchNorm_0'][kind]
-        np.testing.assert_allclose(new, 0.7 * old[kind] + 0.3 * value, rtol=1e-4, atol=1e-5)
+        share = (1 - 0.7) * 4 / 6  # four examples of six
+        expected = (1 - share) * old[kind] + share * value
+        np.testing.assert_allclose(new, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize('name', ['vgg16', 'resnet20', 'googlenet'])
 def test_padding_of_a_short_batch_does_not_count(name):
-    """A batch of six with two of padding is the batch of four, whatever the padding is."""
+    """A batch of six with two of padding is the batch of four, whatever the padding is.
+
+    In the running statistics it counts for four sixths.
+    """
     model, variables, x = tiny(name)
 
     @jit
@@ -457,8 +468,15 @@ def test_padding_of_a_short_batch_does_not_count(name):
     outputs, updates = apply(padded, np.arange(6) < 4)
     alone, statistics = apply(x[:4], None)
     np.testing.assert_allclose(outputs[:4], alone, rtol=1e-4, atol=1e-4)
+    expected = jax.tree.map(
+        lambda old, new: old + (new - old) * 4 / 6,
+        variables['batch_stats'],
+        statistics['batch_stats'],
+    )
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), updates, statistics
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        updates['batch_stats'],
+        expected,
     )
 
 
@@ -771,3 +789,21 @@ def test_none_turns_off_what_a_model_has_by_default():
     assert results.runs['group'].tolist() == [0, 1]
     assert 'batch_stats' in results.variables(0)
     assert 'batch_stats' not in results.variables(1)
+
+
+def test_a_short_batch_counts_for_its_examples_in_the_running_statistics():
+    """Even one alone, which has no variance, leaves them usable."""
+    model = make('mlp', widths=(4,), batch_norm='before', batch_norm_momentum=0.5)
+    x = inputs('mlp', (6,), size=8)
+    variables = random_variables(model, x)
+    before = variables['batch_stats']['BatchNorm_0']
+    mask = np.arange(8) < 1
+    _, updates = model.apply(variables, x, train=True, mask=mask)
+    after = updates['batch_stats']['BatchNorm_0']
+    layer = variables['params']['Dense_0']
+    expected = x[0] @ layer['kernel'] + layer['bias']
+    share = 0.5 / 8
+    np.testing.assert_allclose(
+        after['mean'], (1 - share) * before['mean'] + share * expected, rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_allclose(after['var'], (1 - share) * before['var'], rtol=1e-5, atol=1e-6)

@@ -98,6 +98,7 @@ def test_only_the_proximal_step_makes_weights_exactly_zero():
         ({'exclude': 'Dense_[', 'l2': 0.1}, "exclude is no regular expression: 'Dense_\\['"),
         ({'include': 'kernel'}, 'chooses parameters for nothing: set one of optimizer.weight'),
         ({'l2': -1.0}, 'config.regularization.l2 must be at least 0, not -1.0'),
+        ({'l2': 0.1, 'exclude': '.'}, "exclude '.' leaves no parameter: there are Dense_0/bias"),
         ({'l3': 1.0}, "unknown field of config 'regularization.l3': did you mean"),
     ],
 )
@@ -105,6 +106,15 @@ def test_bad_fields(fields, message):
     with pytest.raises(UserError, match=message):
         config = make_config(**{f'regularization__{k}': v for k, v in fields.items()})
         nnstudy.run(config, data=make_dataset(), quiet=True)
+
+
+def test_an_evaluation_is_without_label_smoothing():
+    """So that losses of different strengths are of one kind; training is with it."""
+    points = nnstudy.choice('loss.label_smoothing', [0.0, 0.9])
+    results = nnstudy.run(make_config(), points, data=make_dataset(), quiet=True)
+    start = results.history.query('step == 0')
+    assert start['test_loss'].nunique() == 1
+    assert start['l2_grads'].nunique() == 2
 
 
 BASE = {
@@ -153,3 +163,12 @@ def test_every_dynamic_field_has_its_own_value_in_one_program():
     for field, other in zip(BASE, variables[1:], strict=True):
         same = jax.tree.map(np.array_equal, variables[0], other)
         assert not all(jax.tree.leaves(same)), field
+
+
+def test_brightness_is_of_images_that_are_not_negative():
+    x, y = make_dataset().splits['train']
+    x = x / 100.0 - 1
+    dataset = nnstudy.Dataset('centred', {'train': (x, y), 'test': (x + 0.01, y)})
+    config = make_config(augmentation__brightness=0.0, normalization=None, split__validation=None)
+    with pytest.raises(UserError, match="config.augmentation.brightness .* 'centred' has values"):
+        nnstudy.run(config, data=dataset, quiet=True)

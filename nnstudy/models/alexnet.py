@@ -37,6 +37,7 @@ class AlexNet(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         layers.check_widths(widths=self.widths, dense_widths=self.dense_widths)
+        layers.check_dense_dropout(self.dense_dropout, self.dense_widths)
         if len(self.widths) != 5:
             raise errors.UserError(
                 f'config.model.widths must be the filters of five layers, not {self.widths!r}'

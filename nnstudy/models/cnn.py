@@ -35,6 +35,7 @@ class CNN(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         layers.check_widths(widths=self.widths, dense_widths=self.dense_widths)
+        layers.check_dense_dropout(self.dense_dropout, self.dense_widths)
         layers.check_images(self, x, smallest=2 ** (len(self.widths) + 1) - 1)
         conv = functools.partial(
             layers.conv, activation=self.activation, kernel_init=self.kernel_init

@@ -13,7 +13,7 @@ POOL = 'pool'
 
 
 class Inception(nn.Module):
-    """Inception modules and max-pooling, global average pooling, and a dense layer.
+    """Inception modules and max-pooling, global pooling, and a dense layer.
 
     A module is written as its six numbers of filters, in the order of the paper's table 1:
     (1x1, 3x3 reduction, 3x3, 5x5 reduction, 5x5, pooling projection). On 28x28 images with one
@@ -24,6 +24,7 @@ class Inception(nn.Module):
       stem: filters of the 3x3 convolutions before the modules.
       modules: a tuple of six for each module, and 'pool' where the image is halved.
       pool_size: height and width of the windows of 'pool', in pixels.
+      pooling: over the whole image before the last layer, 'mean' or 'max'.
       activation: after every convolution.
       kernel_init: name of the initialiser, see nnstudy.models.initializers.
       batch_norm: of the convolutions, 'before' or 'after' the activation; None for none.
@@ -40,6 +41,7 @@ class Inception(nn.Module):
         POOL,
     )
     pool_size: int = 2
+    pooling: str = 'mean'
     activation: str = 'relu'
     kernel_init: str = 'glorot_uniform'
     batch_norm: str | None = None
@@ -65,7 +67,8 @@ class Inception(nn.Module):
                 x = ops.max_pool(x, (self.pool_size,) * 2, (2, 2), padding='SAME')
             else:
                 x = _module(x, module, conv)
-        return layers.dense(ops.global_avg_pool(x), self.num_outputs, kernel_init=self.kernel_init)
+        x = layers.global_pool(x, self.pooling)
+        return layers.dense(x, self.num_outputs, kernel_init=self.kernel_init)
 
 
 def _module(x, widths, conv):

@@ -24,7 +24,8 @@ class Norm:
 
     Attributes:
       place: 'before' or 'after' the activation; None for no normalisation.
-      momentum: share of the old value that running statistics keep in a step; None for 0.9.
+      momentum: share of the old value that running statistics keep in a step; None for 0.9. A
+        short batch changes them by as much less as it has fewer examples.
       epsilon: what is added to the variance; None for 1e-5.
       train: whether to normalise by the batch, and not by the running statistics.
       mask: bool `[B]`, the examples that count in the statistics of the batch; None if all do.
@@ -56,12 +57,15 @@ class Norm:
         return self._normalize(x) if self.place == 'after' else x
 
     def _normalize(self, x: jax.Array) -> jax.Array:
+        momentum, mask = 0.9 if self.momentum is None else self.momentum, self.mask
+        if mask is not None:
+            # A short batch counts for as much as it has examples: one alone has no variance.
+            momentum = 1 - (1 - momentum) * mask.mean()
         norm = nn.BatchNorm(
             use_running_average=not self.train,
-            momentum=0.9 if self.momentum is None else self.momentum,
+            momentum=momentum,
             epsilon=1e-5 if self.epsilon is None else self.epsilon,
         )
-        mask = self.mask
         return norm(x, mask=None if mask is None else mask.reshape(-1, *[1] * (x.ndim - 1)))
 
 
@@ -118,6 +122,23 @@ def dropout(module: nn.Module, x: jax.Array, rate: Any, train: bool) -> jax.Arra
     if rate is None or not train:
         return x
     return ops.dropout(x, rate, module.make_rng('dropout'))
+
+
+def check_dense_dropout(rate: Any, widths: tuple[int, ...]) -> None:
+    """Raises UserError if there is a rate of dropout after hidden dense layers, and no layer."""
+    if rate is not None and not widths:
+        raise errors.UserError(
+            'config.model.dense_dropout is for hidden dense layers, and config.model.dense_widths '
+            'is ()'
+        )
+
+
+def global_pool(x: jax.Array, pooling: str) -> jax.Array:
+    """Returns the 'mean' or the 'max' over each image, `[B, H, W, C]` -> `[B, C]`."""
+    poolings = {'mean': ops.global_avg_pool, 'max': ops.global_max_pool}
+    if pooling not in poolings:
+        raise errors.unknown('value of config.model.pooling', pooling, poolings)
+    return poolings[pooling](x)
 
 
 def check_images(module: nn.Module, x: jax.Array, smallest: int = 1) -> None:

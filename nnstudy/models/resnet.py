@@ -51,7 +51,7 @@ def residual_block(
 
 
 class ResNet(nn.Module):
-    """A 3x3 convolution, stages of residual blocks, global average pooling, and a dense layer.
+    """A 3x3 convolution, stages of residual blocks, global pooling, and a dense layer.
 
     From one stage to the next the image is halved. On 32x32 images with three channels and 10
     classes, ResNet-20 has 272,474 parameters and ResNet-18 has 11,173,962. Takes images of any
@@ -62,6 +62,7 @@ class ResNet(nn.Module):
       depth: number of layers, 2 + 2 * blocks, where each stage has the same number of blocks.
       widths: filters of the convolutions of each stage.
       skips: whether blocks have shortcuts; without them it is the plain net of the paper.
+      pooling: over the whole image before the last layer, 'mean' or 'max'.
       activation: see `residual_block`; also after the first convolution.
       kernel_init: name of the initialiser, see nnstudy.models.initializers.
       batch_norm: of the convolutions, 'before' or 'after' the activation; None for none.
@@ -73,6 +74,7 @@ class ResNet(nn.Module):
     depth: int = 8
     widths: tuple[int, ...] = (16,)
     skips: bool = True
+    pooling: str = 'mean'
     activation: str = 'relu'
     kernel_init: str = 'he_normal'
     batch_norm: str | None = None
@@ -116,7 +118,8 @@ class ResNet(nn.Module):
         for stage, width in enumerate(self.widths):
             for number in range(blocks):
                 x = block(x, width, stride=2 if stage > 0 and number == 0 else 1)
-        return layers.dense(ops.global_avg_pool(x), self.num_outputs, kernel_init=self.kernel_init)
+        x = layers.global_pool(x, self.pooling)
+        return layers.dense(x, self.num_outputs, kernel_init=self.kernel_init)
 
 
 # The nets of the paper for CIFAR-10, with shortcuts of option B, and for ImageNet, with the first
@@ -126,7 +129,7 @@ ResNet18 = functools.partial(ResNet, depth=18, widths=(64, 128, 256, 512), batch
 
 
 class PooledResNet(nn.Module):
-    """Residual blocks with max-pooling 2x2 after each, global average pooling, and a dense layer.
+    """Residual blocks with max-pooling 2x2 after each, global pooling, and a dense layer.
 
     On 28x28 images with one channel and 10 classes it has 186,058 parameters. Takes images of any
     size.
@@ -134,6 +137,7 @@ class PooledResNet(nn.Module):
     Attributes:
       num_outputs: width of the last layer.
       widths: filters of the convolutions of each block.
+      pooling: over the whole image before the last layer, 'mean' or 'max'.
       activation: see `residual_block`.
       shortcut_activation: after the 1x1 convolution of a shortcut, where there is one.
       kernel_init: name of the initialiser, see nnstudy.models.initializers.
@@ -141,6 +145,7 @@ class PooledResNet(nn.Module):
 
     num_outputs: int
     widths: tuple[int, ...] = (64, 64, 64)
+    pooling: str = 'mean'
     activation: str = 'relu'
     shortcut_activation: str = 'relu'
     kernel_init: str = 'glorot_uniform'
@@ -158,4 +163,5 @@ class PooledResNet(nn.Module):
                 shortcut_activation=self.shortcut_activation,
             )
             x = ops.max_pool(x, padding='SAME')
-        return layers.dense(ops.global_avg_pool(x), self.num_outputs, kernel_init=self.kernel_init)
+        x = layers.global_pool(x, self.pooling)
+        return layers.dense(x, self.num_outputs, kernel_init=self.kernel_init)

@@ -49,6 +49,7 @@ class VGG(nn.Module):
                 f'not {self.groups!r}'
             )
         layers.check_widths(groups=sum(self.groups, ()), dense_widths=self.dense_widths)
+        layers.check_dense_dropout(self.dense_dropout, self.dense_widths)
         layers.check_images(self, x, smallest=2 ** len(self.groups))
         norm = layers.Norm(
             self.batch_norm, self.batch_norm_momentum, self.batch_norm_epsilon, train, mask
