@@ -34,6 +34,11 @@ def setup() -> None:
         os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {flag}'.strip()
 
 
+def host_memory_bytes() -> int:
+    """Returns the size of this machine's memory."""
+    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+
+
 def runs_mesh() -> Mesh:
     """Returns a 1-D mesh of all devices with the axis `'runs'`."""
     return jax.make_mesh((jax.device_count(),), (RUNS,), axis_types=(AxisType.Auto,))

@@ -5,7 +5,6 @@ inside the step; texts are token ids. All runs share one copy per device.
 """
 
 import itertools
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from nnstudy import errors
+from nnstudy import devices, errors
 from nnstudy.data import normalization as normalization_lib
 from nnstudy.data import resizing, text
 from nnstudy.data import splits as splits_lib
@@ -206,7 +205,7 @@ def _check_memory(inputs: Mapping[str, np.ndarray], image_size: int) -> None:
         len(images) * image_size**2 * images.shape[-1] * images.itemsize
         for images in inputs.values()
     )
-    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    memory = devices.host_memory_bytes()
     if size > memory / 4:  # they stand several times while they are resized and copied
         raise errors.UserError(
             f'config.image_size {image_size} makes {size / 2**30:,.1f} GiB of images, more than '

@@ -54,9 +54,7 @@ class Inception(nn.Module):
     ) -> jax.Array:
         layers.check_widths(stem=self.stem, pool_size=self.pool_size)
         layers.check_images(self, x)
-        norm = layers.Norm(
-            self.batch_norm, self.batch_norm_momentum, self.batch_norm_epsilon, train, mask
-        )
+        norm = layers.norm_of(self, train, mask)
         conv = functools.partial(
             layers.conv, activation=self.activation, kernel_init=self.kernel_init, norm=norm
         )

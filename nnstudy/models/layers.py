@@ -72,6 +72,13 @@ class Norm:
 NO_NORM = Norm()
 
 
+def norm_of(module: Any, train: bool, mask: jax.Array | None) -> Norm:
+    """Returns the normalisation that the fields `batch_norm...` of a module ask for, see `Norm`."""
+    return Norm(
+        module.batch_norm, module.batch_norm_momentum, module.batch_norm_epsilon, train, mask
+    )
+
+
 def conv(
     x: jax.Array,
     features: int,

@@ -74,9 +74,7 @@ class MLP(nn.Module):
                 f'config.model.activation must be one name or one for each of the '
                 f'{len(self.widths)} hidden layers, not {self.activation!r}'
             )
-        norm = layers.Norm(
-            self.batch_norm, self.batch_norm_momentum, self.batch_norm_epsilon, train, mask
-        )
+        norm = layers.norm_of(self, train, mask)
         dense = functools.partial(layers.dense, kernel_init=self.kernel_init)
         x = x.reshape(x.shape[0], -1)
         for width, name in zip(self.widths, names, strict=True):

@@ -96,9 +96,7 @@ class ResNet(nn.Module):
                 f'stage(s)), not {self.depth}'
             )
         layers.check_images(self, x)
-        norm = layers.Norm(
-            self.batch_norm, self.batch_norm_momentum, self.batch_norm_epsilon, train, mask
-        )
+        norm = layers.norm_of(self, train, mask)
         block = functools.partial(
             residual_block,
             activation=self.activation,

@@ -51,9 +51,7 @@ class VGG(nn.Module):
         layers.check_widths(groups=sum(self.groups, ()), dense_widths=self.dense_widths)
         layers.check_dense_dropout(self.dense_dropout, self.dense_widths)
         layers.check_images(self, x, smallest=2 ** len(self.groups))
-        norm = layers.Norm(
-            self.batch_norm, self.batch_norm_momentum, self.batch_norm_epsilon, train, mask
-        )
+        norm = layers.norm_of(self, train, mask)
         conv = functools.partial(
             layers.conv, activation=self.activation, kernel_init=self.kernel_init, norm=norm
         )

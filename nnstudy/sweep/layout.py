@@ -7,11 +7,10 @@ is computed; they follow from memory and from how often a person wants to see pr
 
 import dataclasses
 import math
-import os
 
 import jax
 
-from nnstudy import errors
+from nnstudy import devices, errors
 
 SEGMENT_SECONDS = 2.0  # between two signs of progress
 
@@ -57,9 +56,9 @@ def choose(
     Raises:
       UserError: not even the runs that are advanced together fit into memory.
     """
-    backend, devices = jax.default_backend(), jax.device_count()
+    backend, num_devices = jax.default_backend(), jax.device_count()
     lanes = lanes or _lanes(backend, flops_per_step, has_convolutions)
-    unit = devices * lanes
+    unit = num_devices * lanes
     memory = _memory_bytes()
     if state_bytes * unit > memory:
         raise errors.UserError(
@@ -73,7 +72,7 @@ def choose(
     chunk_size = math.ceil(num_runs / num_chunks / unit) * unit
     rate = FLOPS_PER_SECOND.get(backend, 3e12)
     # Tiny steps cost their fixed overhead, whatever their arithmetic.
-    seconds_per_step = max(flops_per_step / rate, 5e-6) * chunk_size / devices
+    seconds_per_step = max(flops_per_step / rate, 5e-6) * chunk_size / num_devices
     return Layout(lanes, chunk_size, max(1, round(SEGMENT_SECONDS / seconds_per_step)))
 
 
@@ -92,4 +91,4 @@ def _memory_bytes() -> float:
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
     if all('bytes_limit' in s for s in stats):
         return sum(s['bytes_limit'] for s in stats)
-    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    return devices.host_memory_bytes()
