@@ -51,15 +51,17 @@ class Series:
             options=ocp.CheckpointManagerOptions(max_to_keep=max_to_keep),
         )
 
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Writes a checkpoint in the background; a reader sees it when it is whole."""
+    def save(self, checkpoint: Checkpoint) -> int:
+        """Writes a checkpoint in the background and returns its number; readers see it whole."""
         items = {
             name: ocp.args.StandardSave(tree) for name, tree in checkpoint.items.items() if tree
         }
+        number = (self._manager.latest_step() or 0) + 1
         self._manager.save(
-            (self._manager.latest_step() or 0) + 1,
+            number,
             args=ocp.args.Composite(about=ocp.args.JsonSave(checkpoint.about), **items),
         )
+        return number
 
     def abouts(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields number and `about` of every whole checkpoint, oldest first."""
@@ -69,6 +71,7 @@ class Series:
 
     def load(self, number: int, *names: str) -> Checkpoint:
         """Reads the named items of a checkpoint; one that it has not is left empty."""
+        self._manager.wait_until_finished()
         saved = {path.name for path in (self._manager.directory / str(number)).iterdir()}
         restored = self._restore(
             number,
@@ -103,8 +106,9 @@ class Memory:
     def __init__(self) -> None:
         self._saved: list[Checkpoint] = []
 
-    def save(self, checkpoint: Checkpoint) -> None:
+    def save(self, checkpoint: Checkpoint) -> int:
         self._saved.append(checkpoint)
+        return len(self._saved) - 1
 
     def abouts(self) -> Iterator[tuple[int, dict[str, Any]]]:
         yield from ((number, saved.about) for number, saved in enumerate(self._saved))

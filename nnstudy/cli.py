@@ -15,6 +15,7 @@ from rich.console import Console
 
 from nnstudy import commands, devices, errors, study
 from nnstudy import config as config_lib
+from nnstudy import workdir as workdir_lib
 from nnstudy.report import overview, plots, table
 from nnstudy.sweep import plan as plan_lib
 from nnstudy.sweep import spec
@@ -98,8 +99,8 @@ def _run(args: argparse.Namespace) -> None:
         )
     devices.setup()
     plan = plan_lib.make(study_spec.config, points, data_dir=args.data_dir)
-    workdir = args.workdir or study.default_workdir(plan, study_spec.name)
-    study.check_workdir(plan, workdir)
+    workdir = args.workdir or workdir_lib.default(plan, study_spec.name)
+    workdir_lib.check(plan, workdir)
     console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120)
     console.print(overview.headline(plan, study_spec.name), markup=False)
     if args.dry_run:

@@ -119,6 +119,13 @@ def default_config() -> ConfigDict:
     # So many evaluations in a row without a new best one (see best_step). None: never.
     config.stop.patience = config_dict.placeholder(int)
 
+    # Successive halving: after min_epochs, min_epochs * factor, min_epochs * factor^2, ... epochs
+    # the best 1/factor of the points go on, by the metric that the best point is chosen by; the
+    # others' runs end there, 'pruned'. None: all points train to the end.
+    config.halving = ConfigDict()
+    config.halving.factor = config_dict.placeholder(int)
+    config.halving.min_epochs = 1
+
     # How the study is executed. Not part of its identity: none of it changes what is computed,
     # except that another number of lanes may round differently.
     config.execution = ConfigDict()
@@ -379,8 +386,10 @@ def _ranges() -> dict[str, _Range]:
     by_range = {
         _Range(1): (
             'batch_size epochs num_seeds eval_every eval_train_examples log_every_steps image_size '
-            'text.length text.vocabulary_size stop.patience execution.lanes optimizer.memory_size'
+            'text.length text.vocabulary_size stop.patience execution.lanes optimizer.memory_size '
+            'halving.min_epochs'
         ),
+        _Range(2): 'halving.factor',
         _Range(0): (
             'seed init_scale execution.memory_gib execution.checkpoint_seconds '
             'optimizer.learning_rate optimizer.weight_decay optimizer.eps '

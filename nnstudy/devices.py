@@ -39,6 +39,14 @@ def host_memory_bytes() -> int:
     return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
 
 
+def memory_bytes() -> float:
+    """Returns the memory of all local devices together; that of the machine for CPU devices."""
+    stats = [device.memory_stats() or {} for device in jax.local_devices()]
+    if all('bytes_limit' in s for s in stats):
+        return sum(s['bytes_limit'] for s in stats)
+    return host_memory_bytes()
+
+
 def runs_mesh() -> Mesh:
     """Returns a 1-D mesh of all devices with the axis `'runs'`."""
     return jax.make_mesh((jax.device_count(),), (RUNS,), axis_types=(AxisType.Auto,))

@@ -22,8 +22,7 @@ class Display:
     def __init__(self, total: int, done: int = 0, quiet: bool = False):
         self._total, self._done, self._first = total, done, done
         self._began = self._last_line = time.monotonic()
-        self._compiled: float | None = None  # when the first segment came back
-        self._skipped = done
+        self._compiling = 0.0  # seconds
         # In a notebook, rich needs widgets that may not be installed.
         console = Console(file=sys.stderr, quiet=quiet, force_jupyter=False)
         self._quiet, self._is_live = quiet, console.is_terminal
@@ -48,8 +47,10 @@ class Display:
         if error is None and not self._quiet:
             seconds = time.monotonic() - self._began
             trained = f'{self._done - self._first:,} run-steps in {seconds:.1f} s'
-            rate = f'; without compiling {self._rate()}' if self._rate() else ''
-            print(f'trained {trained}, compiling included{rate}', file=sys.stderr)
+            rate = f'; {self._rate()} in the rest' if self._rate() else ''
+            print(
+                f'trained {trained}, {self._compiling:.1f} s of it compiling{rate}', file=sys.stderr
+            )
 
     def say(self, text: str) -> None:
         """Shows what is being done."""
@@ -66,8 +67,6 @@ class Display:
         """
         now = time.monotonic()
         self._done += run_steps
-        if self._compiled is None:
-            self._compiled, self._skipped = now, self._done
         self._progress.update(self._task, completed=self._done, description=text, rate=self._rate())
         is_line_due = now - self._last_line >= SECONDS_BETWEEN_LINES
         if is_line_due and not self._quiet and not self._is_live:
@@ -75,9 +74,17 @@ class Display:
             share = f'{self._done / self._total:.0%}'
             print(f'{text}: {share}, {self._rate()}', file=sys.stderr, flush=True)
 
+    def compiled(self, seconds: float) -> None:
+        """Takes time that was spent on compiling out of the rate."""
+        self._compiling += seconds
+
+    def skip(self, run_steps: int) -> None:
+        """Counts run-steps that need not be done, of runs that were over before their end."""
+        self._total -= run_steps
+        self._progress.update(self._task, total=self._total)
+
     def _rate(self) -> str:
-        """The rate since the first segment, which is short and has the compilation before it."""
-        if self._compiled is None or self._done == self._skipped:
+        if self._done == self._first:
             return ''
-        seconds = time.monotonic() - self._compiled
-        return f'{(self._done - self._skipped) / max(seconds, 1e-9):,.0f} run-steps/s'
+        seconds = time.monotonic() - self._began - self._compiling
+        return f'{(self._done - self._first) / max(seconds, 1e-9):,.0f} run-steps/s'

@@ -158,26 +158,35 @@ def tables(
     Args:
       groups: of the plan.
       points: of the plan.
-      chunks: the checkpoints of all chunks, see nnstudy.study.
+      chunks: the checkpoints of all chunks, the newest first: a run that went on after a rung is in
+        several, and the newest one counts.
     """
     runs, history, steps = [], [], []
+    seen: set[int] = set()
     for chunk in chunks:
         group = groups[chunk.about['group']]
-        rows = np.searchsorted(group.runs, chunk.about['runs'])
+        kept = [row for row, run in enumerate(chunk.about['runs']) if run not in seen]
+        seen.update(chunk.about['runs'])
+        items = jax.tree.map(lambda leaf, kept=kept: leaf[kept], chunk.items)
+        outcome = items['outcome']
+        rows = np.searchsorted(group.runs, np.array(chunk.about['runs'], int)[kept])
         numbers = pd.DataFrame(
             {'run': group.runs[rows], 'point': group.points[rows], 'seed': group.seeds[rows]}
         )
         evaluations = group.evaluation_steps
         epochs = evaluations / max(group.num_steps, 1) * group.config['epochs']
         times = pd.DataFrame({'step': evaluations, 'epoch': epochs})
-        order = [*_measures(group), 'batch_loss', 'learning_rate', 'l2_grads']
-        columns = {name: chunk.items['history'][name] for name in order}
-        history.append(_long(numbers, times, _columns(columns)))
-        if chunk.items['log']:
+        measured = {name: items['history'][name] for name in _measures(group)}
+        measured = _columns(_held(measured, evaluations, outcome['frozen_at']))
+        of_training = {
+            name: items['history'][name] for name in ('batch_loss', 'learning_rate', 'l2_grads')
+        }
+        history.append(_long(numbers, times, {**measured, **of_training}, outcome['at']))
+        if items['log']:
             every = group.config['log_every_steps']
             logged = pd.DataFrame({'step': np.arange(0, group.num_steps, every)})
-            steps.append(_long(numbers, logged, chunk.items['log']))
-        runs.append(_runs(numbers, group, chunk))
+            steps.append(_long(numbers, logged, items['log'], outcome['at']))
+        runs.append(_runs(numbers, group, measured, outcome))
     runs = pd.concat(runs, ignore_index=True).sort_values('run', ignore_index=True)
     for place, field in enumerate(spec.swept(points)):
         runs.insert(4 + place, field, _column([points[p][field] for p in runs['point']]))
@@ -185,29 +194,55 @@ def tables(
 
 
 def _runs(
-    numbers: pd.DataFrame, group: plan_lib.Group, chunk: checkpoints.Checkpoint
+    numbers: pd.DataFrame,
+    group: plan_lib.Group,
+    measured: Mapping[str, np.ndarray],
+    outcome: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
-    history, outcome = chunk.items['history'], chunk.items['outcome']
-    measured = {name: history[name] for name in _measures(group)}
     metric = metrics.metric_name(group.data.is_classification)
-    not_finite_at = np.where(outcome['stopped'], -1, outcome['frozen_at'])
-    diverged_step = _diverged_steps(history['train_loss'], group.evaluation_steps, not_finite_at)
-    status = np.where(outcome['stopped'], 'stopped', 'finished')
-    best = np.searchsorted(group.evaluation_steps, outcome['best_step'])
-    each = np.arange(len(numbers))
+    evaluations, each = group.evaluation_steps, np.arange(len(numbers))
+    last, best = (np.searchsorted(evaluations, outcome[key]) for key in ('at', 'best_step'))
+    frozen_at, stopped = outcome['frozen_at'], outcome['stopped']
+    not_finite_at = np.where(stopped, -1, frozen_at)
+    train_loss = measured['train_loss']
+    reached = np.where(
+        evaluations <= outcome['at'][:, None], train_loss, train_loss[each, last, None]
+    )
+    diverged_step = _diverged_steps(reached, evaluations, not_finite_at)
+    status = np.where(outcome['at'] < group.num_steps, 'pruned', 'finished')
+    status = np.where(stopped, 'stopped', status)
     columns = {
         'group': group.index,
         'status': np.where(diverged_step >= 0, 'diverged', status),
         'diverged_step': pd.array(np.where(diverged_step >= 0, diverged_step, 0), 'Int64'),
-        'steps': np.where(outcome['frozen_at'] >= 0, outcome['frozen_at'], group.num_steps),
+        'steps': np.where(frozen_at >= 0, frozen_at, outcome['at']),
         'num_params': group.num_params,
-        'seconds': round(chunk.about['seconds'] / len(numbers), 4),
-        **{name: column[:, -1] for name, column in _columns(measured).items()},
-        f'best_test_{metric}': history[f'test_{metric}'][each, best],
+        'seconds': np.round(outcome['seconds'], 4),
+        **{name: column[each, last] for name, column in measured.items()},
+        f'best_test_{metric}': measured[f'test_{metric}'][each, best],
         'best_step': outcome['best_step'],
     }
     columns['diverged_step'][diverged_step < 0] = pd.NA
     return pd.concat([numbers, pd.DataFrame(columns)], axis=1)
+
+
+def _held(
+    measured: Mapping[str, np.ndarray], evaluation_steps: np.ndarray, frozen_at: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Returns histories in which runs that were over keep what they were last evaluated at.
+
+    They leave the devices at different times, which must not show.
+
+    Args:
+      measured: [R, E, ...] each.
+      evaluation_steps: int [E].
+      frozen_at: the step from which on nothing changed, or -1: int [R].
+    """
+    ends = np.searchsorted(evaluation_steps, frozen_at)
+    ends = np.where(frozen_at < 0, len(evaluation_steps), ends)
+    columns = np.minimum(np.arange(len(evaluation_steps)), ends[:, None])
+    rows = np.arange(len(frozen_at))[:, None]
+    return {name: values[rows, columns] for name, values in measured.items()}
 
 
 def _measures(group: plan_lib.Group) -> list[str]:
@@ -246,12 +281,16 @@ def _diverged_steps(
 
 
 def _long(
-    numbers: pd.DataFrame, times: pd.DataFrame, columns: Mapping[str, np.ndarray]
+    numbers: pd.DataFrame,
+    times: pd.DataFrame,
+    columns: Mapping[str, np.ndarray],
+    at: np.ndarray,
 ) -> pd.DataFrame:
-    """Returns a row for every run and time from columns [R, T]."""
+    """Returns a row for every run and time, up to step `at` of each run, from columns [R, T]."""
     table = numbers.merge(times, how='cross')
     flat = pd.DataFrame({name: np.ravel(values) for name, values in columns.items()})
-    return pd.concat([table, flat], axis=1)
+    reached = np.ravel(times['step'].to_numpy() <= at[:, None])
+    return pd.concat([table, flat], axis=1)[reached]
 
 
 def _sorted(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

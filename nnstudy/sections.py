@@ -79,6 +79,12 @@ def check(config: Mapping[str, Any], data: Data) -> None:
             f'config.batch_size {config["batch_size"]} is larger than the training set '
             f'{config["split.train"]!r} of {data.num_train} examples'
         )
+    rung, every = config['halving.min_epochs'], config['eval_every']
+    if config['halving.factor'] is not None and rung % every:
+        raise errors.UserError(
+            f'config.halving.min_epochs {rung} is not a multiple of config.eval_every {every}: '
+            'points are compared where they are evaluated'
+        )
     losses.check(config['loss.name'], dataset, data)
     optimizers.check(
         config['optimizer.name'],

@@ -1,45 +1,43 @@
 """The host loop of a study, and the only owner of side effects while it trains.
 
 For each group of the plan it compiles one program, and for each chunk of the group's runs it goes
-from segment to segment: dispatch the next one, fetch the metrics of the one before while the
-devices work, show progress, checkpoint. An interrupted study goes on where its last checkpoint
-stands and ends with the same bits as one that was not interrupted:
+from segment to segment: dispatch the next one, fetch what the one before has measured while the
+devices work, show progress, checkpoint. With `config.halving` it does so once for every rung, with
+the runs of the points that are left.
 
-1. A chunk that is done is in `chunks/`; its runs are not trained again.
-2. The chunk that was being trained is in `checkpoints/` and goes on first, from the end of the
-   segment at which it was saved. Nothing but the state and the step is needed.
-3. The tables are written when all chunks are done, `history.parquet` last: where it is, the study
-   is finished.
+An interrupted study goes on where its last checkpoint stands and ends with the same bits as one
+that was not interrupted:
+
+1. `chunks/` has every chunk as it was when it reached a rung or its end.
+2. `checkpoints/` has the chunk that was being trained, some of its runs a segment ahead of others.
+   Nothing but each run's state and step is needed to go on.
+3. The tables are written when all is done, `history.parquet` last: where it is, the study is
+   finished.
 """
 
-import dataclasses
-import functools
-import importlib.metadata
-import json
-import logging
+import math
 import os
-import platform
-import signal
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from nnstudy import checkpoints, devices, errors, progress, train
-from nnstudy import config as config_lib
+from nnstudy import checkpoints, devices, errors, progress
+from nnstudy import program as program_lib
 from nnstudy import results as results_lib
+from nnstudy import workdir as workdir_lib
+from nnstudy.analysis import comparison
 from nnstudy.checkpoints import Checkpoint
 from nnstudy.data import Dataset
-from nnstudy.sweep import execute
+from nnstudy.interrupts import Interrupts
+from nnstudy.records import Records
+from nnstudy.sweep import halving, layout
 from nnstudy.sweep import plan as plan_lib
 
 
@@ -92,43 +90,35 @@ def carry_out(
     unfinished: checkpoints.Series | None = None
     workdir = None if workdir is None else Path(workdir)
     if workdir is not None:
-        if check_workdir(plan, workdir) == 'finished':
+        if workdir_lib.check(plan, workdir) == 'finished':
             if not quiet:
                 print(f'{workdir} is finished already; nothing to train', file=sys.stderr)
             return results_lib.load(workdir)
         identity = {**plan.identity, 'name': name, 'claims': claims, 'references': references}
-        _open_workdir(workdir, identity, _environment(plan))
+        workdir_lib.open_session(workdir, identity, workdir_lib.environment(plan))
         chunks = checkpoints.Series(workdir / 'chunks')
         unfinished = checkpoints.Series(workdir / 'checkpoints', max_to_keep=2)
 
-    mesh = devices.runs_mesh()
-    done = {group.index: set[int]() for group in plan.groups}
-    for _, about in chunks.abouts():
-        done[about['group']].update(about['runs'])
-    saved = unfinished.latest('state', 'history', 'log') if unfinished else None
-    if saved and saved.about['runs'][0] in done[saved.about['group']]:
-        saved = None  # of a chunk that was done before the next checkpoint
-
-    total = plan.num_run_steps
-    before = sum(len(done[group.index]) * group.num_steps for group in plan.groups)
-    if saved:
-        before += len(saved.about['runs']) * saved.about['step']
+    records = Records(len(plan.points) * plan.config.num_seeds, chunks, unfinished)
     seconds = plan.config.execution.checkpoint_seconds
+    before = sum(records.steps_done(group.runs) for group in plan.groups)
+    points = list(range(len(plan.points)))
     try:
-        with progress.Display(total, before, quiet) as display, _Interrupts() as interrupts:
-            for group in plan.groups:
-                begun = saved if saved and saved.about['group'] == group.index else None
-                chunk_runs = list(_chunks(group, done[group.index], begun))
-                if not chunk_runs:
-                    continue
-                program = _Program(group, mesh)
-                for number, runs in enumerate(chunk_runs):
-                    where = _place(group, plan, number, len(chunk_runs))
-                    keep = _Keeper(seconds, unfinished, interrupts)
-                    begin, begun, saved = begun, None, None  # a chunk's state: let go of it
-                    chunks.save(_train_chunk(program, runs, begin, keep, display, where))
-                    interrupts.obey()
-        results = _concluded(plan, chunks, workdir, claims, references, name)
+        with (
+            progress.Display(plan.num_run_steps, before, quiet) as display,
+            Interrupts() as interrupts,
+        ):
+            for epochs in plan.stages:
+                for group in plan.groups:
+                    keeper = _Keeper(seconds, unfinished, interrupts)
+                    _train_group(plan, group, points, epochs, records, keeper, display)
+                if epochs != plan.stages[-1]:
+                    tables = results_lib.tables(plan.groups, plan.points, records.tables())
+                    runs = tables[0][tables[0]['point'].isin(points)]
+                    kept = halving.survivors(comparison.ranking(runs), plan.config.halving.factor)
+                    display.say(f'after epoch {epochs}: {len(kept)} of {len(points)} points go on')
+                    points = kept
+        results = _concluded(plan, records, workdir, claims, references, name)
         if unfinished is not None:
             unfinished.clear()
         return results
@@ -140,15 +130,15 @@ def carry_out(
 
 def _concluded(
     plan: plan_lib.Plan,
-    chunks: checkpoints.AnySeries,
+    records: Records,
     workdir: Path | None,
     claims: Sequence[Any],
     references: Sequence[Any],
     name: str,
 ) -> results_lib.Results:
     """Returns the results of a study whose chunks are all done, and writes its tables."""
-    finished = [chunks.load(number, *results_lib.TABLE_ITEMS) for number, _ in chunks.abouts()]
-    runs, history, steps = results_lib.tables(plan.groups, plan.points, finished)
+    runs, history, steps = results_lib.tables(plan.groups, plan.points, records.tables())
+    chunks = records.chunks
     results = results_lib.Results(
         name=name,
         config=plan.config.to_dict(),
@@ -166,270 +156,164 @@ def _concluded(
     return results
 
 
-def check_workdir(plan: plan_lib.Plan, workdir: Path) -> str:
-    """Returns `'new'`, `'begun'` or `'finished'`.
-
-    Raises:
-      UserError: the directory holds another study, or other files.
-    """
-    try:
-        stored = results_lib.read_identity(workdir)
-        is_in_use = stored is None and _is_in_use(workdir)
-    except OSError as error:
-        raise errors.UserError(f'cannot read --workdir {str(workdir)!r}: {error}') from error
-    if stored is None:
-        if is_in_use:
-            raise errors.UserError(
-                f'--workdir {str(workdir)!r} exists and holds no study; name an empty or new one'
-            )
-        return 'new'
-    mine = plan.identity
-    if stored.get('digest') != mine['digest']:
-        differing = _differences(stored, json.loads(json.dumps(results_lib.plain(mine))))
-        raise errors.UserError(
-            f'--workdir {str(workdir)!r} holds another study, {stored.get("name")!r}: '
-            f'it differs in {differing}; name another directory'
-        )
-    return 'finished' if (workdir / 'history.parquet').is_file() else 'begun'
-
-
-def _is_in_use(workdir: Path) -> bool:
-    """Whether something else is there, or on the way there."""
-    existing = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
-    return not existing.is_dir() or (existing == workdir and any(workdir.iterdir()))
-
-
-def _open_workdir(workdir: Path, identity: dict[str, Any], environment: dict[str, Any]) -> None:
-    """Creates the directory, or adds a session to it.
-
-    Raises:
-      UserError: it cannot be written, or claims or references are not plain data.
-    """
-    path = workdir / 'environment.json'
-    try:
-        text = results_lib.to_json(identity)
-    except TypeError as error:
-        raise errors.UserError(f'claims() and references() must be plain data: {error}') from error
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        sessions = json.loads(path.read_text())['sessions'] if path.is_file() else []
-        results_lib.write_text(workdir / 'config.json', text)
-        results_lib.write_text(path, results_lib.to_json({'sessions': [*sessions, environment]}))
-    except OSError as error:
-        raise errors.UserError(f'cannot write to --workdir {str(workdir)!r}: {error}') from error
-    changed = [k for k in _ROUNDING if sessions and sessions[-1].get(k) != environment[k]]
-    if changed:
-        print(
-            f'warning: this study was begun with other {", ".join(changed)}; the runs that are '
-            'left may round differently',
-            file=sys.stderr,
-        )
+def _train_group(
+    plan: plan_lib.Plan,
+    group: plan_lib.Group,
+    points: Sequence[int],
+    epochs: int,
+    records: Records,
+    keeper: '_Keeper',
+    display: progress.Display,
+) -> None:
+    """Trains the runs of a group that belong to the points, chunk by chunk, to an epoch."""
+    until = group.step_of(epochs)
+    left = records.behind(group.runs[np.isin(group.points, points)], until)
+    if not left.size:
+        return
+    mesh = devices.runs_mesh()
+    program, is_halved, number = _compiled(group, mesh, display), False, 0
+    while left.size:
+        size = program.layout.chunk_size
+        count = number + math.ceil(left.size / size)
+        number += 1
+        parts = [f'group {group.index + 1}/{len(plan.groups)}' if len(plan.groups) > 1 else '']
+        parts += [f'chunk {number}/{count}' if count > 1 else '']
+        where = ', '.join(filter(None, parts)) or 'training'
+        try:
+            chunk = _train_chunk(program, left[:size], until, records, keeper, display, where)
+        except jax.errors.JaxRuntimeError as error:
+            if 'RESOURCE_EXHAUSTED' not in str(error):
+                raise
+            unit = mesh.size * program.layout.lanes
+            half = size // unit // 2 * unit
+            if is_halved or not half:
+                raise errors.UserError(
+                    f'{where}: out of memory with {size} runs at a time; set '
+                    'config.execution.memory_gib to what there is, or make the model smaller'
+                ) from error
+            display.say(f'{where}: out of memory with {size} runs at a time; going on with {half}')
+            is_halved, number = True, number - 1
+            records.read_unfinished()
+            program = _compiled(group, mesh, display, most=half)
+            continue
+        records.keep(chunk)
+        keeper.obey()
+        left = left[size:]
 
 
-# What of an environment may change the bits of a run.
-_ROUNDING = ('versions', 'backend', 'devices', 'lanes')
-
-
-def default_workdir(plan: plan_lib.Plan, name: str) -> Path:
-    """Returns `runs/<name>-<hash>`: the same config and points find the same directory again."""
-    return Path('runs') / f'{name}-{plan.identity["digest"][:8]}'
-
-
-@functools.lru_cache(maxsize=32)
-def compiled(training: train.Training, mesh: Mesh, lanes: int, log_size: int) -> tuple[Any, Any]:
-    """Returns `init` and `segment` of a `Training` over the runs axis, jitted.
-
-    They are kept: another study that differs in its dynamic fields alone, in the same process,
-    compiles nothing.
-    """
-    segment = functools.partial(training.segment, log_size=log_size)
-    is_cpu = jax.default_backend() == 'cpu'
-    return (
-        # Lanes would only make the initialisers slower to compile, and on the CPU so would LLVM's
-        # optimisations, for a program that runs once (ResNet-20: 8.5 s with them, 2 s without).
-        jax.jit(
-            execute.lift(training.init, mesh, lanes=1, num_mapped=2),
-            compiler_options={'xla_backend_optimization_level': 0} if is_cpu else None,
-        ),
-        jax.jit(execute.lift(segment, mesh, lanes, num_mapped=3), donate_argnums=0),
-    )
-
-
-class _Program:
-    """A group's compiled functions, and its data on the devices."""
-
-    def __init__(self, group: plan_lib.Group, mesh: Mesh):
-        self.group, self.mesh = group, mesh
-        training = train.make_training(group.config)
-        # A user's component may read a global that changes between two studies; programs made
-        # with one are not kept.
-        make = compiled if training.is_library_code else compiled.__wrapped__
-        self.init, self.segment = make(training, mesh, group.layout.lanes, group.log_size)
-        self.data = execute.put(group.data, mesh, mapped=False)
-
-    def inputs(self, rows: np.ndarray) -> tuple[train.Keys, dict[str, jax.Array]]:
-        """Returns keys and hparams of the rows of the group, padded, on the devices."""
-        unit = self.mesh.size * self.group.layout.lanes
-        size = max(self.group.layout.chunk_size, -(-len(rows) // unit) * unit)
-        seeds = execute.pad(self.group.seeds[rows], size)
-        own = execute.pad({k: v[rows] for k, v in self.group.hparams.items()}, size)
-        keys = jax.vmap(train.make_keys)(jnp.asarray(seeds, jnp.uint32))
-        return execute.put((keys, own), self.mesh, mapped=True)
+def _compiled(
+    group: plan_lib.Group, mesh: Mesh, display: progress.Display, most: int | None = None
+) -> program_lib.Program:
+    began = time.monotonic()
+    program = program_lib.make(group, mesh, most)
+    display.compiled(time.monotonic() - began)
+    return program
 
 
 def _train_chunk(
-    program: _Program,
+    program: program_lib.Program,
     runs: np.ndarray,
-    begin: Checkpoint | None,
-    keep: '_Keeper',
+    until: int,
+    records: Records,
+    keeper: '_Keeper',
     display: progress.Display,
     where: str,
 ) -> Checkpoint:
-    """Trains the runs of a chunk to their end, from a checkpoint if there is one."""
+    """Trains the runs of a chunk to a step, from where each of them stands."""
     group = program.group
-    rows = np.searchsorted(group.runs, runs)
-    keys, hparams = program.inputs(rows)
+    evaluation_steps = group.evaluation_steps
     began = time.monotonic()
-    display.say(f'{where}: starting' if begin is None else f'{where}: resuming')
-    if begin is None:
-        state = program.init(keys, hparams, program.data)
-        step, seconds, history, log = -1, 0.0, [], []
-    else:
-        shapes = jax.eval_shape(program.init, keys, hparams, program.data)
-        leaves = execute.pad(begin.items['state'], len(jax.tree.leaves(keys)[0]))
-        state = checkpoints.restore_leaves(leaves, shapes)
-        state = execute.put(state, program.mesh, mapped=True)
-        step, seconds = begin.about['step'], begin.about['seconds']
-        history, log = [begin.items['history']], [begin.items['log']]
+    state, own = program.init(np.searchsorted(group.runs, runs))
+    at = np.full(len(runs), -1)
+    seconds = np.zeros(len(runs))
+    history, log = program.tables(len(runs))
+    is_new = True
+    for places, saved in records.begun(runs):
+        is_new = False
+        restored = checkpoints.restore_leaves(saved['state'], state)
+        state = program.replaced(state, places, restored)
+        at[places], seconds[places] = saved['outcome']['at'], saved['outcome']['seconds']
+        for table, kept in ((history, saved['history']), (log, saved['log'])):
+            for name, values in kept.items():
+                table[name][places] = values
+    display.say(f'{where}: starting' if is_new else f'{where}: resuming')
+    frozen_at = program.fetch(state.frozen_at, len(runs))
+    # One that is over is evaluated once more, and then left alone.
+    ends = evaluation_steps[np.searchsorted(evaluation_steps, frozen_at)]
+    alive = (frozen_at < 0) | (at < ends)
 
-    def about(step: int) -> dict[str, Any]:
-        elapsed = seconds + time.monotonic() - began
-        return {'group': group.index, 'runs': runs.tolist(), 'step': step, 'seconds': elapsed}
+    def outcome() -> dict[str, np.ndarray]:
+        share = (time.monotonic() - began) / len(runs)
+        return {'at': at.astype(np.int32), 'seconds': seconds + share}
 
-    def real(tree: Any) -> Any:
-        return jax.tree.map(lambda leaf: np.asarray(leaf)[: len(runs)], tree)
-
-    def collect(segment: Segment, outputs: Any) -> None:
-        """Waits for a segment and fetches what it has measured; padding is cut off here."""
-        jax.block_until_ready(outputs)  # one without evaluation has nothing to fetch
+    def collect(segment: layout.Segment, outputs: Any) -> None:
+        """Waits for a segment and fetches what it has measured."""
+        chosen = segment.runs
+        measured = program.fetch(outputs, len(runs))
         if segment.evaluate:
-            history.append(
-                {name: column[:, None] for name, column in real(outputs['metrics']).items()}
-            )
-        count = group.logged_steps(segment.start, segment.stop)
-        log.append({name: rows[:, :count] for name, rows in real(outputs['log']).items()})
+            column = np.searchsorted(evaluation_steps, segment.stop)
+            for name, values in measured['metrics'].items():
+                history[name][chosen, column] = values[chosen]
+            alive[chosen] &= ~measured['is_over'][chosen]
+        first, count = group.logged(segment.start, segment.stop)
+        for name, rows in measured['log'].items():
+            log[name][chosen, first : first + count] = rows[chosen, :count]
+        done = (segment.stop - segment.start) * len(chosen)
         epochs = group.config['epochs']
         epoch = segment.stop * epochs // group.num_steps
-        done = (segment.stop - segment.start) * len(runs)
         display.advance(done, f'{where}: epoch {epoch}/{epochs}')
 
-    before, is_first = None, True
-    for segment in segments(group, after=step):
-        state, outputs = program.segment(
-            state,
-            keys,
-            hparams,
-            program.data,
-            jnp.int32(segment.start),
-            jnp.int32(segment.stop),
-            jnp.asarray(segment.evaluate),
+    def next_segment() -> layout.Segment | None:
+        return layout.next_segment(
+            program.layout, at, alive, evaluation_steps, until, program.mesh.size
         )
-        if is_first:  # compiling is over; it is no part of a run's share of the time
-            is_first, began = False, time.monotonic()
-        if before is not None:
-            collect(*before)
-        before = segment, outputs
-        if keep.is_due() and segment.stop < group.num_steps:
-            collect(*before)
-            before = None
+
+    pending = None
+    while segment := next_segment():
+        state, outputs = program.advance(state, own, segment)
+        at[segment.runs] = segment.stop
+        if pending is not None:
+            collect(*pending)
+        pending = segment, outputs
+        if keeper.is_due() and segment.stop < until:
+            collect(*pending)
+            pending = None
             items = {
-                'state': real(checkpoints.leaves(state)),
-                'history': _joined(history),
-                'log': _joined(log),
+                'state': checkpoints.leaves(program.fetch(state, len(runs))),
+                # They are written in the background, while the next segments add to the tables.
+                'history': jax.tree.map(np.copy, history),
+                'log': jax.tree.map(np.copy, log),
+                'outcome': outcome(),
             }
-            keep.save(Checkpoint(about(segment.stop), items))
-    if before is not None:
-        collect(*before)
-    final = real(state)
-    return Checkpoint(
-        about(group.num_steps),
-        {
-            'final': final.variables,
-            'best': final.best.variables,
-            'outcome': {
-                'best_step': final.best.step,
-                'frozen_at': final.frozen_at,
-                'stopped': final.stopped,
-            },
-            'history': _joined(history),
-            'log': _joined(log),
+            keeper.save(Checkpoint({'group': group.index, 'runs': runs.tolist()}, items))
+    if pending is not None:
+        collect(*pending)
+    display.skip(int((until - at).sum()))
+    at[:] = until
+    final = program.fetch(state, len(runs))
+    items = {
+        'final': final.variables,
+        'best': final.best.variables,
+        'outcome': {
+            **outcome(),
+            'best_step': final.best.step,
+            'frozen_at': final.frozen_at,
+            'stopped': final.stopped,
         },
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Segment:
-    """Steps `start` to before `stop`, and an evaluation there or not."""
-
-    start: int
-    stop: int
-    evaluate: bool
-
-
-def segments(group: plan_lib.Group, after: int) -> Iterator[Segment]:
-    """Yields the segments of a run, from step `after` on; -1 for all, that of step 0 included."""
-    start = max(after, 0)
-    for evaluation in group.evaluation_steps:
-        if evaluation <= after:
-            continue
-        steps = group.layout.segment_steps
-        for stop in range(start + steps, evaluation, steps):
-            yield Segment(start, stop, False)
-            start = stop
-        yield Segment(start, int(evaluation), True)
-        start = int(evaluation)
-
-
-class _Interrupts:
-    """Turns Ctrl-C and SIGTERM into a wish that the loop grants between two segments.
-
-    Stopped there, nothing that was computed is lost. A second Ctrl-C acts at once. Signals reach
-    the main thread only; in another one, this does nothing.
-    """
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._handlers: dict[int, Any] = {}
-
-    def __enter__(self) -> '_Interrupts':
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._handlers[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers.clear()
-
-    def _note(self, *_: Any) -> None:
-        self.requested = True
-        self.__exit__()
-        # Stopped at once, a checkpoint that is being written is given up, which orbax logs.
-        logging.getLogger('absl').setLevel(logging.CRITICAL)
-        print('stopping after this segment; once more to stop at once', file=sys.stderr)
-
-    def obey(self) -> None:
-        """Raises KeyboardInterrupt if there was a signal."""
-        if self.requested:
-            raise KeyboardInterrupt
+        'history': history,
+        'log': log,
+    }
+    if until < group.num_steps:  # its points may go on after this rung
+        items['state'] = checkpoints.leaves(final)
+    about = {'group': group.index, 'runs': runs.tolist(), 'step': until}
+    return Checkpoint(about, items)
 
 
 class _Keeper:
     """Decides when a checkpoint is due, and saves it."""
 
     def __init__(
-        self, seconds: float, series: checkpoints.Series | None, interrupts: _Interrupts
+        self, seconds: float, series: checkpoints.Series | None, interrupts: Interrupts
     ) -> None:
         self._seconds, self._series, self._interrupts = seconds, series, interrupts
         self._last = time.monotonic()
@@ -444,84 +328,8 @@ class _Keeper:
     def save(self, checkpoint: Checkpoint) -> None:
         assert self._series is not None
         self._series.save(checkpoint)
-        self._interrupts.obey()
+        self.obey()
         self._last = time.monotonic()
 
-
-def _chunks(
-    group: plan_lib.Group, done: set[int], begun: Checkpoint | None
-) -> Iterator[np.ndarray]:
-    """Yields the run numbers of the chunks that are left, the one that was begun first."""
-    if begun is not None:
-        yield np.array(begun.about['runs'])
-        done = done | set(begun.about['runs'])
-    left = np.array([number for number in group.runs if number not in done])
-    size = group.layout.chunk_size
-    for low in range(0, len(left), size):
-        yield left[low : low + size]
-
-
-def _place(group: plan_lib.Group, plan: plan_lib.Plan, number: int, count: int) -> str:
-    parts = [f'group {group.index + 1}/{len(plan.groups)}' if len(plan.groups) > 1 else '']
-    parts += [f'chunk {number + 1}/{count}' if count > 1 else '']
-    return ', '.join(filter(None, parts)) or 'training'
-
-
-def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Joins columns [R, T1], [R, T2], ... along time; none at all where there is no row."""
-    parts = [part for part in parts if any(column.size for column in part.values())]
-    names = parts[0] if parts else {}
-    return {name: np.concatenate([part[name] for part in parts], axis=1) for name in names}
-
-
-def _differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
-    """Names the fields in which two identities differ."""
-    both = [config_lib.flatten(identity['config']) for identity in (stored, mine)]
-    fields = [
-        f'config.{field}'
-        for field in sorted(both[0].keys() | both[1].keys())
-        if not field.startswith('execution.') and both[0].get(field) != both[1].get(field)
-    ]
-    rest = {'points': 'points', 'data': 'data', 'sources': 'the code of its components'}
-    fields += [text for name, text in rest.items() if stored.get(name) != mine[name]]
-    return ', '.join(fields) or 'what is stored of it'
-
-
-def _environment(plan: plan_lib.Plan) -> dict[str, Any]:
-    """Returns where and with what a study is executed."""
-    packages = ('nnstudy', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
-    return {
-        'versions': {
-            'python': platform.python_version(),
-            **{name: _version(name) for name in packages},
-        },
-        'platform': platform.platform(),
-        'backend': jax.default_backend(),
-        'devices': [device.device_kind for device in jax.devices()],
-        'lanes': [group.layout.lanes for group in plan.groups],
-        'chunk_size': [group.layout.chunk_size for group in plan.groups],
-        'git_commit': _git_commit(),
-        'command': sys.argv,
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _git_commit() -> str | None:
-    """Returns the commit that nnstudy's code is at, if it lies in a git checkout."""
-    try:
-        done = subprocess.run(
-            ['git', '-C', str(Path(__file__).parent), 'rev-parse', 'HEAD'],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
+    def obey(self) -> None:
+        self._interrupts.obey()

@@ -173,9 +173,10 @@ class Training:
             one row every `config.log_every_steps`.
 
         Returns:
-          The state, and `{'metrics': ..., 'log': ...}`: the metrics of the evaluation (NaN
-          without one), and batch loss and metric of single steps, float32 [log_size] each, the
-          first of them for the first step of the segment that `log_every_steps` divides.
+          The state, and `{'metrics': ..., 'log': ..., 'is_over': ...}`: the metrics of the
+          evaluation (NaN without one); batch loss and metric of single steps, float32 [log_size]
+          each, the first of them for the first step of the segment that `log_every_steps` divides;
+          and whether the run is frozen, bool []. A frozen run has NaN for what only training has.
         """
         log_every = self.config['log_every_steps'] or 1
         first_row = (start + log_every - 1) // log_every
@@ -184,6 +185,7 @@ class Training:
 
         def body(step, carry):
             state, _, log = carry
+            alive = state.frozen_at < 0
             # One iteration more than there are steps: an evaluation needs the gradient of the
             # coming batch, and a second copy of the backward pass would double the compile time.
             state, loss, metric, l2_grads = self.step(state, keys, hparams, data, step, stop)
@@ -192,7 +194,7 @@ class Training:
                 row = jnp.where(step % log_every == 0, step // log_every - first_row, log_size)
                 row = jnp.where(step < stop, row, log_size)
                 log = {
-                    name: log[name].at[row].set(value)
+                    name: log[name].at[row].set(jnp.where(alive, value, jnp.nan))
                     for name, value in zip(names, (loss, metric), strict=True)
                 }
             return state, l2_grads, log
@@ -206,10 +208,12 @@ class Training:
             row['batch_loss'] = state.loss_sum / state.num_examples  # NaN before the first step
             schedule = self._schedule(hparams, data)
             watched = schedule.observe(state.schedule, row[f'{data.selection_split}_loss'])
-            row['learning_rate'] = schedule.rate(watched, jnp.asarray(stop))
-            row['l2_grads'] = l2_grads
+            alive = state.frozen_at < 0
+            rate = schedule.rate(watched, jnp.asarray(stop))
+            row['learning_rate'] = jnp.where(alive, rate, jnp.nan)
+            row['l2_grads'] = jnp.where(alive, l2_grads, jnp.nan)
             best = _better(state.best, state.variables, self._score(row, data), stop)
-            stops = (state.frozen_at < 0) & self._is_over(row, best, hparams, data, stop)
+            stops = alive & self._is_over(row, best, hparams, data, stop)
             state = state.replace(
                 schedule=watched,
                 loss_sum=jnp.float32(0),
@@ -225,7 +229,8 @@ class Training:
             return state, jax.tree.map(lambda s: jnp.full(s.shape, jnp.nan, s.dtype), shapes)
 
         state, row = lax.cond(evaluate, evaluated, not_evaluated, state)
-        return state, {'metrics': row, 'log': jax.tree.map(lambda rows: rows[:-1], log)}
+        log = jax.tree.map(lambda rows: rows[:-1], log)
+        return state, {'metrics': row, 'log': log, 'is_over': state.frozen_at >= 0}
 
     def evaluate(
         self, variables: models.Variables, hparams: HParams, data: Data
@@ -504,7 +509,7 @@ def make_training(config: Mapping[str, Any]) -> Training:
 # Static fields that shape data or execution, and not what is done with them.
 _NOT_OF_THE_PROGRAM = (
     *('dataset', 'split.', 'normalization', 'image_size', 'text.'),
-    *('seed', 'num_seeds', 'execution.'),
+    *('seed', 'num_seeds', 'execution.', 'halving.'),
 )
 
 

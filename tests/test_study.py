@@ -1,5 +1,6 @@
 """The host loop: resume, chunks, diverged runs, working directories."""
 
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -15,7 +16,7 @@ import pytest
 from small import make_config
 
 import nnstudy
-from nnstudy import UserError, checkpoints, components, losses, models, study
+from nnstudy import UserError, checkpoints, components, losses, models, program, study, workdir
 from nnstudy import results as results_lib
 from nnstudy.sweep import layout
 from nnstudy.sweep import plan as plan_lib
@@ -30,12 +31,11 @@ def small_config(**fields):
 
 @pytest.fixture(autouse=True)
 def short_segments(monkeypatch):
-    """Two segments and more between evaluations, as long studies have."""
+    """Of three steps and one block a device, as large studies have; five steps are an epoch."""
     choose = layout.choose
 
     def shorter(**kwargs):
-        chosen = choose(**kwargs)
-        return layout.Layout(chosen.lanes, chosen.chunk_size, segment_steps=3)
+        return dataclasses.replace(choose(**kwargs), step_seconds=layout.SEGMENT_SECONDS / 3)
 
     monkeypatch.setattr(layout, 'choose', shorter)
 
@@ -58,11 +58,12 @@ def interrupted_after(monkeypatch, num_saves, method):
     original, count = getattr(checkpoints.Series, method), [0]
 
     def save(self, checkpoint):
-        original(self, checkpoint)
+        number = original(self, checkpoint)
         count[0] += 1
         if count[0] == num_saves:
             self._manager.wait_until_finished()
             raise Interrupt
+        return number
 
     monkeypatch.setattr(checkpoints.Series, method, save)
 
@@ -84,19 +85,28 @@ def test_resumed_equals_uninterrupted(num_saves, dataset, tmp_path, monkeypatch)
     assert_equal_results(nnstudy.load(tmp_path), plain)
 
 
+def recorded_segments(monkeypatch):
+    """Returns a list to which every segment that is trained is added."""
+    segments, original = [], program.Program.advance
+
+    def advance(self, state, own, segment):
+        segments.append(segment)
+        return original(self, state, own, segment)
+
+    monkeypatch.setattr(program.Program, 'advance', advance)
+    return segments
+
+
 def test_a_resumed_study_does_not_train_again(dataset, tmp_path, monkeypatch):
     config = small_config()
     with monkeypatch.context() as patch:
         interrupted_after(patch, 5, 'save')
         with pytest.raises(Interrupt):
             nnstudy.run(config, RATES, tmp_path, dataset, quiet=True)
-    ran = []
-    original = study.segments
-    monkeypatch.setattr(
-        study, 'segments', lambda group, after: ran.append(after) or original(group, after)
-    )
+    segments = recorded_segments(monkeypatch)
     nnstudy.run(config, RATES, tmp_path, dataset, quiet=True)
-    assert len(ran) == 1 and ran[0] >= 10
+    assert segments and min(segment.start for segment in segments) >= 3
+    assert sum(segment.start < 9 for segment in segments) < 4
 
 
 def test_chunks_change_no_bit(dataset, tmp_path):
@@ -105,7 +115,9 @@ def test_chunks_change_no_bit(dataset, tmp_path):
     state_bytes = plan_lib.make(config, RATES, data=dataset).groups[0].state_bytes
     config.execution.memory_gib = 2 * 2 * state_bytes / 2**30
     assert plan_lib.make(config, RATES, data=dataset).groups[0].num_chunks == 3
-    assert_equal_results(nnstudy.run(config, RATES, data=dataset, quiet=True), whole)
+    chunked = nnstudy.run(config, RATES, data=dataset, quiet=True)
+    assert [len(about['runs']) for _, about in chunked.chunks.abouts()] == [2, 2, 2]
+    assert_equal_results(chunked, whole)
     kept = nnstudy.run(config, RATES, tmp_path, dataset, quiet=True)
     assert_equal_results(nnstudy.load(tmp_path), kept)
 
@@ -122,7 +134,7 @@ def test_same_seed_same_bits_and_seeds_pair_points(dataset):
 def test_new_values_of_dynamic_fields_compile_nothing(dataset, caplog):
     """Another rate, momentum, seed or target: the programs of the first study serve."""
     config = small_config(stop__target=0.99)
-    assert compilations(config, RATES, dataset, caplog) >= 2
+    assert compilations(config, RATES, dataset, caplog) == 2
     config.optimizer.momentum, config.seed, config.stop.target = 0.7, 5, 0.999
     other = nnstudy.choice('optimizer.learning_rate', [0.02, 0.2, 2.0])
     assert compilations(config, other, dataset, caplog) == 0
@@ -267,11 +279,11 @@ def test_a_directory_keeps_one_study(dataset, tmp_path):
 
 def test_execution_is_no_part_of_the_identity(dataset):
     config = small_config()
-    one = study.default_workdir(plan_lib.make(config, RATES, data=dataset), 'name')
+    one = workdir.default(plan_lib.make(config, RATES, data=dataset), 'name')
     config.execution.lanes, config.execution.memory_gib = 1, 1.0
-    assert study.default_workdir(plan_lib.make(config, RATES, data=dataset), 'name') == one
+    assert workdir.default(plan_lib.make(config, RATES, data=dataset), 'name') == one
     config.epochs = 7
-    assert study.default_workdir(plan_lib.make(config, RATES, data=dataset), 'name') != one
+    assert workdir.default(plan_lib.make(config, RATES, data=dataset), 'name') != one
 
 
 def test_load_says_what_is_missing(tmp_path):
@@ -422,3 +434,55 @@ def test_a_default_is_not_off(dataset):
     with pytest.raises(UserError, match='are equal'):
         same = [{'optimizer.name': 'adam'}, {'optimizer.name': 'adam', 'optimizer.b1': 0.9}]
         plan_lib.make(config, same, data=dataset)
+
+
+def test_runs_that_are_over_cost_nothing(dataset, monkeypatch):
+    """Runs that reach the target leave the devices, and their rows stay as they were."""
+    config = small_config(epochs=8, stop__target=0.5, stop__metric='train_accuracy')
+    with monkeypatch.context() as patch:
+        segments = recorded_segments(patch)
+        results = nnstudy.run(config, RATES, data=dataset, quiet=True)
+    stopped = results.runs.query('status == "stopped"')
+    assert 0 < len(stopped) < 6 or stopped['steps'].nunique() > 1  # else this shows nothing
+    trained = sum(len(segment.runs) * (segment.stop - segment.start) for segment in segments)
+    # What was under way when a run was seen to be over, at most an epoch of each.
+    assert trained <= results.runs['steps'].sum() + 5 * len(stopped)
+    assert trained < 6 * 40
+    for run, end in zip(stopped['run'], stopped['steps'], strict=True):
+        rows = results.history[(results.history['run'] == run) & (results.history['step'] >= end)]
+        assert rows['train_loss'].nunique() == 1 and len(rows) == 9 - end // 5
+        assert rows['batch_loss'].notna().sum() == rows['l2_grads'].notna().sum() == 1
+
+
+def test_out_of_memory_halves_the_chunk_once(dataset, monkeypatch, capsys):
+    config = small_config(execution__lanes=1)
+    plain = nnstudy.run(config, RATES, data=dataset, quiet=True)
+    original, most = program.Program.advance, [4]
+
+    def advance(self, state, own, segment):
+        if self.layout.chunk_size > most[0] and segment.start > 6:
+            raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes')
+        return original(self, state, own, segment)
+
+    monkeypatch.setattr(program.Program, 'advance', advance)
+    results = nnstudy.run(config, RATES, data=dataset)
+    assert 'out of memory with 6 runs at a time; going on with 2' in capsys.readouterr().err
+    assert_equal_results(results, plain)
+    most[0] = 1
+    with pytest.raises(UserError, match=r'out of memory with 2 runs.*set config.execution'):
+        nnstudy.run(config, RATES, data=dataset, quiet=True)
+
+
+@pytest.mark.parametrize('num_saves', [2, 5, 8])
+def test_halving_resumes_too(num_saves, dataset, tmp_path, monkeypatch):
+    config = small_config(halving__factor=2, log_every_steps=2, num_seeds=3)
+    points = nnstudy.grid(nnstudy.choice('model.activation', ['relu', 'tanh']), RATES)
+    plain = nnstudy.run(config, points, data=dataset, quiet=True)
+    assert plain.runs['status'].value_counts()['pruned'] == 12
+    with monkeypatch.context() as patch:
+        interrupted_after(patch, num_saves, 'save')
+        with pytest.raises(Interrupt):
+            nnstudy.run(config, points, tmp_path, dataset, quiet=True)
+    resumed = nnstudy.run(config, points, tmp_path, dataset, quiet=True)
+    assert_equal_results(resumed, plain)
+    pd.testing.assert_frame_equal(resumed.steps, plain.steps)

@@ -1,12 +1,18 @@
 """The runs axis: a function of one run becomes a function of many, over all devices.
 
 This is the only place that adds the axis. It knows nothing of models, losses or data.
+
+On the D devices R runs are arrays [R, ...], R a multiple of D, each device having R/D rows of them.
+Run r is on device r mod D: neighbours, such as the seeds of a point, are on different devices, so
+that runs that are over early leave each device with about as much work as the others. `put` and
+`fetch` translate; outside of them arrays are in the order of the runs.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -14,54 +20,144 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from nnstudy.devices import RUNS
 
 
-def lift(function: Callable, mesh: Mesh, lanes: int, num_mapped: int) -> Callable:
+class Chosen(NamedTuple):
+    """Which runs are advanced, in blocks of `lanes`; see `choose`.
+
+    Attributes:
+      rows: a row a device, its own rows in the order of execution: int32 [D, blocks · lanes].
+      num_blocks: how many of the blocks count, int32 [D].
+    """
+
+    rows: np.ndarray
+    num_blocks: np.ndarray
+
+
+def lift(function: Callable, mesh: Mesh, num_mapped: int) -> Callable:
     """Returns `function` over a leading runs axis of its first `num_mapped` arguments.
 
-    The runs axis is cut over the devices of the mesh; each device goes through its runs `lanes`
-    at a time (vmapped; one after the other where `lanes` is 1). Runs do not meet: the program
-    has no collectives. A run's bits depend on `lanes`, and neither on its place nor on the others.
+    Each device goes through its runs one after the other.
 
     Args:
       function: `function(*mapped, *shared) -> outputs` of one run.
       mesh: see `nnstudy.devices.runs_mesh`.
-      lanes: runs that a device advances together.
       num_mapped: how many of the arguments each run has of its own.
 
     Returns:
-      The lifted function. Mapped arguments and outputs have R as leading axis, a multiple of
-      devices × lanes (see `pad`); shared arguments are the same for all runs.
+      The lifted function. Mapped arguments and outputs have R as leading axis; shared arguments
+      are the same for all runs.
     """
 
     def on_device(mapped: tuple, shared: tuple) -> Any:
+        return lax.map(lambda own: function(*own, *shared), mapped)
+
+    return _sharded(on_device, mesh, num_mapped)
+
+
+def advance(function: Callable, mesh: Mesh, lanes: int, num_mapped: int) -> Callable:
+    """Returns `function` over the runs axis for a choice of the runs; it leaves the others alone.
+
+    Which runs is an argument and no part of the program: those that are over are not chosen any
+    more and cost nothing. Runs do not meet: the program has no collectives. A run's bits depend on
+    `lanes`, and neither on its place nor on the others.
+
+    Args:
+      function: `function(state, *mapped, *shared) -> (state, outputs)` of one run.
+      mesh: see `nnstudy.devices.runs_mesh`.
+      lanes: runs that a device advances together (vmapped; one after the other where it is 1).
+      num_mapped: how many of the arguments each run has of its own, the state among them.
+
+    Returns:
+      `advanced(chosen, state, *mapped, *shared) -> (state, outputs)`; `chosen` is a `Chosen`.
+      States and outputs are [R, ...]; outputs of runs that were not chosen are zeros.
+    """
+
+    def on_device(mapped: tuple, shared: tuple) -> Any:
+        chosen, state, *own = mapped
+
         def one_run(own: tuple) -> Any:
             return function(*own, *shared)
 
-        return lax.map(one_run, mapped, batch_size=lanes if lanes > 1 else None)
+        def block(number: jax.Array, carry: tuple) -> tuple:
+            rows = lax.dynamic_slice_in_dim(chosen.rows[0], number * lanes, lanes)
+            if lanes == 1:
+                return _with_row(carry, rows[0], one_run(_row((carry[0], *own), rows[0])))
+            # Row by row: a gather and a scatter would go element by element.
+            blocks = lax.map(lambda row: _row((carry[0], *own), row), rows)
+            new = jax.vmap(one_run)(blocks)
+            return lax.fori_loop(
+                0, lanes, lambda i, carry: _with_row(carry, rows[i], _row(new, i)), carry
+            )
 
+        shapes = jax.eval_shape(lambda: one_run(_row((state, *own), 0)))[1]
+        num_rows = len(jax.tree.leaves(state)[0])
+        outputs = jax.tree.map(lambda s: jnp.zeros((num_rows, *s.shape), s.dtype), shapes)
+        return lax.fori_loop(0, chosen.num_blocks[0], block, (state, outputs))
+
+    return _sharded(on_device, mesh, num_mapped + 1)
+
+
+def choose(runs: np.ndarray, num_runs: int, mesh: Mesh, lanes: int) -> Chosen:
+    """Returns the choice of `runs`, int [K], of `num_runs` that are on the devices."""
+    most = -(-num_runs // mesh.size // lanes) * lanes
+    rows = np.zeros([mesh.size, most], np.int32)
+    num_blocks = np.zeros([mesh.size], np.int32)
+    for device in range(mesh.size):
+        own = runs[runs % mesh.size == device] // mesh.size
+        num_blocks[device] = -(-len(own) // lanes)
+        # The last block is filled up with a run of it: the same run twice is the same bits twice.
+        rows[device, : num_blocks[device] * lanes] = np.pad(own, (0, -len(own) % lanes), 'edge')
+    return Chosen(rows, num_blocks)
+
+
+def put(tree: Any, mesh: Mesh, *, size: int | None = None) -> Any:
+    """Moves arrays to the devices.
+
+    Args:
+      tree: of NumPy arrays: those of each run, [R', ...], or ones that all runs share.
+      mesh: see `nnstudy.devices.runs_mesh`.
+      size: R, to which the last run is repeated; None for a copy of shared arrays on each device.
+    """
+    if size is None:
+        return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+    def placed(leaf: np.ndarray) -> np.ndarray:
+        padded = np.concatenate([leaf, np.repeat(leaf[-1:], size - len(leaf), axis=0)])
+        by_device = padded.reshape(size // mesh.size, mesh.size, *leaf.shape[1:]).swapaxes(0, 1)
+        return by_device.reshape(padded.shape)
+
+    return jax.device_put(jax.tree.map(placed, tree), NamedSharding(mesh, PartitionSpec(RUNS)))
+
+
+def fetch(tree: Any, mesh: Mesh, num_runs: int) -> Any:
+    """Returns the first `num_runs` runs of arrays on the devices, as NumPy arrays."""
+
+    def in_order(leaf: jax.Array) -> np.ndarray:
+        by_device = np.asarray(leaf).reshape(mesh.size, -1, *leaf.shape[1:])
+        return by_device.swapaxes(0, 1).reshape(leaf.shape)[:num_runs]
+
+    return jax.tree.map(in_order, tree)
+
+
+def _row(tree: Any, row: jax.Array | int) -> Any:
+    return jax.tree.map(lambda leaf: lax.dynamic_index_in_dim(leaf, row, keepdims=False), tree)
+
+
+def _with_row(tree: Any, row: jax.Array, new: Any) -> Any:
+    return jax.tree.map(
+        lambda leaf, own: lax.dynamic_update_index_in_dim(leaf, own, row, 0), tree, new
+    )
+
+
+def _sharded(on_device: Callable, mesh: Mesh, num_mapped: int) -> Callable:
     sharded = jax.shard_map(
         on_device,
         mesh=mesh,
         in_specs=(PartitionSpec(RUNS), PartitionSpec()),
         out_specs=PartitionSpec(RUNS),
-        check_vma=False,  # the scan carries of one run start from constants
+        check_vma=False,  # the loop carries of one run start from constants
     )
 
     def lifted(*args: Any) -> Any:
         return sharded(args[:num_mapped], args[num_mapped:])
 
     return lifted
-
-
-def pad(tree: Any, size: int) -> Any:
-    """Returns arrays [R, ...] with the last run repeated up to [size, ...]; NumPy in and out."""
-
-    def padded(leaf: np.ndarray) -> np.ndarray:
-        return np.concatenate([leaf, np.repeat(leaf[-1:], size - len(leaf), axis=0)])
-
-    return jax.tree.map(padded, tree)
-
-
-def put(tree: Any, mesh: Mesh, *, mapped: bool) -> Any:
-    """Moves arrays to the devices: cut along the runs axis if `mapped`, else a copy on each."""
-    spec = PartitionSpec(RUNS) if mapped else PartitionSpec()
-    return jax.device_put(tree, NamedSharding(mesh, spec))

@@ -7,12 +7,14 @@ is computed; they follow from memory and from how often a person wants to see pr
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from nnstudy import devices, errors
 
-SEGMENT_SECONDS = 2.0  # between two signs of progress
+SEGMENT_SECONDS = 2.0  # of work between two signs of progress
 
 # Rough rates of one device in small steps, to cut training into segments. Being wrong by a factor
 # of a few only makes progress move more or less often.
@@ -24,20 +26,49 @@ class Layout:
     """How the runs of a group are executed.
 
     Attributes:
-      lanes: runs that a device advances together.
+      lanes: runs that a device advances together, which makes a block.
       chunk_size: runs that are on the devices at once, a multiple of devices × lanes.
-      segment_steps: most steps between two returns to the host.
+      step_seconds: about what a step of a block costs.
+      evaluation_seconds: about what an evaluation of a block costs.
     """
 
     lanes: int
     chunk_size: int
-    segment_steps: int
+    step_seconds: float
+    evaluation_seconds: float
+
+    @property
+    def segment_steps(self) -> int:
+        """Most steps of a segment."""
+        return max(1, round(SEGMENT_SECONDS / self.step_seconds))
+
+    def segment_blocks(self, num_steps: int, evaluate: bool) -> int:
+        """Returns the most blocks of a segment on each device."""
+        seconds = num_steps * self.step_seconds + evaluate * self.evaluation_seconds
+        return max(1, math.floor(SEGMENT_SECONDS / max(seconds, 1e-9)))
+
+
+class Segment(NamedTuple):
+    """What the devices do between two returns to the host.
+
+    Attributes:
+      runs: which runs of the chunk, int [K].
+      start: the step at which they are.
+      stop: the step before which they are left.
+      evaluate: whether they are evaluated there.
+    """
+
+    runs: np.ndarray
+    start: int
+    stop: int
+    evaluate: bool
 
 
 def choose(
     *,
     flops_per_step: float,
     has_convolutions: bool,
+    steps_per_evaluation: float,
     num_runs: int,
     state_bytes: int,
     lanes: int | None = None,
@@ -48,10 +79,11 @@ def choose(
     Args:
       flops_per_step: floating-point operations of a step of one run.
       has_convolutions: whether the model has any.
+      steps_per_evaluation: how many steps cost about as much as an evaluation.
       num_runs: number of runs in the group.
       state_bytes: size of a run's state.
       lanes: forced number of lanes, or None for the rule.
-      memory_gib: memory for the states of a chunk, or None for half of what there is.
+      memory_gib: memory for a chunk, or None for half of what there is.
 
     Raises:
       UserError: not even the runs that are advanced together fit into memory.
@@ -59,21 +91,78 @@ def choose(
     backend, num_devices = jax.default_backend(), jax.device_count()
     lanes = lanes or _lanes(backend, flops_per_step, has_convolutions)
     unit = num_devices * lanes
-    memory = _memory_bytes()
+    memory = devices.memory_bytes()
     if state_bytes * unit > memory:
         raise errors.UserError(
             f'{unit} runs at a time, {state_bytes / 2**30:.1f} GiB each, do not fit into '
             f'{memory / 2**30:.1f} GiB of memory: make the model smaller'
         )
-    budget = memory / 2 if memory_gib is None else memory_gib * 2**30
+    # Tiny steps cost their fixed overhead, whatever their arithmetic.
+    rate = FLOPS_PER_SECOND.get(backend, 3e12)
+    step_seconds = lanes * max(flops_per_step / rate, 5e-6)
+    layout = Layout(lanes, unit, step_seconds, steps_per_evaluation * step_seconds)
     # The states of a chunk stand twice while a checkpoint of them is written.
-    most = max(1, int(budget / (2 * state_bytes)) // unit) * unit
+    return fit(layout, num_runs, memory_budget(memory_gib), 2 * state_bytes)
+
+
+def memory_budget(memory_gib: float | None) -> float:
+    """Returns the bytes that a chunk may take: `config.execution.memory_gib`, or half of all."""
+    return devices.memory_bytes() / 2 if memory_gib is None else memory_gib * 2**30
+
+
+def fit(layout: Layout, num_runs: int, budget: float, run_bytes: float, fixed: float = 0) -> Layout:
+    """Returns the layout with chunks as large as memory allows, and about equal.
+
+    Args:
+      layout: of the group.
+      num_runs: number of runs in the group.
+      budget: bytes that there are.
+      run_bytes: what each run of a chunk takes of them.
+      fixed: what a chunk takes however many runs it has.
+    """
+    unit = jax.device_count() * layout.lanes
+    most = max(1, int(max(budget - fixed, 0) / run_bytes) // unit) * unit
     num_chunks = math.ceil(num_runs / most)
     chunk_size = math.ceil(num_runs / num_chunks / unit) * unit
-    rate = FLOPS_PER_SECOND.get(backend, 3e12)
-    # Tiny steps cost their fixed overhead, whatever their arithmetic.
-    seconds_per_step = max(flops_per_step / rate, 5e-6) * chunk_size / num_devices
-    return Layout(lanes, chunk_size, max(1, round(SEGMENT_SECONDS / seconds_per_step)))
+    return dataclasses.replace(layout, chunk_size=chunk_size)
+
+
+def next_segment(
+    layout: Layout,
+    at: np.ndarray,
+    alive: np.ndarray,
+    evaluation_steps: np.ndarray,
+    until: int,
+    num_devices: int,
+) -> Segment | None:
+    """Returns what to do next: the runs that are behind come first.
+
+    Args:
+      layout: of the group.
+      at: the step at which each run of the chunk is, evaluated there if it is such a step; -1 at
+        the beginning. int [R].
+      alive: which of them go on, bool [R].
+      evaluation_steps: int [E], increasing.
+      until: the evaluation step at which they wait.
+      num_devices: run r of the chunk is on device r mod `num_devices`.
+
+    Returns:
+      A segment that takes about SEGMENT_SECONDS, or None when no run has anything to do.
+    """
+    waiting = np.unique(at[alive & (at < until)])
+    if not waiting.size:
+        return None
+    start, *ahead = waiting.tolist()
+    evaluation = int(evaluation_steps[np.searchsorted(evaluation_steps, start, side='right')])
+    # Not past runs that are ahead, as after a checkpoint between two segments: all go on together.
+    stop = min(evaluation, max(start, 0) + layout.segment_steps, *ahead[:1])
+    evaluate = stop == evaluation
+    runs = np.flatnonzero(alive & (at == start))
+    most = layout.lanes * layout.segment_blocks(stop - max(start, 0), evaluate)
+    runs = np.sort(
+        np.concatenate([runs[runs % num_devices == d][:most] for d in range(num_devices)])
+    )
+    return Segment(runs, max(start, 0), stop, evaluate)
 
 
 def _lanes(backend: str, flops_per_step: float, has_convolutions: bool) -> int:
@@ -84,11 +173,3 @@ def _lanes(backend: str, flops_per_step: float, has_convolutions: bool) -> int:
             return 1
         return 8 if flops_per_step > 1e6 else 32
     return 8 if has_convolutions else 32
-
-
-def _memory_bytes() -> float:
-    """Memory of all local devices together."""
-    stats = [device.memory_stats() or {} for device in jax.local_devices()]
-    if all('bytes_limit' in s for s in stats):
-        return sum(s['bytes_limit'] for s in stats)
-    return devices.host_memory_bytes()

@@ -26,7 +26,7 @@ from nnstudy import (
     train,
 )
 from nnstudy.data import device
-from nnstudy.sweep import layout, spec
+from nnstudy.sweep import halving, layout, spec
 
 MAX_RUNS = 10_000_000
 
@@ -82,12 +82,20 @@ class Group:
     def log_size(self) -> int:
         """Rows of the log of single steps that a segment may have; 0 without such a log."""
         longest = int(min(self.layout.segment_steps, np.diff(self.evaluation_steps).max()))
-        return self.logged_steps(0, longest) + 1 if self.config['log_every_steps'] else 0
+        return self.logged(0, longest)[1] + 1 if self.config['log_every_steps'] else 0
 
-    def logged_steps(self, start: int, stop: int) -> int:
-        """How many steps from `start` to before `stop` are logged."""
+    def logged(self, start: int, stop: int) -> tuple[int, int]:
+        """Returns number of the first row of the log, and of rows, of steps `start` to `stop`."""
         every = self.config['log_every_steps']
-        return -(-stop // every) - -(-start // every) if every else 0
+        if not every:
+            return 0, 0
+        first = -(-start // every)
+        return first, -(-stop // every) - first
+
+    def step_of(self, epoch: int) -> int:
+        """Returns the step at which an epoch has ended; the last one if the runs are shorter."""
+        epochs = self.config['epochs']
+        return self.num_steps // epochs * min(epoch, epochs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,8 +141,25 @@ class Plan:
         return sum(len(group.runs) for group in self.groups)
 
     @property
+    def stages(self) -> list[int]:
+        """The epochs at which all runs that are left wait for each other; the last one at least."""
+        epochs = max(group.config['epochs'] for group in self.groups)
+        rungs = halving.rungs({**self.groups[0].config, 'epochs': epochs})
+        return [*rungs, epochs]
+
+    @property
     def num_run_steps(self) -> int:
-        return sum(len(group.runs) * group.num_steps for group in self.groups)
+        """The steps of all runs; with halving, if points of all groups are given up evenly."""
+        total, points, before = 0.0, len(self.points), 0
+        for epochs in self.stages:
+            share = points / len(self.points)
+            total += share * sum(
+                len(group.runs) * (group.step_of(epochs) - group.step_of(before))
+                for group in self.groups
+            )
+            points = math.ceil(points / (self.config.halving.factor or 1))
+            before = epochs
+        return round(total)
 
 
 def make(
@@ -223,7 +248,7 @@ def _checked_points(config: ConfigDict, points: Sequence[Mapping[str, Any]]) -> 
             raise errors.UserError(f'cannot sweep {field!r}; sweep {field + ".name"!r}')
         if field in _NOT_SWEPT:
             raise errors.UserError(f'cannot sweep {field!r}: {_NOT_SWEPT[field]}')
-        if section == 'execution':
+        if section in ('execution', 'halving'):
             raise errors.UserError(f'cannot sweep {field!r}: it is the same for the whole study')
         if field not in known and section not in config_lib.OPEN_SECTIONS:
             raise errors.unknown('swept field', field, known)
@@ -294,12 +319,20 @@ def _group(
         layout=layout.choose(
             flops_per_step=cost,
             has_convolutions=any(leaf.ndim == 4 for leaf in leaves),
+            # An evaluation is forward passes, a third of a step each.
+            steps_per_evaluation=_evaluated(config, data) / (3 * config['batch_size']),
             num_runs=len(points) * num_seeds,
             state_bytes=state_bytes,
             lanes=config['execution.lanes'],
             memory_gib=config['execution.memory_gib'],
         ),
     )
+
+
+def _evaluated(config: Mapping[str, Any], data: device.Data) -> int:
+    """Returns how many examples an evaluation goes through."""
+    most = config['eval_train_examples'] or data.num_train
+    return sum(min(size, most) if split == 'train' else size for split, size in data.sizes)
 
 
 def one_run(config: Mapping[str, Any]) -> tuple[train.Keys, dict[str, jax.ShapeDtypeStruct]]:

@@ -1,7 +1,5 @@
 """The runs axis: what of a run may depend on the others, and what may not."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,21 +20,37 @@ def images():
     return make_dataset((12, 12, 1))
 
 
-def train_runs(group, order, lanes, num_steps=6, rates=None):
-    """Trains rows of a group in the order given; returns states and metrics, padding included."""
+def train_runs(group, order, lanes, num_steps=6, rates=None, chosen=None):
+    """Trains rows of a group, in the order given; all, or those chosen of them."""
     mesh = devices.runs_mesh()
-    training = train.make_training(group.config)
-    size = -(-len(order) // (mesh.size * lanes)) * mesh.size * lanes
+    init, segment = functions(group)
+    size = -(-len(order) // mesh.size) * mesh.size
     own = {field: column[order] for field, column in group.hparams.items()}
     if rates is not None:
         own['optimizer.learning_rate'] = np.array(rates, np.float32)
-    keys = jax.vmap(train.make_keys)(jnp.asarray(execute.pad(group.seeds[order], size)))
-    keys, own = execute.put((keys, execute.pad(own, size)), mesh, mapped=True)
-    data = execute.put(group.data, mesh, mapped=False)
-    state = jax.jit(execute.lift(training.init, mesh, 1, num_mapped=2))(keys, own, data)
-    segment = jax.jit(execute.lift(training.segment, mesh, lanes, num_mapped=3))
+    seeds = group.seeds[order].astype(np.uint32)
+    seeds, own = execute.put((seeds, own), mesh, size=size)
+    data = execute.put(group.data, mesh)
+    state = jax.jit(execute.lift(init, mesh, num_mapped=2))(seeds, own, data)
+    advance = jax.jit(execute.advance(segment, mesh, lanes, num_mapped=3))
+    if chosen is None:
+        chosen = np.arange(len(order))
+    chosen = execute.choose(np.asarray(chosen), size, mesh, lanes)
     bounds = jnp.int32(0), jnp.int32(num_steps), jnp.asarray(True)
-    return jax.tree.map(np.asarray, segment(state, keys, own, data, *bounds))
+    return execute.fetch(advance(chosen, state, seeds, own, data, *bounds), mesh, len(order))
+
+
+def functions(group):
+    """`init` and `segment` of a run by its seed."""
+    training = train.make_training(group.config)
+
+    def init(seed, hparams, data):
+        return training.init(train.make_keys(seed), hparams, data)
+
+    def segment(state, seed, *args):
+        return training.segment(state, train.make_keys(seed), *args)
+
+    return init, segment
 
 
 def assert_equal_bits(a, b):
@@ -71,7 +85,22 @@ def test_bits_do_not_depend_on_place_neighbours_or_number(kind, dataset, images)
     assert beside[0].frozen_at[[1, 4]].tolist() == [1, 1]
 
     few = train_runs(group, np.array([2]), lanes)
-    assert_equal_bits(rows(plain, [2]), rows(few, slice(0, 1)))
+    assert_equal_bits(rows(plain, [2]), few)
+
+
+@pytest.mark.parametrize('kind', ['mlp', 'lenet'])
+def test_runs_that_are_not_chosen_stay_as_they_are(kind, dataset, images):
+    """And those that are have the bits they have among all, however few are left."""
+    group, lanes = dict(zip(['mlp', 'lenet'], groups(dataset, images), strict=True))[kind]
+    everyone = np.arange(6)
+    before, _ = train_runs(group, everyone, lanes, num_steps=0)
+    plain = train_runs(group, everyone, lanes)
+    for kept in ([0, 1, 4, 5], [2], [1, 3, 5], []):
+        left = [run for run in everyone if run not in kept]
+        state, outputs = train_runs(group, everyone, lanes, chosen=np.array(kept, int))
+        assert_equal_bits(rows((state, outputs), kept), rows(plain, kept))
+        params = rows((state.variables, state.opt_state), left)
+        assert_equal_bits(params, rows((before.variables, before.opt_state), left))
 
 
 def test_a_run_alone_is_close_to_the_run_in_a_sweep(dataset):
@@ -88,19 +117,15 @@ def test_a_run_alone_is_close_to_the_run_in_a_sweep(dataset):
 
 def compiled(group, lanes):
     mesh = devices.runs_mesh()
-    training = train.make_training(group.config)
-    keys, values = plan_lib.one_run(group.config)
+    init, segment = functions(group)
     size = mesh.size * lanes
-
-    def stacked(tree):
-        return jax.tree.map(lambda s: jax.ShapeDtypeStruct((size, *s.shape), s.dtype), tree)
-
-    state = jax.eval_shape(training.init, keys, values, group.data)
-    segment = functools.partial(training.segment, log_size=0)
-    lifted = jax.jit(execute.lift(segment, mesh, lanes, num_mapped=3))
+    seeds = jax.ShapeDtypeStruct((size,), np.uint32)
+    values = {name: jax.ShapeDtypeStruct((size,), np.float32) for name in group.hparams}
+    state = jax.eval_shape(execute.lift(init, mesh, num_mapped=2), seeds, values, group.data)
+    advance = jax.jit(execute.advance(segment, mesh, lanes, num_mapped=3))
+    chosen = execute.choose(np.arange(size), size, mesh, lanes)
     bounds = jnp.int32(0), jnp.int32(6), jnp.asarray(True)
-    args = stacked(state), stacked(keys), stacked(values), group.data, *bounds
-    return lifted.lower(*args).compile().as_text()
+    return advance.lower(chosen, state, seeds, values, group.data, *bounds).compile().as_text()
 
 
 @pytest.mark.parametrize('kind', ['mlp', 'lenet'])
@@ -123,6 +148,23 @@ def test_the_program_has_only_canonical_convolutions(images):
         assert 'feature_group_count' not in line
 
 
-def test_padding_repeats_the_last_run():
-    padded = execute.pad({'a': np.array([1.0, 2.0])}, 4)
-    assert padded['a'].tolist() == [1, 2, 2, 2]
+@pytest.mark.parametrize('num_runs', [1, 3, 4, 7])
+def test_arrays_come_back_in_the_order_of_the_runs(num_runs):
+    mesh = devices.runs_mesh()
+    size = -(-num_runs // mesh.size) * mesh.size
+    tree = {'a': np.arange(num_runs), 'b': np.arange(3 * num_runs).reshape(num_runs, 3)}
+    placed = execute.put(tree, mesh, size=size)
+    assert placed['a'].shape == (size,)
+    assert_equal_bits(execute.fetch(placed, mesh, num_runs), tree)
+
+
+def test_neighbours_are_on_different_devices_and_blocks_are_full():
+    mesh = devices.runs_mesh()
+    chosen = execute.choose(np.array([0, 1, 2, 3, 5, 8]), 10, mesh, lanes=2)
+    if mesh.size == 2:
+        assert chosen.num_blocks.tolist() == [2, 2]
+        assert chosen.rows[0, :4].tolist() == [0, 1, 4, 4]  # runs 0, 2, 8
+        assert chosen.rows[1, :4].tolist() == [0, 1, 2, 2]  # runs 1, 3, 5
+    assert execute.choose(np.array([], int), 10, mesh, lanes=2).num_blocks.tolist() == (
+        [0] * mesh.size
+    )

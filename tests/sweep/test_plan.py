@@ -6,7 +6,6 @@ from small import make_config, make_dataset
 
 import nnstudy
 from nnstudy import UserError
-from nnstudy.sweep import layout
 from nnstudy.sweep import plan as plan_lib
 
 
@@ -63,38 +62,6 @@ def test_splits_and_batch_sizes_may_be_swept():
     assert [group.num_steps for group in plan.groups] == [4, 10]
 
 
-def test_segments_cover_every_step_once():
-    from nnstudy import study
-
-    group = make(epochs=5, eval_every=2).groups[0]
-    assert group.evaluation_steps.tolist() == [0, 10, 20, 25]
-    short = layout.Layout(lanes=1, chunk_size=2, segment_steps=4)
-    group = plan_lib.dataclasses.replace(group, layout=short)
-    parts = list(study.segments(group, after=-1))
-    assert [part.stop for part in parts if part.evaluate] == [0, 10, 20, 25]
-    assert [step for part in parts for step in range(part.start, part.stop)] == list(range(25))
-    for number, part in enumerate(parts):
-        assert list(study.segments(group, after=part.stop)) == parts[number + 1 :]
-
-
-def test_layout_depends_on_the_number_of_runs_only_in_chunks():
-    few, many = (
-        layout.choose(flops_per_step=1e5, has_convolutions=False, num_runs=n, state_bytes=1000)
-        for n in (3, 3000)
-    )
-    assert few.lanes == many.lanes
-    small = layout.choose(
-        flops_per_step=1e5,
-        has_convolutions=False,
-        num_runs=3000,
-        state_bytes=2**20,
-        lanes=4,
-        memory_gib=0.25,
-    )
-    assert small.chunk_size * 2 * 2**20 <= 0.25 * 2**30
-    assert small.chunk_size % 4 == 0
-
-
 BAD_POINTS = [
     ([{'bach_size': 4}], "unknown swept field 'bach_size': did you mean 'batch_size'"),
     ([{'optimizer.learning_rat': 0.1}], "did you mean 'learning_rate'"),
@@ -107,6 +74,7 @@ BAD_POINTS = [
     ([{'batch_size': 0}], 'at least 1, not 0'),
     ([{'seed': 3}], "cannot sweep 'seed'"),
     ([{'execution.lanes': 3}], 'it is the same for the whole study'),
+    ([{'halving.factor': 3}], 'it is the same for the whole study'),
     ([{'epochs': 1}, {'epochs': 1}], 'points 0 and 1 of the sweep are equal'),
     ([{'model.name': 'lenett'}], "did you mean 'lenet'"),
     ([{'model.activation': 'rellu'}], "did you mean 'relu'"),

@@ -1,0 +1,97 @@
+"""Where each run of a study stands, and the checkpoint that knows more of it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from nnstudy import checkpoints
+from nnstudy import results as results_lib
+from nnstudy.checkpoints import Checkpoint
+
+# The items of a checkpoint from which a run goes on.
+_RESUMED = ('state', 'history', 'log', 'outcome')
+
+
+class Records:
+    """The newest of what is kept of each run.
+
+    Attributes:
+      chunks: the chunks that have reached the end of a stage.
+      step: the step that each run has reached there, -1 if it has not been there: int [R].
+    """
+
+    def __init__(
+        self,
+        num_runs: int,
+        chunks: checkpoints.AnySeries,
+        unfinished: checkpoints.Series | None,
+    ):
+        """Reads what an earlier session has left.
+
+        Args:
+          num_runs: number of all runs of the study.
+          chunks: see above.
+          unfinished: moments of a chunk on its way; the last one may be ahead of `chunks`.
+        """
+        self.chunks, self._unfinished = chunks, unfinished
+        self.step, self._number, self._row = np.full([3, num_runs], -1)
+        for number, about in chunks.abouts():
+            self._note(number, about)
+        self.read_unfinished()
+
+    def read_unfinished(self) -> None:
+        """Looks up which runs the last moment of a chunk on its way is of."""
+        self._moment = self._unfinished.latest('outcome') if self._unfinished else None
+        # The row of each run in the moment, and the step at which it is there.
+        self._row_ahead, self._step_ahead = np.full([2, len(self.step)], -1)
+        if self._moment is not None:
+            runs, at = self._moment.about['runs'], self._moment.items['outcome']['at']
+            is_ahead = at > self.step[runs]
+            self._row_ahead[runs] = np.where(is_ahead, np.arange(len(runs)), -1)
+            self._step_ahead[runs] = at
+
+    def steps_done(self, runs: np.ndarray) -> int:
+        """Returns how many steps the runs have taken, all together."""
+        return int(np.maximum(self.step[runs], self._step_ahead[runs]).clip(0).sum())
+
+    def behind(self, runs: np.ndarray, step: int) -> np.ndarray:
+        """Returns those of the runs that have not reached a step, first those on their way."""
+        left = runs[self.step[runs] < step]
+        return left[np.argsort(self._row_ahead[left] < 0, kind='stable')]
+
+    def begun(self, runs: np.ndarray) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+        """Yields what is kept of the runs: places among them, and the items of the runs there."""
+        is_ahead = self._row_ahead[runs] >= 0
+        if is_ahead.any():
+            assert self._unfinished is not None
+            saved = self._unfinished.latest(*_RESUMED)
+            yield _selected(saved, np.flatnonzero(is_ahead), self._row_ahead[runs[is_ahead]])
+        numbers = np.where(is_ahead, -1, self._number[runs])
+        for number in sorted(set(numbers.tolist()) - {-1}):
+            places = np.flatnonzero(numbers == number)
+            saved = self.chunks.load(number, *_RESUMED)
+            yield _selected(saved, places, self._row[runs[places]])
+
+    def keep(self, chunk: Checkpoint) -> None:
+        """Saves a chunk that has reached the end of a stage."""
+        self._note(self.chunks.save(chunk), chunk.about)
+        self._row_ahead[chunk.about['runs']] = -1
+
+    def tables(self) -> list[Checkpoint]:
+        """Returns the chunks with what tables are made of, the newest first."""
+        numbers = sorted(set(self._number.tolist()) - {-1}, reverse=True)
+        return [self.chunks.load(number, *results_lib.TABLE_ITEMS) for number in numbers]
+
+    def _note(self, number: int, about: dict[str, Any]) -> None:
+        runs = about['runs']
+        self.step[runs], self._number[runs] = about['step'], number
+        self._row[runs] = np.arange(len(runs))
+
+
+def _selected(
+    saved: Checkpoint | None, places: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, dict[str, Any]]:
+    assert saved is not None
+    return places, jax.tree.map(lambda leaf: leaf[rows], saved.items)

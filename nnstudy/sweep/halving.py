@@ -1,0 +1,32 @@
+"""Successive halving: points that fall behind are given up early, the rest go on.
+
+Karnin, Koren & Somekh 2013, "Almost Optimal Exploration in Multi-Armed Bandits"; for training
+networks Jamieson & Talwalkar 2016, "Non-stochastic Best Arm Identification and Hyperparameter
+Optimization".
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def rungs(config: Mapping[str, Any]) -> list[int]:
+    """Returns the epochs after which points are given up: `min_epochs` times powers of `factor`.
+
+    Args:
+      config: fields by dotted name.
+
+    Returns:
+      Increasing; none without `halving.factor`.
+    """
+    factor, epochs = config['halving.factor'], config['halving.min_epochs']
+    found = []
+    while factor is not None and epochs < config['epochs']:
+        found.append(epochs)
+        epochs *= factor
+    return found
+
+
+def survivors(ranking: Sequence[int], factor: int) -> list[int]:
+    """Returns the best 1/`factor` of the points, rounded up, of a ranking with the best first."""
+    return sorted(ranking[: math.ceil(len(ranking) / factor)])
