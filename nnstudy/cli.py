@@ -15,6 +15,7 @@ from rich.console import Console
 
 from nnstudy import commands, devices, errors, study
 from nnstudy import config as config_lib
+from nnstudy import results as results_lib
 from nnstudy.report import overview, plots, table
 from nnstudy.sweep import plan as plan_lib
 from nnstudy.sweep import spec
@@ -25,6 +26,7 @@ examples:
   python launch.py --config=configs/lr_sweep.py:mnist,lenet --data_dir=data
   python launch.py --config=configs/lr_sweep.py --config.num_seeds=3 --config.epochs=2
   python launch.py --config=configs/lr_sweep.py --sweep=optimizer.learning_rate=1e-3,1e-2,0.1
+  python launch.py --config=configs/lr_sweep.py --shard=0/4
   python launch.py --config=configs/lr_sweep.py --dry_run
 """
 
@@ -77,11 +79,17 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         type=Path,
         help='directory of the data sets; default: $NNSTUDY_DATA_DIR, else a download, once',
     )
+    parser.add_argument(
+        '--shard',
+        metavar='i/n',
+        help='trains part i of n of the runs, i from 0 to n-1; python -m nnstudy.merge joins them',
+    )
     parser.add_argument('--dry_run', action='store_true', help='prints the plan and stops')
 
     others, overrides = commands.split_overrides(argv)
     args = parser.parse_args(others)
     args.overrides = overrides
+    args.shard = None if args.shard is None else _shard(args.shard)
     if not args.config:
         raise errors.UserError('--config=FILE.py is needed, such as --config=configs/lr_sweep.py')
     return args
@@ -97,11 +105,14 @@ def _run(args: argparse.Namespace) -> None:
             f'{args.overrides[field]} or take it out with --sweep=none'
         )
     devices.setup()
-    plan = plan_lib.make(study_spec.config, points, data_dir=args.data_dir)
+    plan = plan_lib.make(study_spec.config, points, data_dir=args.data_dir, shard=args.shard)
     workdir = args.workdir or study.default_workdir(plan, study_spec.name)
     study.check_workdir(plan, workdir)
-    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+    console = _console()
     console.print(overview.headline(plan, study_spec.name), markup=False)
+    if not plan.groups:
+        console.print('nothing to train: there are more shards than runs')
+        return
     if args.dry_run:
         console.print(overview.describe(plan), markup=False)
         console.print(f'working directory: {workdir}', markup=False)
@@ -113,10 +124,34 @@ def _run(args: argparse.Namespace) -> None:
         study_spec.references,
         name=study_spec.name,
     )
+    conclude(results, workdir)
+    if plan.shard is not None:
+        parts = 'DIR...' if args.workdir else workdir.parent
+        console.print(
+            f'\nThese are the runs of {plan_lib.shard_name(plan.shard)} alone; to join all shards:'
+            f'\n  python -m nnstudy.merge {parts} --workdir=OUT',
+            markup=False,
+        )
+
+
+def conclude(results: results_lib.Results, workdir: Path) -> None:
+    """Shows the table of a finished study, and draws its pictures."""
+    console = _console()
     written = plots.save(results.runs, results.history, results.swept, workdir / 'plots')
     console.print(table.summarise(results.runs, results.history, results.swept))
     console.print(f'\ntables:   {workdir}/runs.csv, runs.parquet, history.parquet', markup=False)
     console.print(f'pictures: {", ".join(str(path) for path in written)}', markup=False)
+
+
+def _console() -> Console:
+    return Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+
+
+def _shard(text: str) -> plan_lib.Shard:
+    match = re.fullmatch(r'(\d+)/(\d+)', text.strip())
+    if match is None:
+        raise errors.UserError(f'--shard={text}: write --shard=i/n, such as --shard=0/4 to 3/4')
+    return int(match[1]), int(match[2])
 
 
 def _swept(points: Sequence[dict[str, Any]], flags: Sequence[str]) -> list[dict[str, Any]]:

@@ -53,6 +53,7 @@ def run(
     *,
     name: str = 'study',
     data_dir: str | os.PathLike | None = None,
+    shard: plan_lib.Shard | None = None,
     quiet: bool = False,
 ) -> results_lib.Results:
     """Trains every point of a sweep times every seed, and returns what came out.
@@ -68,13 +69,19 @@ def run(
       references: plain data, kept with the results.
       name: of the study, for titles.
       data_dir: where the files of named data sets are.
+      shard: `(i, n)` trains part i of n of the runs, i from 0 to n - 1, under their numbers in the
+        whole study; `nnstudy.merge` joins the parts.
       quiet: no progress display on stderr.
 
     Raises:
       UserError: something is wrong with the fields, the points, the data or the directory; then
         nothing was compiled and nothing written.
     """
-    plan = plan_lib.make(config, points, data=data, data_dir=data_dir)
+    plan = plan_lib.make(config, points, data=data, data_dir=data_dir, shard=shard)
+    if not plan.groups:
+        raise errors.UserError(
+            f'{plan_lib.shard_name(shard)} has no runs: there are more shards than runs'
+        )
     return carry_out(plan, workdir, claims, references, name=name, quiet=quiet)
 
 
@@ -185,10 +192,16 @@ def check_workdir(plan: plan_lib.Plan, workdir: Path) -> str:
         return 'new'
     mine = plan.identity
     if stored.get('digest') != mine['digest']:
-        differing = _differences(stored, json.loads(json.dumps(results_lib.plain(mine))))
+        differing = differences(stored, json.loads(json.dumps(results_lib.plain(mine))))
         raise errors.UserError(
             f'--workdir {str(workdir)!r} holds another study, {stored.get("name")!r}: '
             f'it differs in {differing}; name another directory'
+        )
+    theirs, own = stored.get('shard'), mine.get('shard')
+    if theirs != (own and list(own)):
+        held, wanted = map(plan_lib.shard_name, (theirs, own))
+        raise errors.UserError(
+            f'--workdir {str(workdir)!r} holds {held}, not {wanted}; name another directory'
         )
     return 'finished' if (workdir / 'history.parquet').is_file() else 'begun'
 
@@ -231,8 +244,12 @@ _ROUNDING = ('versions', 'backend', 'devices', 'lanes')
 
 
 def default_workdir(plan: plan_lib.Plan, name: str) -> Path:
-    """Returns `runs/<name>-<hash>`: the same config and points find the same directory again."""
-    return Path('runs') / f'{name}-{plan.identity["digest"][:8]}'
+    """Returns `runs/<name>-<hash>`: the same config and points find the same directory again.
+
+    Of a shard, it is the folder `shard-<i>-of-<n>` in there.
+    """
+    whole = Path('runs') / f'{name}-{plan.identity["digest"][:8]}'
+    return whole if plan.shard is None else whole / 'shard-{}-of-{}'.format(*plan.shard)
 
 
 @functools.lru_cache(maxsize=32)
@@ -462,7 +479,8 @@ def _chunks(
 
 
 def _place(group: plan_lib.Group, plan: plan_lib.Plan, number: int, count: int) -> str:
-    parts = [f'group {group.index + 1}/{len(plan.groups)}' if len(plan.groups) > 1 else '']
+    groups = [g.index for g in plan.groups]
+    parts = [f'group {groups.index(group.index) + 1}/{len(groups)}' if len(groups) > 1 else '']
     parts += [f'chunk {number + 1}/{count}' if count > 1 else '']
     return ', '.join(filter(None, parts)) or 'training'
 
@@ -474,7 +492,7 @@ def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in parts], axis=1) for name in names}
 
 
-def _differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
+def differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
     """Names the fields in which two identities differ."""
     both = [config_lib.flatten(identity['config']) for identity in (stored, mine)]
     fields = [
