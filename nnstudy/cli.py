@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nnstudy import commands, devices, errors, study
+from nnstudy import commands, devices, errors, study, zoom
 from nnstudy import config as config_lib
 from nnstudy import results as results_lib
 from nnstudy.report import overview, plots, table
@@ -107,7 +107,9 @@ def _run(args: argparse.Namespace) -> None:
     devices.setup()
     plan = plan_lib.make(study_spec.config, points, data_dir=args.data_dir, shard=args.shard)
     workdir = args.workdir or study.default_workdir(plan, study_spec.name)
-    study.check_workdir(plan, workdir)
+    stages = plan.config.zoom.train
+    if not stages:
+        study.check_workdir(plan, workdir)
     console = _console()
     console.print(overview.headline(plan, study_spec.name), markup=False)
     if not plan.groups:
@@ -116,15 +118,23 @@ def _run(args: argparse.Namespace) -> None:
     if args.dry_run:
         console.print(overview.describe(plan), markup=False)
         console.print(f'working directory: {workdir}', markup=False)
+        if stages:
+            console.print(f'this is stage 1 of {len(stages)}; the others follow from it')
         return
-    results = study.carry_out(
-        plan,
-        workdir,
-        study_spec.claims,
-        study_spec.references,
-        name=study_spec.name,
-    )
-    conclude(results, workdir)
+    said = (study_spec.claims, study_spec.references)
+    if stages:
+        results = zoom.run(
+            study_spec.config,
+            points,
+            workdir,
+            None,
+            *said,
+            name=study_spec.name,
+            data_dir=args.data_dir,
+        )
+    else:
+        results = study.carry_out(plan, workdir, *said, name=study_spec.name)
+    conclude(results)
     if plan.shard is not None:
         parts = 'DIR...' if args.workdir else workdir.parent
         console.print(
@@ -134,8 +144,10 @@ def _run(args: argparse.Namespace) -> None:
         )
 
 
-def conclude(results: results_lib.Results, workdir: Path) -> None:
-    """Shows the table of a finished study, and draws its pictures."""
+def conclude(results: results_lib.Results) -> None:
+    """Shows the table of a finished study, and draws its pictures in its working directory."""
+    workdir = results.workdir
+    assert workdir is not None
     console = _console()
     written = plots.save(results.runs, results.history, results.swept, workdir / 'plots')
     console.print(table.summarise(results.runs, results.history, results.swept))

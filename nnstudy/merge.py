@@ -89,7 +89,7 @@ def _run(argv: Sequence[str]) -> None:
     parts = find(args.directories)
     if _is_merged(parts, args.workdir):
         print(f'{args.workdir} is merged already', file=sys.stderr)
-        cli.conclude(results_lib.load(args.workdir), args.workdir)
+        cli.conclude(results_lib.load(args.workdir))
         return
     found = problems(parts, args.workdir)
     for problem in found[:-1]:
@@ -102,7 +102,7 @@ def _run(argv: Sequence[str]) -> None:
             'may round differently there',
             file=sys.stderr,
         )
-    cli.conclude(merge(parts, args.workdir), args.workdir)
+    cli.conclude(merge(parts, args.workdir))
 
 
 def find(directories: Iterable[Path]) -> list[Part]:

@@ -82,6 +82,20 @@ def run(
         raise errors.UserError(
             f'{plan_lib.shard_name(shard)} has no runs: there are more shards than runs'
         )
+    if plan.config.zoom.train:
+        from nnstudy import zoom  # made of studies itself
+
+        return zoom.run(
+            config,
+            points,
+            workdir,
+            data,
+            claims,
+            references,
+            name=name,
+            data_dir=data_dir,
+            quiet=quiet,
+        )
     return carry_out(plan, workdir, claims, references, name=name, quiet=quiet)
 
 

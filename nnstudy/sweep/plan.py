@@ -34,6 +34,7 @@ MAX_RUNS = 10_000_000
 _NOT_SWEPT = {
     'seed': 'every point runs config.num_seeds seeds from config.seed on',
     'num_seeds': 'every point has the same number of seeds',
+    'zoom.train': 'its stages are those of the whole study',
 }
 
 
@@ -167,7 +168,7 @@ def make(
     """
     config = config_lib.complete(config)
     if shard is not None:
-        _check_shard(shard)
+        _check_shard(shard, config)
     if data is not None and not isinstance(data, data_lib.Dataset):
         raise errors.UserError(f'data must be an nnstudy.Dataset, not {type(data).__name__}')
     if data is not None:
@@ -218,10 +219,14 @@ def make(
     )
 
 
-def _check_shard(shard: Shard) -> None:
+def _check_shard(shard: Shard, config: ConfigDict) -> None:
     is_pair = isinstance(shard, tuple) and len(shard) == 2
     if not is_pair or not all(type(number) is int for number in shard):
         raise errors.UserError(f'shard must be two whole numbers (i, n), not {shard!r}')
+    if config.zoom.train:
+        raise errors.UserError(
+            'a study with config.zoom.train has no shards: a stage needs all runs'
+        )
     i, n = shard
     if n < 1:
         raise errors.UserError(f'shard {i}/{n}: a study has at least 1 shard')
@@ -275,6 +280,8 @@ def _checked_points(config: ConfigDict, points: Sequence[Mapping[str, Any]]) -> 
             raise errors.UserError(f'cannot sweep {field!r}; sweep {field + ".name"!r}')
         if field in _NOT_SWEPT:
             raise errors.UserError(f'cannot sweep {field!r}: {_NOT_SWEPT[field]}')
+        if field == 'split.train' and config.zoom.train:
+            raise errors.UserError("cannot sweep 'split.train': config.zoom.train sets it")
         if section == 'execution':
             raise errors.UserError(f'cannot sweep {field!r}: it is the same for the whole study')
         if field not in known and section not in config_lib.OPEN_SECTIONS:
