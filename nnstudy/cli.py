@@ -13,8 +13,9 @@ from typing import Any
 
 from rich.console import Console
 
-from nnstudy import commands, devices, errors, study
+from nnstudy import commands, devices, errors, study, zoom
 from nnstudy import config as config_lib
+from nnstudy import results as results_lib
 from nnstudy import workdir as workdir_lib
 from nnstudy.report import overview, plots, table
 from nnstudy.sweep import plan as plan_lib
@@ -26,6 +27,7 @@ examples:
   python launch.py --config=configs/lr_sweep.py:mnist,lenet --data_dir=data
   python launch.py --config=configs/lr_sweep.py --config.num_seeds=3 --config.epochs=2
   python launch.py --config=configs/lr_sweep.py --sweep=optimizer.learning_rate=1e-3,1e-2,0.1
+  python launch.py --config=configs/lr_sweep.py --shard=0/4
   python launch.py --config=configs/lr_sweep.py --dry_run
 """
 
@@ -78,11 +80,17 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         type=Path,
         help='directory of the data sets; default: $NNSTUDY_DATA_DIR, else a download, once',
     )
+    parser.add_argument(
+        '--shard',
+        metavar='i/n',
+        help='trains part i of n of the runs, i from 0 to n-1; python -m nnstudy.merge joins them',
+    )
     parser.add_argument('--dry_run', action='store_true', help='prints the plan and stops')
 
     others, overrides = commands.split_overrides(argv)
     args = parser.parse_args(others)
     args.overrides = overrides
+    args.shard = None if args.shard is None else _shard(args.shard)
     if not args.config:
         raise errors.UserError('--config=FILE.py is needed, such as --config=configs/lr_sweep.py')
     return args
@@ -98,26 +106,65 @@ def _run(args: argparse.Namespace) -> None:
             f'{args.overrides[field]} or take it out with --sweep=none'
         )
     devices.setup()
-    plan = plan_lib.make(study_spec.config, points, data_dir=args.data_dir)
+    plan = plan_lib.make(study_spec.config, points, data_dir=args.data_dir, shard=args.shard)
     workdir = args.workdir or workdir_lib.default(plan, study_spec.name)
-    workdir_lib.check(plan, workdir)
-    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+    stages = plan.config.zoom.train
+    if not stages:
+        workdir_lib.check(plan, workdir)
+    console = _console()
     console.print(overview.headline(plan, study_spec.name), markup=False)
+    if not plan.groups:
+        console.print('nothing to train: there are more shards than runs')
+        return
     if args.dry_run:
         console.print(overview.describe(plan), markup=False)
         console.print(f'working directory: {workdir}', markup=False)
+        if stages:
+            console.print(f'this is stage 1 of {len(stages)}; the others follow from it')
         return
-    results = study.carry_out(
-        plan,
-        workdir,
-        study_spec.claims,
-        study_spec.references,
-        name=study_spec.name,
-    )
+    said = (study_spec.claims, study_spec.references)
+    if stages:
+        results = zoom.run(
+            study_spec.config,
+            points,
+            workdir,
+            None,
+            *said,
+            name=study_spec.name,
+            data_dir=args.data_dir,
+        )
+    else:
+        results = study.carry_out(plan, workdir, *said, name=study_spec.name)
+    conclude(results)
+    if plan.shard is not None:
+        parts = 'DIR...' if args.workdir else workdir.parent
+        console.print(
+            f'\nThese are the runs of {plan_lib.shard_name(plan.shard)} alone; to join all shards:'
+            f'\n  python -m nnstudy.merge {parts} --workdir=OUT',
+            markup=False,
+        )
+
+
+def conclude(results: results_lib.Results) -> None:
+    """Shows the table of a finished study, and draws its pictures in its working directory."""
+    workdir = results.workdir
+    assert workdir is not None
+    console = _console()
     written = plots.save(results.runs, results.history, results.swept, workdir / 'plots')
     console.print(table.summarise(results.runs, results.history, results.swept))
     console.print(f'\ntables:   {workdir}/runs.csv, runs.parquet, history.parquet', markup=False)
     console.print(f'pictures: {", ".join(str(path) for path in written)}', markup=False)
+
+
+def _console() -> Console:
+    return Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+
+
+def _shard(text: str) -> plan_lib.Shard:
+    match = re.fullmatch(r'(\d+)/(\d+)', text.strip())
+    if match is None:
+        raise errors.UserError(f'--shard={text}: write --shard=i/n, such as --shard=0/4 to 3/4')
+    return int(match[1]), int(match[2])
 
 
 def _swept(points: Sequence[dict[str, Any]], flags: Sequence[str]) -> list[dict[str, Any]]:

@@ -125,6 +125,11 @@ def default_config() -> ConfigDict:
     config.halving = ConfigDict()
     config.halving.factor = config_dict.placeholder(int)
     config.halving.min_epochs = 1
+    # Coarse to fine: a study for each of these training splits, one after the other. The first has
+    # the points of the sweep, each later one those of a closer look about the best point of the one
+    # before; see nnstudy.zoom. They take the place of split.train. None: one study.
+    config.zoom = ConfigDict()
+    config.zoom.train = config_dict.placeholder(tuple)
 
     # How the study is executed. Not part of its identity: none of it changes what is computed,
     # except that another number of lanes may round differently.
@@ -380,6 +385,12 @@ class _Range(NamedTuple):
 
 
 _LARGEST, _SMALLEST = 3.4028234e38, 1.1754944e-38  # of float32, normal numbers
+
+
+def limits(field: str) -> tuple[float, float]:
+    """Returns the lowest and highest number that a field may be, or infinity."""
+    accepted = _RANGES.get(field, _Range())
+    return accepted.low, accepted.high
 
 
 def _ranges() -> dict[str, _Range]:

@@ -78,7 +78,10 @@ class Results:
         if which not in WHICH:
             raise errors.unknown('kind of parameters', which, WHICH)
         if run not in self._places:
-            raise errors.UserError(f'no run {run!r}: the study has runs 0 to {len(self.runs) - 1}')
+            first, last = self.runs['run'].min(), self.runs['run'].max()
+            raise errors.UserError(
+                f'no run {run!r}: there are {len(self.runs)} runs, from {first} to {last}'
+            )
         number, row = self._places[run]
         tree = self._load(number, which).items[which]
         return jax.tree.map(lambda leaf: np.array(leaf[row]), tree)
@@ -122,19 +125,26 @@ def load(workdir: str | os.PathLike) -> Results:
     steps = workdir / 'steps.parquet'
     points = [_with_tuples(point) for point in identity['points']]
     runs = pd.read_parquet(workdir / 'runs.parquet')
-    for field in spec.swept(points):  # Parquet has no column of mixed or tuple values
-        runs[field] = _column([points[p][field] for p in runs['point']])
     return Results(
         name=identity['name'],
         config=_with_tuples(identity['config']),
         points=points,
-        runs=runs,
+        runs=with_settings(runs, points),  # Parquet has no column of mixed or tuple values
         history=pd.read_parquet(workdir / 'history.parquet'),
         steps=pd.read_parquet(steps) if steps.is_file() else None,
         claims=identity['claims'],
         references=identity['references'],
         workdir=workdir,
     )
+
+
+def with_settings(runs: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Returns the table of runs with the swept fields as the points have them."""
+    fields = {
+        field: _column([points[p][field] for p in runs['point']])
+        for field in spec.swept([dict(point) for point in points])
+    }
+    return runs.assign(**fields)
 
 
 def read_identity(workdir: Path) -> dict[str, Any] | None:
@@ -161,10 +171,11 @@ def tables(
       chunks: the checkpoints of all chunks, the newest first: a run that went on after a rung is in
         several, and the newest one counts.
     """
+    by_index = {group.index: group for group in groups}
     runs, history, steps = [], [], []
     seen: set[int] = set()
     for chunk in chunks:
-        group = groups[chunk.about['group']]
+        group = by_index[chunk.about['group']]
         kept = [row for row, run in enumerate(chunk.about['runs']) if run not in seen]
         seen.update(chunk.about['runs'])
         items = jax.tree.map(lambda leaf, kept=kept: leaf[kept], chunk.items)

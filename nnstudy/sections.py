@@ -47,6 +47,13 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     config_lib.check(config)
     changes: dict[str, Any] = {}
+    if stages := config['zoom.train']:
+        if not all(isinstance(split, str) for split in stages):
+            raise errors.UserError(
+                "config.zoom.train must be training splits such as ('train[:10%]', 'train[:80%]'), "
+                f'not {stages!r}'
+            )
+        changes['split.train'] = stages[0]
     for section, component in chosen(config).items():
         name, reserved = config[section + '.name'], _COMPONENTS[section][1]
         if section == 'model' and 'num_outputs' not in components.signature(component):

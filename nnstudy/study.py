@@ -51,6 +51,7 @@ def run(
     *,
     name: str = 'study',
     data_dir: str | os.PathLike | None = None,
+    shard: plan_lib.Shard | None = None,
     quiet: bool = False,
 ) -> results_lib.Results:
     """Trains every point of a sweep times every seed, and returns what came out.
@@ -66,13 +67,33 @@ def run(
       references: plain data, kept with the results.
       name: of the study, for titles.
       data_dir: where the files of named data sets are.
+      shard: `(i, n)` trains part i of n of the runs, i from 0 to n - 1, under their numbers in the
+        whole study; `nnstudy.merge` joins the parts.
       quiet: no progress display on stderr.
 
     Raises:
       UserError: something is wrong with the fields, the points, the data or the directory; then
         nothing was compiled and nothing written.
     """
-    plan = plan_lib.make(config, points, data=data, data_dir=data_dir)
+    plan = plan_lib.make(config, points, data=data, data_dir=data_dir, shard=shard)
+    if not plan.groups:
+        raise errors.UserError(
+            f'{plan_lib.shard_name(shard)} has no runs: there are more shards than runs'
+        )
+    if plan.config.zoom.train:
+        from nnstudy import zoom  # made of studies itself
+
+        return zoom.run(
+            config,
+            points,
+            workdir,
+            data,
+            claims,
+            references,
+            name=name,
+            data_dir=data_dir,
+            quiet=quiet,
+        )
     return carry_out(plan, workdir, claims, references, name=name, quiet=quiet)
 
 
@@ -176,7 +197,8 @@ def _train_group(
         size = program.layout.chunk_size
         count = number + math.ceil(left.size / size)
         number += 1
-        parts = [f'group {group.index + 1}/{len(plan.groups)}' if len(plan.groups) > 1 else '']
+        place, groups = [g.index for g in plan.groups].index(group.index) + 1, len(plan.groups)
+        parts = [f'group {place}/{groups}' if groups > 1 else '']
         parts += [f'chunk {number}/{count}' if count > 1 else '']
         where = ', '.join(filter(None, parts)) or 'training'
         try:

@@ -45,10 +45,16 @@ def check(plan: plan_lib.Plan, workdir: Path) -> str:
         return 'new'
     mine = plan.identity
     if stored.get('digest') != mine['digest']:
-        differing = _differences(stored, json.loads(json.dumps(results_lib.plain(mine))))
+        differing = differences(stored, json.loads(json.dumps(results_lib.plain(mine))))
         raise errors.UserError(
             f'--workdir {str(workdir)!r} holds another study, {stored.get("name")!r}: '
             f'it differs in {differing}; name another directory'
+        )
+    theirs, own = stored.get('shard'), mine.get('shard')
+    if theirs != (own and list(own)):
+        held, wanted = map(plan_lib.shard_name, (theirs, own))
+        raise errors.UserError(
+            f'--workdir {str(workdir)!r} holds {held}, not {wanted}; name another directory'
         )
     return 'finished' if (workdir / 'history.parquet').is_file() else 'begun'
 
@@ -92,11 +98,15 @@ def open_session(workdir: Path, identity: Mapping[str, Any], session: Mapping[st
 
 
 def default(plan: plan_lib.Plan, name: str) -> Path:
-    """Returns `runs/<name>-<hash>`: the same config and points find the same directory again."""
-    return Path('runs') / f'{name}-{plan.identity["digest"][:8]}'
+    """Returns `runs/<name>-<hash>`: the same config and points find the same directory again.
+
+    Of a shard, it is the folder `shard-<i>-of-<n>` in there.
+    """
+    whole = Path('runs') / f'{name}-{plan.identity["digest"][:8]}'
+    return whole if plan.shard is None else whole / 'shard-{}-of-{}'.format(*plan.shard)
 
 
-def _differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
+def differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
     """Names the fields in which two identities differ."""
     both = [config_lib.flatten(identity['config']) for identity in (stored, mine)]
     fields = [

@@ -13,9 +13,11 @@ def headline(plan: plan_lib.Plan, name: str) -> str:
     """Returns one line: how many runs of what."""
     seeds = plan.config.num_seeds
     points = len(plan.points)
+    runs = labels.count(points * seeds, 'run')
+    if plan.shard is not None:
+        runs += f', {plan.num_runs:,} of them in {plan_lib.shard_name(plan.shard)}'
     parts = [
-        f'{labels.count(points, "point")} × {labels.count(seeds, "seed")} = '
-        f'{labels.count(plan.num_runs, "run")}',
+        f'{labels.count(points, "point")} × {labels.count(seeds, "seed")} = {runs}',
         f'{labels.count(len(plan.groups), "compiled program")}',
         f'{plan.num_run_steps:,} run-steps',
         f'{labels.count(jax.device_count(), jax.default_backend().upper() + " device")}',

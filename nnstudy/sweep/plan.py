@@ -34,8 +34,12 @@ MAX_RUNS = 10_000_000
 _NOT_SWEPT = {
     'seed': 'every point runs config.num_seeds seeds from config.seed on',
     'num_seeds': 'every point has the same number of seeds',
+    'zoom.train': 'its stages are those of the whole study',
 }
 
+
+# A shard: part i of n, counted from 0.
+Shard = tuple[int, int]
 
 _TEXT_OPTIONS = ('vocabulary', 'vocabulary_size', 'length', 'padding', 'truncation')
 
@@ -105,9 +109,10 @@ class Plan:
     Attributes:
       config: the config with every default filled in.
       points: the values of the swept fields, one dict a point.
-      groups: in the order of their first run.
+      groups: in the order of their first run; of a shard, those that have runs in it.
       fingerprints: of the content of each data set, by name.
       sources: of the code of components that are neither nnstudy's nor optax's, by name.
+      shard: which part of the study's runs the groups have; None for all.
     """
 
     config: ConfigDict
@@ -115,6 +120,7 @@ class Plan:
     groups: list[Group]
     fingerprints: dict[str, str]
     sources: dict[str, str]
+    shard: Shard | None = None
 
     @property
     def swept(self) -> list[str]:
@@ -124,7 +130,8 @@ class Plan:
     def identity(self) -> dict[str, Any]:
         """What makes a study this one, as plain data: not how it is executed, and a digest of it.
 
-        `'config'` is whole, execution included; the digest leaves that out.
+        `'config'` is whole, execution included; the digest leaves that out. It is the same for all
+        shards, and `'shard'` beside it says which one this is.
         """
         content = {
             'config': self.config.to_dict(),
@@ -134,7 +141,8 @@ class Plan:
         }
         config = {key: value for key, value in content['config'].items() if key != 'execution'}
         text = json.dumps({**content, 'config': config}, sort_keys=True)
-        return {**content, 'digest': hashlib.sha256(text.encode()).hexdigest()}
+        shard = {} if self.shard is None else {'shard': self.shard}
+        return {**content, 'digest': hashlib.sha256(text.encode()).hexdigest(), **shard}
 
     @property
     def num_runs(self) -> int:
@@ -143,9 +151,8 @@ class Plan:
     @property
     def stages(self) -> list[int]:
         """The epochs at which all runs that are left wait for each other; the last one at least."""
-        epochs = max(group.config['epochs'] for group in self.groups)
-        rungs = halving.rungs({**self.groups[0].config, 'epochs': epochs})
-        return [*rungs, epochs]
+        epochs = max([group.config['epochs'] for group in self.groups], default=0)
+        return [*halving.rungs({**config_lib.flatten(self.config), 'epochs': epochs}), epochs]
 
     @property
     def num_run_steps(self) -> int:
@@ -168,6 +175,7 @@ def make(
     *,
     data: data_lib.Dataset | None = None,
     data_dir: str | os.PathLike | None = None,
+    shard: Shard | None = None,
 ) -> Plan:
     """Returns the plan of a study. Nothing is compiled, written or put on a device.
 
@@ -176,11 +184,15 @@ def make(
       points: see `nnstudy.sweep.spec`; None or `[{}]` for the config's own values.
       data: a data set in memory, in place of `config.dataset`.
       data_dir: where the files of the named data sets are, see `nnstudy.data.load`.
+      shard: `(i, n)` for part i of n of the runs, i from 0 to n - 1; None for all. With more shards
+        than runs some have none, and then the plan has no groups.
 
     Raises:
       UserError: anything that is wrong with the fields, their values, the points or the data.
     """
     config = config_lib.complete(config)
+    if shard is not None:
+        _check_shard(shard, config)
     if data is not None and not isinstance(data, data_lib.Dataset):
         raise errors.UserError(f'data must be an nnstudy.Dataset, not {type(data).__name__}')
     if data is not None:
@@ -215,18 +227,63 @@ def make(
         # The rest of the fields are dynamic; which ones there are shapes the program too.
         key = hparams.static_key(setting), frozenset(setting)
         members.setdefault(key, []).append(number)
-    groups = [
-        _group(index, [settings[n] for n in numbers], np.array(numbers), prepare)
-        for index, numbers in enumerate(members.values())
-    ]
+    groups, dealt = [], 0
+    for index, numbers in enumerate(members.values()):
+        own_settings = [settings[n] for n in numbers]
+        groups.append(_group(index, own_settings, np.array(numbers), prepare, shard, dealt))
+        dealt += len(numbers) * config.num_seeds
     used = {group.config['dataset'] for group in groups}
     return Plan(
         config=config_lib.unflatten(own),
         points=checked,
-        groups=groups,
+        groups=[group for group in groups if len(group.runs)],
         fingerprints={name: load(name).fingerprint() for name in sorted(used)},
         sources={k: v for g in groups for k, v in sections.sources(g.config).items()},
+        shard=shard,
     )
+
+
+def _check_shard(shard: Shard, config: ConfigDict) -> None:
+    is_pair = isinstance(shard, tuple) and len(shard) == 2
+    if not is_pair or not all(type(number) is int for number in shard):
+        raise errors.UserError(f'shard must be two whole numbers (i, n), not {shard!r}')
+    for field in ('zoom.train', 'halving.factor'):
+        if config_lib.flatten(config)[field] is not None:
+            raise errors.UserError(
+                f'a study with config.{field} has no shards: what goes on is decided over all runs'
+            )
+    i, n = shard
+    if n < 1:
+        raise errors.UserError(f'shard {i}/{n}: a study has at least 1 shard')
+    if not 0 <= i < n:
+        only = f'{n} shards are numbered from 0 to {n - 1}' if n > 1 else 'the only shard of 1 is 0'
+        raise errors.UserError(f'shard {i}/{n}: {only}')
+
+
+def shard_name(shard: Sequence[int] | None) -> str:
+    """Returns how a shard is called in messages, as the flag has it."""
+    return 'the whole study' if shard is None else f'shard {shard[0]}/{shard[1]}'
+
+
+def sharded(shard: Shard, start: int, stop: int) -> np.ndarray:
+    """Returns which of the runs `start` to before `stop`, counted group by group, a shard has.
+
+    Runs are dealt like cards, n at a time and one to each shard, so that shards are equal up to one
+    run in number, and up to two in every group. The order of dealing follows the golden ratio: it
+    changes from round to round, so that no axis of a grid keeps in step with it and lays, say, all
+    the learning rates that diverge into one shard.
+
+    Returns:
+      Their places after `start`, rising.
+    """
+    i, n = shard
+    first = start // n
+    rounds = np.arange(first * n, -(-stop // n) * n).reshape(-1, n)
+    dealt = np.argsort(rounds * _GOLDEN % 1.0, axis=1)[:, i] + rounds[:, 0]
+    return dealt[(dealt >= start) & (dealt < stop)] - start
+
+
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def _checked_points(config: ConfigDict, points: Sequence[Mapping[str, Any]]) -> list[spec.Point]:
@@ -248,6 +305,8 @@ def _checked_points(config: ConfigDict, points: Sequence[Mapping[str, Any]]) -> 
             raise errors.UserError(f'cannot sweep {field!r}; sweep {field + ".name"!r}')
         if field in _NOT_SWEPT:
             raise errors.UserError(f'cannot sweep {field!r}: {_NOT_SWEPT[field]}')
+        if field == 'split.train' and config.zoom.train:
+            raise errors.UserError("cannot sweep 'split.train': config.zoom.train sets it")
         if section in ('execution', 'halving'):
             raise errors.UserError(f'cannot sweep {field!r}: it is the same for the whole study')
         if field not in known and section not in config_lib.OPEN_SECTIONS:
@@ -273,8 +332,13 @@ def _group(
     settings: Sequence[dict[str, Any]],
     points: np.ndarray,
     prepare: Callable[..., device.Data],
+    shard: Shard | None,
+    dealt: int,
 ) -> Group:
-    """Returns the group of points with equal static fields, after a look at shapes only."""
+    """Returns the group of points with equal static fields, after a look at shapes only.
+
+    Of its runs it has those of the shard, perhaps none; `dealt` are in the groups before it.
+    """
     config = settings[0]
     data = prepare(
         config['dataset'],
@@ -300,7 +364,9 @@ def _group(
             f'config.seed {config["seed"]} with {num_seeds} seeds goes beyond the last seed, '
             f'{2**32 - 1}'
         )
-    seeds = np.arange(config['seed'], config['seed'] + num_seeds)
+    num_runs = len(points) * num_seeds
+    rows = np.arange(num_runs) if shard is None else sharded(shard, dealt, dealt + num_runs)
+    place, number = rows // num_seeds, rows % num_seeds  # of the point, of the seed
     state, cost = _trace(config, data)
     leaves = jax.tree.leaves(state.variables['params'])
     state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
@@ -308,10 +374,10 @@ def _group(
     return Group(
         index=index,
         config=config,
-        runs=(points[:, None] * num_seeds + np.arange(num_seeds)).ravel(),
-        points=np.repeat(points, num_seeds),
-        seeds=np.tile(seeds, len(points)),
-        hparams=hparams.stack([s for s in settings for _ in range(num_seeds)]),
+        runs=points[place] * num_seeds + number,
+        points=points[place],
+        seeds=config['seed'] + number,
+        hparams={k: v[place] for k, v in hparams.stack(settings).items()},
         data=data,
         evaluation_steps=steps,
         num_params=sum(leaf.size for leaf in leaves),
@@ -321,7 +387,7 @@ def _group(
             has_convolutions=any(leaf.ndim == 4 for leaf in leaves),
             # An evaluation is forward passes, a third of a step each.
             steps_per_evaluation=_evaluated(config, data) / (3 * config['batch_size']),
-            num_runs=len(points) * num_seeds,
+            num_runs=max(len(rows), 1),
             state_bytes=state_bytes,
             lanes=config['execution.lanes'],
             memory_gib=config['execution.memory_gib'],

@@ -1,0 +1,83 @@
+"""Coarse-to-fine search: one study after the other, each of a closer look and on more data.
+
+`config.zoom.train` names the training split of every stage. A stage is a study like any other, in
+the folder `stage-1`, `stage-2`, ... of the working directory, so an interrupted search goes on
+where it stood.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from nnstudy import config as config_lib
+from nnstudy import errors, study
+from nnstudy import results as results_lib
+from nnstudy.analysis import comparison
+from nnstudy.data import Dataset
+from nnstudy.report import labels
+from nnstudy.sweep import plan as plan_lib
+from nnstudy.sweep import spec
+
+
+def run(
+    config: ConfigDict,
+    points: Sequence[Mapping[str, Any]] | None = None,
+    workdir: str | os.PathLike | None = None,
+    data: Dataset | None = None,
+    claims: Sequence[Any] = (),
+    references: Sequence[Any] = (),
+    *,
+    name: str = 'study',
+    data_dir: str | os.PathLike | None = None,
+    quiet: bool = False,
+) -> results_lib.Results:
+    """Trains the stages of `config.zoom.train`, and returns the results of the last one.
+
+    The first stage has the points given; from its best point, chosen as `comparison.best` does,
+    come those of the next one, see `spec.zoom`.
+
+    Args:
+      See `nnstudy.run`.
+
+    Raises:
+      UserError: as `nnstudy.run`, or no run of a stage has a finite value to choose by.
+    """
+    points = [{}] if points is None else list(points)
+    stages = [_stage(config, split) for split in config_lib.complete(config).zoom.train]
+    for stage in stages:  # what is wrong with the data of a later stage is said now
+        plan_lib.make(stage, points, data=data, data_dir=data_dir)
+    folder = None if workdir is None else Path(workdir)
+    if folder is not None and (folder / 'config.json').is_file():
+        raise errors.UserError(f'--workdir {str(folder)!r} holds a study; name another directory')
+
+    for number, stage in enumerate(stages, start=1):
+        plan = plan_lib.make(stage, points, data=data, data_dir=data_dir)
+        if not quiet:
+            print(
+                f'stage {number} of {len(stages)}: {labels.count(len(points), "point")}, '
+                f'{labels.count(plan.num_runs, "run")} on {stage.split.train!r}',
+                file=sys.stderr,
+            )
+        where = None if folder is None else folder / f'stage-{number}'
+        results = study.carry_out(plan, where, claims, references, name=name, quiet=quiet)
+        if number < len(stages):
+            best = comparison.best(results.runs)
+            if best is None:
+                raise errors.UserError(
+                    f'stage {number} of config.zoom.train: no run has a finite value to choose the '
+                    'best point by'
+                )
+            points = spec.zoom(results.points, results.points[best.point], seed=number)
+    return results
+
+
+def _stage(config: ConfigDict, split: str) -> ConfigDict:
+    """Returns the config of the stage that trains on a split."""
+    stage = config_lib.complete(config)
+    config_lib.override(stage, 'zoom.train', None)
+    config_lib.override(stage, 'split.train', split)
+    return stage
