@@ -200,8 +200,10 @@ def check_workdir(plan: plan_lib.Plan, workdir: Path) -> str:
         raise errors.UserError(f'cannot read --workdir {str(workdir)!r}: {error}') from error
     if stored is None:
         if is_in_use:
+            shards = '; python -m nnstudy.merge joins its shards' if _has_shards(workdir) else ''
             raise errors.UserError(
                 f'--workdir {str(workdir)!r} exists and holds no study; name an empty or new one'
+                + shards
             )
         return 'new'
     mine = plan.identity
@@ -224,6 +226,10 @@ def _is_in_use(workdir: Path) -> bool:
     """Whether something else is there, or on the way there."""
     existing = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
     return not existing.is_dir() or (existing == workdir and any(workdir.iterdir()))
+
+
+def _has_shards(workdir: Path) -> bool:
+    return any(workdir.glob('shard-*-of-*/config.json'))
 
 
 def _open_workdir(workdir: Path, identity: dict[str, Any], environment: dict[str, Any]) -> None:
