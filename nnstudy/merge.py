@@ -221,13 +221,19 @@ def _joined(tables: Sequence[pd.DataFrame | None], keys: list[str]) -> Any:
 
 def _contradictions(parts: Sequence[Part]) -> list[str]:
     """Says which runs are in several parts and did not come out the same."""
+    seen: set[int] = set()
+    twice: set[int] = set()
+    for part in parts:
+        runs = set(part.results.runs['run'])
+        twice |= runs & seen
+        seen |= runs
+    if not twice:
+        return []
     differing: set[int] = set()
-    for which in ('runs', 'history'):
+    for which, keys in (('runs', ['run']), ('history', ['run', 'step'])):
         tables = [getattr(part.results, which) for part in parts]
-        if not tables:
-            return []
-        rows = pd.concat(tables).drop(columns='seconds', errors='ignore').drop_duplicates()
-        keys = ['run', 'step'] if which == 'history' else ['run']
+        rows = pd.concat([table[table['run'].isin(twice)] for table in tables])
+        rows = rows.drop(columns='seconds', errors='ignore').drop_duplicates()
         differing |= set(rows.loc[rows.duplicated(keys), 'run'])
     if not differing:
         return []
@@ -267,7 +273,8 @@ def _missing(parts: Sequence[Part]) -> list[str]:
         plan_lib.shard_name((i, n))
         for n in sorted({n for _, n in shards})
         for i in range(n)
-        if (i, n) not in shards and len(plan_lib.sharded((i, n), 0, total))
+        # Whether a shard has any shows in the first round of dealing.
+        if (i, n) not in shards and len(plan_lib.sharded((i, n), 0, min(n, total)))
     ]
     whose = f'; not given: {", ".join(absent)}' if absent else ''
     return [f'missing {_listed(runs)} of {total:,}{whose}']

@@ -185,6 +185,13 @@ def test_what_is_missing_is_named(parts, tmp_path, capsys):
     assert not out.exists() and sorted(tmp_path.iterdir()) == [parts]
 
 
+def test_parts_of_different_machines(parts, tmp_path, capsys):
+    path = parts / '2' / 'environment.json'
+    path.write_text(path.read_text().replace('"backend": "cpu"', '"backend": "gpu"'))
+    assert merged(parts, f'--workdir={tmp_path / "out"}') == 0
+    assert 'warning: the parts were trained with different backend;' in capsys.readouterr().err
+
+
 def test_what_does_not_belong_is_named(parts, studies, config, dataset, tmp_path, capsys):
     other = make_config(num_seeds=3, epochs=1)
     nnstudy.run(other, POINTS, parts / 'other', dataset, shard=(0, 9), quiet=True)
@@ -229,6 +236,8 @@ def test_shards_from_the_command_line(tmp_path, monkeypatch, capsys):
     assert f'python -m nnstudy.merge runs/{folder.name} --workdir=OUT' in out
     assert cli.main([*study, '--shard=0/4']) == 0
     assert 'finished already' in capsys.readouterr().err
+    assert cli.main(study) == 2
+    assert 'python -m nnstudy.merge joins its shards' in capsys.readouterr().err
     assert merged(f'runs/{folder.name}', '--workdir=runs/joined') == 0
     assert cli.main([*study, '--workdir=runs/joined']) == 0
     assert 'finished already' in capsys.readouterr().err
