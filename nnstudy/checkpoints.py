@@ -41,6 +41,13 @@ class Series:
     """Checkpoints in a folder, numbered in the order in which they were saved."""
 
     def __init__(self, directory: Path, max_to_keep: int | None = None):
+        directory.mkdir(parents=True, exist_ok=True)
+        # With several processes, the first one writes and waits for no other.
+        alone = ocp.options.MultiprocessingOptions()
+        if jax.process_count() > 1:
+            alone = ocp.options.MultiprocessingOptions(
+                primary_host=0, active_processes={0}, barrier_sync_key_prefix='first'
+            )
         self._manager = ocp.CheckpointManager(
             directory.absolute(),
             # Named here, an item that is not asked for is not an unknown one to warn about.
@@ -48,7 +55,9 @@ class Series:
                 'about': ocp.JsonCheckpointHandler(),
                 **{name: ocp.StandardCheckpointHandler() for name in ITEMS},
             },
-            options=ocp.CheckpointManagerOptions(max_to_keep=max_to_keep),
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=max_to_keep, create=False, multiprocessing_options=alone
+            ),
         )
 
     def save(self, checkpoint: Checkpoint) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nnstudy import commands, devices, errors, study, zoom
+from nnstudy import commands, devices, errors, processes, study, zoom
 from nnstudy import config as config_lib
 from nnstudy import results as results_lib
 from nnstudy import workdir as workdir_lib
@@ -85,11 +85,25 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         metavar='i/n',
         help='trains part i of n of the runs, i from 0 to n-1; python -m nnstudy.merge joins them',
     )
+    parser.add_argument(
+        '--distributed',
+        action='store_true',
+        help='one of several processes that share the work, such as one a host; Slurm, Open MPI '
+        'and Cloud TPU tell which, elsewhere the next three flags do',
+    )
+    parser.add_argument('--coordinator', metavar='HOST:PORT', help='of the first process')
+    parser.add_argument('--num_processes', type=int, metavar='N', help='how many there are')
+    parser.add_argument('--process_id', type=int, metavar='I', help='which one this is, from 0')
     parser.add_argument('--dry_run', action='store_true', help='prints the plan and stops')
 
     others, overrides = commands.split_overrides(argv)
     args = parser.parse_args(others)
     args.overrides = overrides
+    told = [args.coordinator, args.num_processes, args.process_id]
+    if any(value is not None for value in told) and (not args.distributed or None in told):
+        raise errors.UserError(
+            '--coordinator, --num_processes and --process_id go together, with --distributed'
+        )
     args.shard = None if args.shard is None else _shard(args.shard)
     if not args.config:
         raise errors.UserError('--config=FILE.py is needed, such as --config=configs/lr_sweep.py')
@@ -106,10 +120,12 @@ def _run(args: argparse.Namespace) -> None:
             f'{args.overrides[field]} or take it out with --sweep=none'
         )
     devices.setup()
+    if args.distributed:
+        processes.start(args.coordinator, args.num_processes, args.process_id)
     plan = plan_lib.make(study_spec.config, points, data_dir=args.data_dir, shard=args.shard)
     workdir = args.workdir or workdir_lib.default(plan, study_spec.name)
     stages = plan.config.zoom.train
-    if not stages:
+    if not stages and processes.is_first():
         workdir_lib.check(plan, workdir)
     console = _console()
     console.print(overview.headline(plan, study_spec.name), markup=False)
@@ -135,6 +151,10 @@ def _run(args: argparse.Namespace) -> None:
         )
     else:
         results = study.carry_out(plan, workdir, *said, name=study_spec.name)
+    is_first = processes.is_first()
+    processes.leave()  # the others need not wait for the pictures
+    if not is_first:
+        return
     conclude(results)
     if plan.shard is not None:
         parts = 'DIR...' if args.workdir else workdir.parent
@@ -157,7 +177,8 @@ def conclude(results: results_lib.Results) -> None:
 
 
 def _console() -> Console:
-    return Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+    width = None if sys.stdout.isatty() else 120
+    return Console(soft_wrap=True, width=width, quiet=not processes.is_first())
 
 
 def _shard(text: str) -> plan_lib.Shard:

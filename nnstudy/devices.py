@@ -40,11 +40,14 @@ def host_memory_bytes() -> int:
 
 
 def memory_bytes() -> float:
-    """Returns the memory of all local devices together; that of the machine for CPU devices."""
+    """Returns the memory of all devices together; that of the machine for CPU devices.
+
+    Every process is taken to have as much as this one.
+    """
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
     if all('bytes_limit' in s for s in stats):
-        return sum(s['bytes_limit'] for s in stats)
-    return host_memory_bytes()
+        return sum(s['bytes_limit'] for s in stats) * jax.process_count()
+    return host_memory_bytes() * jax.process_count()
 
 
 def runs_mesh() -> Mesh:

@@ -44,7 +44,9 @@ class Program:
     ) -> tuple[train.TrainState, Any]:
         """Takes the states through a segment; returns them and the outputs, see `Training`."""
         chosen = execute.choose(segment.runs, self.layout.chunk_size, self.mesh, self.layout.lanes)
+        chosen = execute.put_chosen(chosen, self.mesh)
         bounds = np.int32(segment.start), np.int32(segment.stop), np.bool_(segment.evaluate)
+        bounds = execute.put(bounds, self.mesh)
         return self._advance(chosen, state, *own, self._data, *bounds)
 
     def fetch(self, tree: Any, num_runs: int) -> Any:
@@ -171,7 +173,7 @@ def compiled(
 
     state = shapes(jax.eval_shape(lifted_init, *own, on_devices), runs)
     chosen = shapes(execute.choose(np.arange(size), size, mesh, lanes), runs)
-    bounds = np.int32(0), np.int32(0), np.bool_(False)
+    bounds = shapes((np.int32(0), np.int32(0), np.bool_(False)), shared)
     advance = jax.jit(execute.advance(segment, mesh, lanes, num_mapped=3), donate_argnums=1)
     lowered_advance = advance.lower(chosen, state, *own, on_devices, *bounds)
     return lowered_init.compile(options), lowered_advance.compile(), lowered_advance.out_info[1]

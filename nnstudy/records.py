@@ -1,12 +1,13 @@
 """Where each run of a study stands, and the checkpoint that knows more of it."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
-from nnstudy import checkpoints
+from nnstudy import checkpoints, processes
 from nnstudy import results as results_lib
 from nnstudy.checkpoints import Checkpoint
 
@@ -17,8 +18,10 @@ _RESUMED = ('state', 'history', 'log', 'outcome')
 class Records:
     """The newest of what is kept of each run.
 
+    With several processes the first one reads and writes, and all of them know.
+
     Attributes:
-      chunks: the chunks that have reached the end of a stage.
+      chunks: on the first process, the chunks that have reached a rung or their end.
       step: the step that each run has reached there, -1 if it has not been there: int [R].
     """
 
@@ -37,19 +40,22 @@ class Records:
         """
         self.chunks, self._unfinished = chunks, unfinished
         self.step, self._number, self._row = np.full([3, num_runs], -1)
-        for number, about in chunks.abouts():
+        for number, about in processes.from_first(lambda: [list(kept) for kept in chunks.abouts()]):
             self._note(number, about)
         self.read_unfinished()
 
     def read_unfinished(self) -> None:
         """Looks up which runs the last moment of a chunk on its way is of."""
-        self._moment = self._unfinished.latest('outcome') if self._unfinished else None
-        # The row of each run in the moment, and the step at which it is there.
+
+        def read() -> dict[str, Any]:
+            moment = self._unfinished.latest('outcome') if self._unfinished else None
+            return {'runs': moment.about['runs'], **moment.items['outcome']} if moment else {}
+
+        # The row of each run in that moment, and the step at which it is there.
         self._row_ahead, self._step_ahead = np.full([2, len(self.step)], -1)
-        if self._moment is not None:
-            runs, at = self._moment.about['runs'], self._moment.items['outcome']['at']
-            is_ahead = at > self.step[runs]
-            self._row_ahead[runs] = np.where(is_ahead, np.arange(len(runs)), -1)
+        if moment := processes.from_first(read):
+            runs, at = moment['runs'], moment['at']
+            self._row_ahead[runs] = np.where(at > self.step[runs], np.arange(len(runs)), -1)
             self._step_ahead[runs] = at
 
     def steps_done(self, runs: np.ndarray) -> int:
@@ -65,24 +71,33 @@ class Records:
         """Yields what is kept of the runs: places among them, and the items of the runs there."""
         is_ahead = self._row_ahead[runs] >= 0
         if is_ahead.any():
-            assert self._unfinished is not None
-            saved = self._unfinished.latest(*_RESUMED)
-            yield _selected(saved, np.flatnonzero(is_ahead), self._row_ahead[runs[is_ahead]])
+            places = np.flatnonzero(is_ahead)
+            yield places, _rows(self._moment, self._row_ahead[runs[places]])
         numbers = np.where(is_ahead, -1, self._number[runs])
         for number in sorted(set(numbers.tolist()) - {-1}):
             places = np.flatnonzero(numbers == number)
-            saved = self.chunks.load(number, *_RESUMED)
-            yield _selected(saved, places, self._row[runs[places]])
+            load = functools.partial(self.chunks.load, number, *_RESUMED)
+            yield places, _rows(load, self._row[runs[places]])
 
     def keep(self, chunk: Checkpoint) -> None:
-        """Saves a chunk that has reached the end of a stage."""
-        self._note(self.chunks.save(chunk), chunk.about)
+        """Saves a chunk that has reached a rung or its end."""
+        self._note(processes.from_first(lambda: self.chunks.save(chunk)), chunk.about)
         self._row_ahead[chunk.about['runs']] = -1
 
     def tables(self) -> list[Checkpoint]:
         """Returns the chunks with what tables are made of, the newest first."""
         numbers = sorted(set(self._number.tolist()) - {-1}, reverse=True)
-        return [self.chunks.load(number, *results_lib.TABLE_ITEMS) for number in numbers]
+        loads = [functools.partial(self._table, number) for number in numbers]
+        return [Checkpoint(*processes.from_first(load)) for load in loads]
+
+    def _table(self, number: int) -> list[Any]:
+        chunk = self.chunks.load(number, *results_lib.TABLE_ITEMS)
+        return [chunk.about, chunk.items]
+
+    def _moment(self) -> Checkpoint:
+        moment = self._unfinished.latest(*_RESUMED) if self._unfinished else None
+        assert moment is not None
+        return moment
 
     def _note(self, number: int, about: dict[str, Any]) -> None:
         runs = about['runs']
@@ -90,8 +105,6 @@ class Records:
         self._row[runs] = np.arange(len(runs))
 
 
-def _selected(
-    saved: Checkpoint | None, places: np.ndarray, rows: np.ndarray
-) -> tuple[np.ndarray, dict[str, Any]]:
-    assert saved is not None
-    return places, jax.tree.map(lambda leaf: leaf[rows], saved.items)
+def _rows(load: Callable[[], Checkpoint], rows: np.ndarray) -> dict[str, Any]:
+    """Returns the items of some rows of the checkpoint that the first process loads."""
+    return processes.from_first(lambda: jax.tree.map(lambda leaf: leaf[rows], load().items))

@@ -28,7 +28,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from nnstudy import checkpoints, devices, errors, progress
+from nnstudy import checkpoints, devices, errors, processes, progress
 from nnstudy import program as program_lib
 from nnstudy import results as results_lib
 from nnstudy import workdir as workdir_lib
@@ -107,18 +107,22 @@ def carry_out(
     quiet: bool = False,
 ) -> results_lib.Results:
     """Does what `run` says for a plan that is already made."""
+    processes.check_same(plan.identity['digest'])
+    quiet = quiet or not processes.is_first()
     chunks: checkpoints.AnySeries = checkpoints.Memory()
     unfinished: checkpoints.Series | None = None
     workdir = None if workdir is None else Path(workdir)
     if workdir is not None:
-        if workdir_lib.check(plan, workdir) == 'finished':
+        directory = workdir
+        if processes.from_first(lambda: workdir_lib.check(plan, directory)) == 'finished':
             if not quiet:
                 print(f'{workdir} is finished already; nothing to train', file=sys.stderr)
             return results_lib.load(workdir)
-        identity = {**plan.identity, 'name': name, 'claims': claims, 'references': references}
-        workdir_lib.open_session(workdir, identity, workdir_lib.environment(plan))
-        chunks = checkpoints.Series(workdir / 'chunks')
-        unfinished = checkpoints.Series(workdir / 'checkpoints', max_to_keep=2)
+        if processes.is_first():
+            identity = {**plan.identity, 'name': name, 'claims': claims, 'references': references}
+            workdir_lib.open_session(workdir, identity, workdir_lib.environment(plan))
+            chunks = checkpoints.Series(workdir / 'chunks')
+            unfinished = checkpoints.Series(workdir / 'checkpoints', max_to_keep=2)
 
     records = Records(len(plan.points) * plan.config.num_seeds, chunks, unfinished)
     seconds = plan.config.execution.checkpoint_seconds
@@ -129,11 +133,11 @@ def carry_out(
             progress.Display(plan.num_run_steps, before, quiet) as display,
             Interrupts() as interrupts,
         ):
-            for epochs in plan.stages:
+            for epochs in plan.rungs:
                 for group in plan.groups:
-                    keeper = _Keeper(seconds, unfinished, interrupts)
+                    keeper = _Keeper(seconds, workdir is not None, unfinished, interrupts)
                     _train_group(plan, group, points, epochs, records, keeper, display)
-                if epochs != plan.stages[-1]:
+                if epochs != plan.rungs[-1]:
                     tables = results_lib.tables(plan.groups, plan.points, records.tables())
                     runs = tables[0][tables[0]['point'].isin(points)]
                     kept = halving.survivors(comparison.ranking(runs), plan.config.halving.factor)
@@ -144,9 +148,9 @@ def carry_out(
             unfinished.clear()
         return results
     finally:
-        chunks.close()
-        if unfinished is not None:
-            unfinished.close()
+        for series in (chunks, unfinished):
+            if series is not None:
+                series.close()
 
 
 def _concluded(
@@ -172,7 +176,7 @@ def _concluded(
         workdir=workdir,
         chunks=chunks if isinstance(chunks, checkpoints.Memory) else None,
     )
-    if workdir is not None:
+    if workdir is not None and processes.is_first():
         results_lib.write(results, workdir)
     return results
 
@@ -186,7 +190,7 @@ def _train_group(
     keeper: '_Keeper',
     display: progress.Display,
 ) -> None:
-    """Trains the runs of a group that belong to the points, chunk by chunk, to an epoch."""
+    """Trains the runs of a group that belong to the points, chunk by chunk, up to a rung."""
     until = group.step_of(epochs)
     left = records.behind(group.runs[np.isin(group.points, points)], until)
     if not left.size:
@@ -204,7 +208,8 @@ def _train_group(
         try:
             chunk = _train_chunk(program, left[:size], until, records, keeper, display, where)
         except jax.errors.JaxRuntimeError as error:
-            if 'RESOURCE_EXHAUSTED' not in str(error):
+            # The other processes do not know of it, and go on to wait for this one.
+            if 'RESOURCE_EXHAUSTED' not in str(error) or jax.process_count() > 1:
                 raise
             unit = mesh.size * program.layout.lanes
             half = size // unit // 2 * unit
@@ -335,23 +340,34 @@ class _Keeper:
     """Decides when a checkpoint is due, and saves it."""
 
     def __init__(
-        self, seconds: float, series: checkpoints.Series | None, interrupts: Interrupts
+        self,
+        seconds: float,
+        is_kept: bool,
+        series: checkpoints.Series | None,
+        interrupts: Interrupts,
     ) -> None:
-        self._seconds, self._series, self._interrupts = seconds, series, interrupts
+        self._seconds, self._is_kept, self._series = seconds, is_kept, series
+        self._interrupts = interrupts
         self._last = time.monotonic()
 
     def is_due(self) -> bool:
-        if self._series is None:
+        """Whether to save now; the same on all processes."""
+        is_time = processes.is_first() and time.monotonic() - self._last >= self._seconds
+        is_time, self._interrupts.requested = processes.anywhere(
+            is_time, self._interrupts.requested
+        )
+        if not self._is_kept:
             self._interrupts.obey()
             return False
-        is_time = time.monotonic() - self._last >= self._seconds
         return is_time or self._interrupts.requested
 
     def save(self, checkpoint: Checkpoint) -> None:
-        assert self._series is not None
-        self._series.save(checkpoint)
-        self.obey()
+        if self._series is not None:
+            self._series.save(checkpoint)
+        self._interrupts.obey()
         self._last = time.monotonic()
 
     def obey(self) -> None:
+        """Ends the study if there was a signal on any process."""
+        (self._interrupts.requested,) = processes.anywhere(self._interrupts.requested)
         self._interrupts.obey()

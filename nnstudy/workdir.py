@@ -39,8 +39,10 @@ def check(plan: plan_lib.Plan, workdir: Path) -> str:
         raise errors.UserError(f'cannot read --workdir {str(workdir)!r}: {error}') from error
     if stored is None:
         if is_in_use:
+            shards = '; python -m nnstudy.merge joins its shards' if _has_shards(workdir) else ''
             raise errors.UserError(
                 f'--workdir {str(workdir)!r} exists and holds no study; name an empty or new one'
+                + shards
             )
         return 'new'
     mine = plan.identity
@@ -63,6 +65,10 @@ def _is_in_use(workdir: Path) -> bool:
     """Whether something else is there, or on the way there."""
     existing = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
     return not existing.is_dir() or (existing == workdir and any(workdir.iterdir()))
+
+
+def _has_shards(workdir: Path) -> bool:
+    return any(workdir.glob('shard-*-of-*/config.json'))
 
 
 def open_session(workdir: Path, identity: Mapping[str, Any], session: Mapping[str, Any]) -> None:

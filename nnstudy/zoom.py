@@ -14,7 +14,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from nnstudy import config as config_lib
-from nnstudy import errors, study
+from nnstudy import errors, processes, study
 from nnstudy import results as results_lib
 from nnstudy.analysis import comparison
 from nnstudy.data import Dataset
@@ -56,7 +56,7 @@ def run(
 
     for number, stage in enumerate(stages, start=1):
         plan = plan_lib.make(stage, points, data=data, data_dir=data_dir)
-        if not quiet:
+        if not quiet and processes.is_first():
             print(
                 f'stage {number} of {len(stages)}: {labels.count(len(points), "point")}, '
                 f'{labels.count(plan.num_runs, "run")} on {stage.split.train!r}',

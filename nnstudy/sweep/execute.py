@@ -17,6 +17,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from nnstudy import processes
 from nnstudy.devices import RUNS
 
 
@@ -109,6 +110,11 @@ def choose(runs: np.ndarray, num_runs: int, mesh: Mesh, lanes: int) -> Chosen:
     return Chosen(rows, num_blocks)
 
 
+def put_chosen(chosen: Chosen, mesh: Mesh) -> Chosen:
+    """Moves a choice to the devices."""
+    return _on_devices(chosen, NamedSharding(mesh, PartitionSpec(RUNS)))
+
+
 def put(tree: Any, mesh: Mesh, *, size: int | None = None) -> Any:
     """Moves arrays to the devices.
 
@@ -118,24 +124,36 @@ def put(tree: Any, mesh: Mesh, *, size: int | None = None) -> Any:
       size: R, to which the last run is repeated; None for a copy of shared arrays on each device.
     """
     if size is None:
-        return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+        return _on_devices(tree, NamedSharding(mesh, PartitionSpec()))
 
     def placed(leaf: np.ndarray) -> np.ndarray:
         padded = np.concatenate([leaf, np.repeat(leaf[-1:], size - len(leaf), axis=0)])
         by_device = padded.reshape(size // mesh.size, mesh.size, *leaf.shape[1:]).swapaxes(0, 1)
         return by_device.reshape(padded.shape)
 
-    return jax.device_put(jax.tree.map(placed, tree), NamedSharding(mesh, PartitionSpec(RUNS)))
+    return _on_devices(jax.tree.map(placed, tree), NamedSharding(mesh, PartitionSpec(RUNS)))
 
 
 def fetch(tree: Any, mesh: Mesh, num_runs: int) -> Any:
     """Returns the first `num_runs` runs of arrays on the devices, as NumPy arrays."""
 
     def in_order(leaf: jax.Array) -> np.ndarray:
-        by_device = np.asarray(leaf).reshape(mesh.size, -1, *leaf.shape[1:])
+        by_device = processes.gathered(leaf).reshape(mesh.size, -1, *leaf.shape[1:])
         return by_device.swapaxes(0, 1).reshape(leaf.shape)[:num_runs]
 
     return jax.tree.map(in_order, tree)
+
+
+def _on_devices(tree: Any, sharding: NamedSharding) -> Any:
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+    # Each process gives its own devices what is theirs; all of them have the whole.
+    return jax.tree.map(
+        lambda leaf: jax.make_array_from_callback(
+            leaf.shape, sharding, lambda index: np.asarray(leaf)[index]
+        ),
+        tree,
+    )
 
 
 def _row(tree: Any, row: jax.Array | int) -> Any:

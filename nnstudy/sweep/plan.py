@@ -149,8 +149,8 @@ class Plan:
         return sum(len(group.runs) for group in self.groups)
 
     @property
-    def stages(self) -> list[int]:
-        """The epochs at which all runs that are left wait for each other; the last one at least."""
+    def rungs(self) -> list[int]:
+        """The epochs at which all runs that are left wait for each other; the last one is one."""
         epochs = max([group.config['epochs'] for group in self.groups], default=0)
         return [*halving.rungs({**config_lib.flatten(self.config), 'epochs': epochs}), epochs]
 
@@ -158,7 +158,7 @@ class Plan:
     def num_run_steps(self) -> int:
         """The steps of all runs; with halving, if points of all groups are given up evenly."""
         total, points, before = 0.0, len(self.points), 0
-        for epochs in self.stages:
+        for epochs in self.rungs:
             share = points / len(self.points)
             total += share * sum(
                 len(group.runs) * (group.step_of(epochs) - group.step_of(before))

@@ -1,0 +1,94 @@
+"""One study over the devices of several processes, by JAX's own multi-process runtime.
+
+All processes carry out the same loop on the same plan and dispatch the same programs, so what they
+decide must be the same everywhere. What one of them alone can know, such as what is on disk or what
+time it is, comes from the first process or from all of them through here.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from flax import serialization
+from jax.experimental import multihost_utils
+
+from nnstudy import errors
+
+
+def start(
+    coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None
+) -> None:
+    """Joins the other processes; call it after `nnstudy.setup` and before all else.
+
+    Args:
+      coordinator: `'host:port'` of the first process; None where JAX finds it: on Slurm, Open MPI
+        and Cloud TPU.
+      num_processes: how many there are, likewise.
+      process_id: which one this is, from 0, likewise.
+
+    Raises:
+      UserError: JAX does not find the others.
+    """
+    try:
+        jax.distributed.initialize(coordinator, num_processes, process_id)
+    except (ValueError, RuntimeError) as error:
+        message = ' '.join(str(error).split())[:200]
+        raise errors.UserError(
+            f'--distributed: the other processes were not found ({message}); where there is no '
+            'Slurm, Open MPI or Cloud TPU to tell, give --coordinator=HOST:PORT, --num_processes=N '
+            'and --process_id=I, from 0'
+        ) from error
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and speaks."""
+    return jax.process_index() == 0
+
+
+def leave() -> None:
+    """Waits for the other processes and lets go of them; what follows is each one's own."""
+    if jax.process_count() > 1:
+        jax.distributed.shutdown()
+
+
+def from_first(make: Callable[[], Any]) -> Any:
+    """Returns on all processes what `make()` returns on the first; the others do not call it.
+
+    Args:
+      make: returns plain data, dicts and lists of arrays among it; None is not.
+    """
+    if jax.process_count() == 1:
+        return make()
+    # As bytes, because the others know neither structure nor shapes.
+    sent = serialization.msgpack_serialize({'': make()}) if is_first() else b''
+    size = int(multihost_utils.broadcast_one_to_all(np.int64(len(sent))))
+    buffer = np.zeros(size, np.uint8)
+    if is_first():
+        buffer[:] = np.frombuffer(sent, np.uint8)
+    received = multihost_utils.broadcast_one_to_all(buffer)
+    return serialization.msgpack_restore(np.asarray(received).tobytes())['']
+
+
+def anywhere(*flags: bool) -> list[bool]:
+    """Returns of each flag whether it is true on any process."""
+    if jax.process_count() == 1:
+        return list(flags)
+    return multihost_utils.process_allgather(np.array(flags)).any(axis=0).tolist()
+
+
+def check_same(digest: str) -> None:
+    """Raises UserError if not all processes have the same study, by its digest in hexadecimal."""
+    own = np.frombuffer(bytes.fromhex(digest), np.uint8)
+    if anywhere(bool((from_first(lambda: own) != own).any()))[0]:
+        raise errors.UserError(
+            '--distributed: the processes have different studies; start them with the same '
+            'arguments, code and data'
+        )
+
+
+def gathered(array: jax.Array) -> np.ndarray:
+    """Returns an array that is cut over the devices of all processes, whole and on all of them."""
+    if array.is_fully_addressable:
+        return np.asarray(array)
+    return multihost_utils.process_allgather(array, tiled=True)
