@@ -94,6 +94,33 @@ def test_agrees_with_lax_up_to_second_derivatives(image, kernel, strides, paddin
         )
 
 
+# The ways that small layers take on the CPU. Each row: image, channels, features, kernel, padding.
+# LeNet's two layers, RGB to 16 features, several columns of a 3x4 kernel at once, and gradients of
+# unpadded layers: with few features, with unequal and with negative padding.
+SMALL = [
+    ((12, 12), 1, 6, (5, 5), 'SAME'),
+    ((9, 14), 6, 16, (5, 5), 'VALID'),
+    ((4, 8), 3, 16, (3, 3), 'SAME'),
+    ((5, 9), 2, 5, (3, 4), ((0, 2), (2, 1))),
+    ((6, 6), 16, 6, (5, 5), 'FULL'),
+    ((5, 4), 3, 5, (4, 5), ((3, 1), (2, 4))),
+    ((9, 4), 3, 4, (5, 4), ((-1, 2), (3, 3))),
+]
+
+
+@pytest.mark.parametrize(('image', 'channels', 'features', 'kernel', 'padding'), SMALL)
+def test_small_layers_agree_with_lax(image, channels, features, kernel, padding):
+    with jax.enable_x64(True):
+        x, k = arrays((2, *image, channels), (*kernel, channels, features))
+        pads = [(n - 1, n - 1) for n in kernel] if padding == 'FULL' else padding
+        assert_same_derivatives(
+            lambda x, k: ops.conv(x, k, padding=padding),
+            lambda x, k: reference(x, k, (1, 1), pads),
+            x,
+            k,
+        )
+
+
 @hypothesis.settings(max_examples=30, deadline=None)
 @hypothesis.given(
     st.tuples(*[st.integers(1, 7)] * 2),
@@ -269,6 +296,21 @@ def convolutions(function, *args):
     """Returns the optimised program's convolutions, a line each."""
     text = jax.jit(function).lower(*args).compile().as_text()
     return [line for line in text.splitlines() if re.search(r'\bconvolution\(', line)]
+
+
+@pytest.mark.skipif(jax.default_backend() != 'cpu', reason='other devices take the plain way')
+@pytest.mark.parametrize(('image', 'kernel', 'padding', 'features'), [
+    ((28, 28, 1), (5, 5, 1, 6), 2, [42]),  # LeNet: 7 columns at once
+    ((14, 14, 6), (5, 5, 6, 16), 0, [32]),  # 2 columns
+    ((32, 32, 3), (3, 3, 3, 16), 1, [64]),
+    ((10, 10, 16), (5, 5, 16, 6), 4, []),  # dx of LeNet's second layer: a matrix product
+    ((14, 14, 32), (3, 3, 32, 32), 1, [32]),  # as it is
+])  # fmt: skip
+def test_small_layers_are_made_wide(image, kernel, padding, features):
+    x, k = arrays((8, *image), kernel, dtype=jnp.float32)
+    pads = ((padding, padding),) * 2
+    lines = convolutions(lambda x, k: ops.conv(x, k, padding=pads), x, k)
+    assert [int(re.search(r'f32\[\d+,\d+,\d+,(\d+)\]', line)[1]) for line in lines] == features
 
 
 @pytest.mark.parametrize('order', [1, 2])
