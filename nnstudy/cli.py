@@ -17,7 +17,7 @@ from nnstudy import commands, devices, errors, processes, study, zoom
 from nnstudy import config as config_lib
 from nnstudy import results as results_lib
 from nnstudy import workdir as workdir_lib
-from nnstudy.report import overview, plots, table
+from nnstudy.report import overview, table
 from nnstudy.sweep import plan as plan_lib
 from nnstudy.sweep import spec
 
@@ -167,6 +167,8 @@ def _run(args: argparse.Namespace) -> None:
 
 def conclude(results: results_lib.Results) -> None:
     """Shows the table of a finished study, and draws its pictures in its working directory."""
+    from nnstudy.report import plots  # matplotlib takes a second, which training need not wait for
+
     workdir = results.workdir
     assert workdir is not None
     console = _console()

@@ -1,6 +1,9 @@
 """The devices that runs are spread over, and how the CPU's cores become devices."""
 
+import hashlib
 import os
+import pathlib
+import platform
 import warnings
 
 import jax
@@ -12,12 +15,18 @@ RUNS = 'runs'  # the mesh axis; also what the docs call the mapped axis
 def setup() -> None:
     """Makes every CPU core a device of its own; call it before anything else uses JAX.
 
+    It also has JAX keep compiled programs in the user's cache folder, so that the next process
+    starts faster; unless `JAX_COMPILATION_CACHE_DIR` names another folder.
+
     Runs do not talk to each other, so one run per core needs no synchronisation, whereas XLA's
     intra-op threads meet after every operation. Where an accelerator is present JAX uses that
     instead, and this changes nothing. `launch.py` and the notebooks' first cell call it; it does
     nothing on import. Once JAX has started its backends it is too late: it warns, and the study
     goes on with the devices there are.
     """
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update('jax_compilation_cache_dir', str(_cache()))
+        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     flag = '--xla_cpu_multi_thread_eigen=false'
     try:
@@ -32,6 +41,23 @@ def setup() -> None:
         return
     if flag not in os.environ.get('XLA_FLAGS', ''):
         os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {flag}'.strip()
+
+
+def _cache() -> pathlib.Path:
+    """Returns the folder of compiled programs, one for each kind of processor.
+
+    A home may be shared by machines that differ, and XLA compiles for the instructions of the one
+    it is on.
+    """
+    import pooch
+
+    processor = platform.processor() or platform.machine()
+    cpuinfo = pathlib.Path('/proc/cpuinfo')
+    if cpuinfo.is_file():
+        lines = cpuinfo.read_text().splitlines()
+        processor += next((line for line in lines if line.startswith('flags')), '')
+    digest = hashlib.sha256(processor.encode()).hexdigest()[:8]
+    return pathlib.Path(pooch.os_cache('nnstudy')) / 'programs' / digest
 
 
 def host_memory_bytes() -> int:

@@ -6,8 +6,8 @@ Knows numbers only, nothing of runs or metrics.
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 
 class Quartiles(NamedTuple):
@@ -82,7 +82,7 @@ def median_interval(values: ArrayLike, level: float = 0.95, resamples: int = 999
         return Interval(np.nan, np.nan)
     if (values == values[0]).all():
         return Interval(float(values[0]), float(values[0]))
-    interval = stats.bootstrap(
+    interval = scipy.stats.bootstrap(
         # Sorted, because resamples are drawn by place: the order of the rows must not matter.
         (np.sort(values),),
         np.median,
