@@ -13,7 +13,7 @@ from nnstudy.data import Dataset
 from nnstudy.devices import setup
 from nnstudy.errors import UserError
 from nnstudy.results import Results, load
-from nnstudy.study import run
+from nnstudy.stages import run
 from nnstudy.sweep.spec import chain, choice, grid, log_uniform, logspace, zip_
 from nnstudy.train import make_keys, make_train
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nnstudy import commands, devices, errors, processes, study, zoom
+from nnstudy import commands, devices, errors, processes, stages, study
 from nnstudy import config as config_lib
 from nnstudy import results as results_lib
 from nnstudy import workdir as workdir_lib
@@ -124,8 +124,8 @@ def _run(args: argparse.Namespace) -> None:
         processes.start(args.coordinator, args.num_processes, args.process_id)
     plan = plan_lib.make(study_spec.config, points, data_dir=args.data_dir, shard=args.shard)
     workdir = args.workdir or workdir_lib.default(plan, study_spec.name)
-    stages = plan.config.zoom.train
-    if not stages and processes.is_first():
+    splits = plan.config.zoom.train
+    if not splits and processes.is_first():
         workdir_lib.check(plan, workdir)
     console = _console()
     console.print(overview.headline(plan, study_spec.name), markup=False)
@@ -135,12 +135,12 @@ def _run(args: argparse.Namespace) -> None:
     if args.dry_run:
         console.print(overview.describe(plan), markup=False)
         console.print(f'working directory: {workdir}', markup=False)
-        if stages:
-            console.print(f'this is stage 1 of {len(stages)}; the others follow from it')
+        if splits:
+            console.print(f'this is stage 1 of {len(splits)}; the others follow from it')
         return
     said = (study_spec.claims, study_spec.references)
-    if stages:
-        results = zoom.run(
+    if splits:
+        results = stages.run_stages(
             study_spec.config,
             points,
             workdir,

@@ -127,7 +127,7 @@ def default_config() -> ConfigDict:
     config.halving.min_epochs = 1
     # Coarse to fine: a study for each of these training splits, one after the other. The first has
     # the points of the sweep, each later one those of a closer look about the best point of the one
-    # before; see nnstudy.zoom. They take the place of split.train. None: one study.
+    # before; see nnstudy.stages. They take the place of split.train. None: one study.
     config.zoom = ConfigDict()
     config.zoom.train = config_dict.placeholder(tuple)
 

@@ -24,7 +24,7 @@ def setup() -> None:
     nothing on import. Once JAX has started its backends it is too late: it warns, and the study
     goes on with the devices there are.
     """
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update('jax_compilation_cache_dir', str(_cache()))
         jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()

@@ -19,14 +19,13 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 from nnstudy import checkpoints, devices, errors, processes, progress
 from nnstudy import program as program_lib
@@ -34,67 +33,10 @@ from nnstudy import results as results_lib
 from nnstudy import workdir as workdir_lib
 from nnstudy.analysis import comparison
 from nnstudy.checkpoints import Checkpoint
-from nnstudy.data import Dataset
 from nnstudy.interrupts import Interrupts
 from nnstudy.records import Records
 from nnstudy.sweep import halving, layout
 from nnstudy.sweep import plan as plan_lib
-
-
-def run(
-    config: ConfigDict,
-    points: Sequence[Mapping[str, Any]] | None = None,
-    workdir: str | os.PathLike | None = None,
-    data: Dataset | None = None,
-    claims: Sequence[Any] = (),
-    references: Sequence[Any] = (),
-    *,
-    name: str = 'study',
-    data_dir: str | os.PathLike | None = None,
-    shard: plan_lib.Shard | None = None,
-    quiet: bool = False,
-) -> results_lib.Results:
-    """Trains every point of a sweep times every seed, and returns what came out.
-
-    Args:
-      config: see `nnstudy.default_config`.
-      points: of the sweep, such as `nnstudy.logspace('optimizer.learning_rate', 1e-4, 10, 13)`;
-        None for the config's own values.
-      workdir: directory to keep the study in; with one, an interrupted study goes on where it
-        stood and a finished one is only read. None keeps everything in memory.
-      data: a data set in memory, in place of `config.dataset`.
-      claims: plain data, kept with the results.
-      references: plain data, kept with the results.
-      name: of the study, for titles.
-      data_dir: where the files of named data sets are.
-      shard: `(i, n)` trains part i of n of the runs, i from 0 to n - 1, under their numbers in the
-        whole study; `nnstudy.merge` joins the parts.
-      quiet: no progress display on stderr.
-
-    Raises:
-      UserError: something is wrong with the fields, the points, the data or the directory; then
-        nothing was compiled and nothing written.
-    """
-    plan = plan_lib.make(config, points, data=data, data_dir=data_dir, shard=shard)
-    if not plan.groups:
-        raise errors.UserError(
-            f'{plan_lib.shard_name(shard)} has no runs: there are more shards than runs'
-        )
-    if plan.config.zoom.train:
-        from nnstudy import zoom  # made of studies itself
-
-        return zoom.run(
-            config,
-            points,
-            workdir,
-            data,
-            claims,
-            references,
-            name=name,
-            data_dir=data_dir,
-            quiet=quiet,
-        )
-    return carry_out(plan, workdir, claims, references, name=name, quiet=quiet)
 
 
 def carry_out(
@@ -106,7 +48,20 @@ def carry_out(
     name: str = 'study',
     quiet: bool = False,
 ) -> results_lib.Results:
-    """Does what `run` says for a plan that is already made."""
+    """Trains the runs of a plan, and returns what came out.
+
+    Args:
+      plan: see `nnstudy.sweep.plan`.
+      workdir: directory to keep the study in; with one, an interrupted study goes on where it
+        stood and a finished one is only read. None keeps everything in memory.
+      claims: plain data, kept with the results.
+      references: plain data, kept with the results.
+      name: of the study, for titles.
+      quiet: no progress display on stderr.
+
+    Raises:
+      UserError: something is wrong with the directory, or memory does not suffice.
+    """
     processes.check_same(plan.identity['digest'])
     quiet = quiet or not processes.is_first()
     chunks: checkpoints.AnySeries = checkpoints.Memory()

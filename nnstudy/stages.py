@@ -1,4 +1,4 @@
-"""Coarse-to-fine search: one study after the other, each of a closer look and on more data.
+"""`nnstudy.run`: a study; or, coarse to fine, one after the other, each of a closer look.
 
 `config.zoom.train` names the training split of every stage. A stage is a study like any other, in
 the folder `stage-1`, `stage-2`, ... of the working directory, so an interrupted search goes on
@@ -24,6 +24,53 @@ from nnstudy.sweep import spec
 
 
 def run(
+    config: ConfigDict,
+    points: Sequence[Mapping[str, Any]] | None = None,
+    workdir: str | os.PathLike | None = None,
+    data: Dataset | None = None,
+    claims: Sequence[Any] = (),
+    references: Sequence[Any] = (),
+    *,
+    name: str = 'study',
+    data_dir: str | os.PathLike | None = None,
+    shard: plan_lib.Shard | None = None,
+    quiet: bool = False,
+) -> results_lib.Results:
+    """Trains every point of a sweep times every seed, and returns what came out.
+
+    Args:
+      config: see `nnstudy.default_config`.
+      points: of the sweep, such as `nnstudy.logspace('optimizer.learning_rate', 1e-4, 10, 13)`;
+        None for the config's own values.
+      workdir: directory to keep the study in; with one, an interrupted study goes on where it
+        stood and a finished one is only read. None keeps everything in memory.
+      data: a data set in memory, in place of `config.dataset`.
+      claims: plain data, kept with the results.
+      references: plain data, kept with the results.
+      name: of the study, for titles.
+      data_dir: where the files of named data sets are.
+      shard: `(i, n)` trains part i of n of the runs, i from 0 to n - 1, under their numbers in the
+        whole study; `nnstudy.merge` joins the parts.
+      quiet: no progress display on stderr.
+
+    Raises:
+      UserError: something is wrong with the fields, the points, the data or the directory; then
+        nothing was compiled and nothing written.
+    """
+    plan = plan_lib.make(config, points, data=data, data_dir=data_dir, shard=shard)
+    if not plan.groups:
+        raise errors.UserError(
+            f'{plan_lib.shard_name(shard)} has no runs: there are more shards than runs'
+        )
+    said = claims, references
+    if not plan.config.zoom.train:
+        return study.carry_out(plan, workdir, *said, name=name, quiet=quiet)
+    return run_stages(
+        config, points, workdir, data, *said, name=name, data_dir=data_dir, quiet=quiet
+    )
+
+
+def run_stages(
     config: ConfigDict,
     points: Sequence[Mapping[str, Any]] | None = None,
     workdir: str | os.PathLike | None = None,
