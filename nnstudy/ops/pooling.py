@@ -11,7 +11,7 @@ With `_gather` and its index fixed, max pooling is linear as well.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,9 @@ from jax import lax
 from nnstudy import errors
 
 Pair = tuple[int, int]
+
+_NONE = (0, 0)  # no padding
+_FEW = 9  # elements of overlapping windows that are as soon looked at one by one as by rows
 
 
 def max_pool(
@@ -48,13 +51,12 @@ def max_pool(
       UserError: `x` is not `[B, H, W, C]`, the padding is unknown, or no window fits.
     """
     window, strides, pads = _geometry(x, window, strides, padding)
-    x = _pad(x, pads, -jnp.inf)
-    if strides[0] >= window[0] and strides[1] >= window[1]:
-        return _max(x, window, strides)
+    if window[0] * window[1] <= _FEW or not _overlap(window, strides):
+        return _max(x, window, strides, pads)
     # Overlapping windows share the maxima of their rows. The first row with the maximum and its
     # first column there are the first in row-major order.
-    x = _max(x, (1, window[1]), (1, strides[1]))
-    return _max(x, (window[0], 1), (strides[0], 1))
+    x = _max(x, (1, window[1]), (1, strides[1]), (_NONE, pads[1]))
+    return _max(x, (window[0], 1), (strides[0], 1), (pads[0], _NONE))
 
 
 def avg_pool(
@@ -73,12 +75,11 @@ def avg_pool(
     counts = [
         _counts(n, w, s, p) for n, w, s, p in zip(x.shape[1:3], window, strides, pads, strict=True)
     ]
-    x = _pad(x, pads, 0.0)
-    if strides[0] >= window[0] and strides[1] >= window[1]:
-        total = _gather(x, None, window, strides)
+    if _overlap(window, strides):
+        total = _gather(x, None, (1, window[1]), (1, strides[1]), (_NONE, pads[1]))
+        total = _gather(total, None, (window[0], 1), (strides[0], 1), (pads[0], _NONE))
     else:
-        total = _gather(x, None, (1, window[1]), (1, strides[1]))
-        total = _gather(total, None, (window[0], 1), (strides[0], 1))
+        total = _gather(x, None, window, strides, pads)
     scale = 1 / (counts[0][:, None, None] * counts[1][:, None])
     # A single number where it can be: a small array would be a constant to load for every element.
     if (scale == scale.flat[0]).all():
@@ -126,6 +127,10 @@ def _geometry(x, window, strides, padding) -> tuple[Pair, Pair, tuple[Pair, Pair
     return (rows, columns), (row_step, column_step), (pads[0], pads[1])
 
 
+def _overlap(window: Pair, strides: Pair) -> bool:
+    return strides[0] < window[0] or strides[1] < window[1]
+
+
 def _counts(n: int, window: int, stride: int, pads: Pair) -> np.ndarray:
     """Returns how many elements of the image, of n, are in each window of one direction."""
     starts = np.arange(0, n + sum(pads) - window + 1, stride) - pads[0]
@@ -139,8 +144,11 @@ def _pad(x: jax.Array, pads: Sequence[Pair], value: float) -> jax.Array:
     return lax.pad(x, jnp.asarray(value, x.dtype), config)
 
 
-def _elements(x: jax.Array, window: Pair, strides: Pair) -> list[jax.Array]:
+def _elements(
+    x: jax.Array, window: Pair, strides: Pair, pads: Sequence[Pair], value: float
+) -> list[jax.Array]:
     """Returns, for each place in the window in row-major order, its element of every window."""
+    x = _pad(x, pads, value)
     rows, columns = (
         (n - w) // s + 1 for n, w, s in zip(x.shape[1:3], window, strides, strict=True)
     )
@@ -157,51 +165,86 @@ def _elements(x: jax.Array, window: Pair, strides: Pair) -> list[jax.Array]:
     ]  # fmt: skip
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _max(x, window, strides):
-    return functools.reduce(jnp.maximum, _elements(x, window, strides))
+def _combined(combine: Callable, elements: Sequence[jax.Array]) -> jax.Array:
+    """Returns all elements combined in pairs: a chain would wait for each one's result."""
+    while len(elements) > 1:
+        pairs = [combine(*elements[i : i + 2]) for i in range(0, len(elements) - 1, 2)]
+        elements = [*pairs, *elements[2 * len(pairs) :]]
+    return elements[0]
 
 
-def _max_fwd(x, window, strides):
-    y = _max(x, window, strides)
-    return y, (x, y)
+def _by_image(function: Callable, *arrays: jax.Array) -> jax.Array:
+    """Returns function(*arrays); on the CPU image by image.
+
+    What is in between stays in the cache. Above all the loop is a border for XLA's fusion, which
+    would repeat what comes before for every element of a window that reads it.
+    """
+
+    def one_by_one(*arrays):
+        return lax.map(lambda image: function(*(a[None] for a in image))[0], arrays)
+
+    return lax.platform_dependent(*arrays, cpu=one_by_one, default=function)
 
 
-def _max_bwd(window, strides, residuals, dy):
-    x, y = residuals
-    *elements, _ = _elements(x, window, strides)
-    # The place of the first maximum; in dy's type, because XLA:CPU does not vectorise well over
-    # mixed widths (uint8 took up to four times as long).
-    index = jnp.full_like(y, len(elements))
-    for place, element in reversed(list(enumerate(elements))):
-        index = jnp.where(element == y, jnp.asarray(place, y.dtype), index)
-    return (_scatter(dy, index, window, strides),)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+def _max(x, window, strides, pads):
+    def maximum(x):
+        return _combined(jnp.maximum, _elements(x, window, strides, pads, -jnp.inf))
+
+    return _by_image(maximum, x) if _overlap(window, strides) else maximum(x)
 
 
-_max.defvjp(_max_fwd, _max_bwd)
+def _max_bwd(window, strides, pads, x, dy):
+    def gradient(x, dy):
+        elements = _elements(x, window, strides, pads, -jnp.inf)
+        # Unlike `jnp.maximum` this is a single instruction; what becomes of NaN does not matter.
+        y = _combined(lambda a, b: jnp.where(a > b, a, b), elements)
+        # The place of the first maximum; in dy's type, because XLA:CPU does not vectorise well over
+        # mixed widths (uint8 took up to four times as long).
+        index = jnp.full_like(y, len(elements) - 1)
+        for place, element in reversed(list(enumerate(elements[:-1]))):
+            index = jnp.where(element == y, jnp.asarray(place, y.dtype), index)
+        return _scatter(dy, index, x.shape[1:3], window, strides, pads)
+
+    return (_by_image(gradient, x, dy) if _overlap(window, strides) else gradient(x, dy),)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _gather(x, index, window, strides):
+_max.defvjp(lambda x, *static: (_max(x, *static), x), _max_bwd)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _gather(x, index, window, strides, pads):
     """Returns each window's sum or, with an index `[B, H', W', C]`, the element it names."""
-    elements = _elements(x, window, strides)
+    *elements, y = _elements(x, window, strides, pads, 0.0)
     if index is None:
-        return functools.reduce(jnp.add, elements)
-    *elements, y = elements
+        return functools.reduce(jnp.add, [*elements, y])
     for place, element in enumerate(elements):
         y = jnp.where(index == place, element, y)
     return y
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _scatter(dy, index, window, strides):
-    """Returns the transpose of `_gather`, `[B, H', W', C]` -> `[B, H, W, C]`.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
+def _scatter(dy, index, size, window, strides, pads):
+    """Returns the transpose of `_gather`, `[B, H', W', C]` -> `[B, *size, C]`.
 
     The image is made of blocks of strides[0] x strides[1]. A window begins at each block and
     reaches over as many of them as its extent needs, so all is broadcasting inside the blocks.
     """
-    batch, rows, columns, channels = dy.shape
     reach = [-(-w // s) for w, s in zip(window, strides, strict=True)]
+    # The blocks with pixels of the image, which begins after the padding. Where windows overlap
+    # there is one more, cut off at the end: then no slice below is all of what was padded. XLA
+    # would read that one before it is padded, and so find the index anew for every pixel.
+    first = [low // s for (low, _), s in zip(pads, strides, strict=True)]
+    last = [
+        (low + n - 1) // s + (r > 1)
+        for n, (low, _), s, r in zip(size, pads, strides, reach, strict=True)
+    ]
+    blocks = [b - a + 1 for a, b in zip(first, last, strict=True)]
+    # Padded once: the windows that may reach the first block, to those that begin at the last one.
+    around = [
+        (r - 1 - a, b + 1 - n) for r, a, b, n in zip(reach, first, last, dy.shape[1:3], strict=True)
+    ]
+    dy, index = (None if a is None else _pad(a, around, 0.0) for a in (dy, index))
     dx = jnp.zeros((), dy.dtype)
     for i in range(reach[0]):
         for j in range(reach[1]):
@@ -212,26 +255,28 @@ def _scatter(dy, index, window, strides):
                 (row < window[0]) & (column < window[1]), row * window[1] + column, -1
             )[:, None, :, None]
 
-            def to_blocks(values, shift=(i, j)):
-                pads = [(n, r - 1 - n) for n, r in zip(shift, reach, strict=True)]
-                return _pad(values, pads, 0.0)[:, :, None, :, None, :]
+            def to_blocks(values, top=reach[0] - 1 - i, left=reach[1] - 1 - j):
+                values = values[:, top : top + blocks[0], left : left + blocks[1]]
+                return values[:, :, None, :, None, :]
 
             here = place >= 0 if index is None else to_blocks(index) == place
             dx = dx + jnp.where(here, to_blocks(dy), jnp.zeros((), dy.dtype))
-    height, width = (
-        (n - 1) * s + w for n, s, w in zip((rows, columns), strides, window, strict=True)
-    )
-    dx = dx.reshape(
-        batch, (rows + reach[0] - 1) * strides[0], (columns + reach[1] - 1) * strides[1], channels
-    )
-    return dx[:, :height, :width]
+    dx = dx.reshape(dx.shape[0], blocks[0] * strides[0], blocks[1] * strides[1], dx.shape[-1])
+    top, left = (low - a * s for (low, _), a, s in zip(pads, first, strides, strict=True))
+    return dx[:, top : top + size[0], left : left + size[1]]
 
 
 _gather.defvjp(
-    lambda x, index, *static: (_gather(x, index, *static), index),
-    lambda window, strides, index, dy: (_scatter(dy, index, window, strides), None),
+    lambda x, index, *static: (_gather(x, index, *static), (index, x.shape[1:3])),
+    lambda window, strides, pads, residuals, dy: (
+        _scatter(dy, residuals[0], residuals[1], window, strides, pads),
+        None,
+    ),
 )
 _scatter.defvjp(
-    lambda dy, index, *static: (_scatter(dy, index, *static), index),
-    lambda window, strides, index, g: (_gather(g, index, window, strides), None),
+    lambda dy, index, size, *static: (_scatter(dy, index, size, *static), index),
+    lambda size, window, strides, pads, index, g: (
+        _gather(g, index, window, strides, pads),
+        None,
+    ),
 )
