@@ -60,17 +60,21 @@ class Inception(nn.Module):
         )
         for width in self.stem:
             x = conv(x, width, 3)
+        # Branches are pooled one by one, and brought together where they are smallest.
+        branches = [x]
         for module in self.modules:
             if module == POOL:
-                x = ops.max_pool(x, (self.pool_size,) * 2, (2, 2), padding='SAME')
+                window, strides = (self.pool_size,) * 2, (2, 2)
+                branches = [ops.max_pool(x, window, strides, padding='SAME') for x in branches]
             else:
-                x = _module(x, module, conv)
-        x = layers.global_pool(x, self.pooling)
+                branches = _module(jnp.concatenate(branches, axis=-1), module, conv)
+        pooled = [layers.global_pool(x, self.pooling) for x in branches]
+        x = jnp.concatenate(pooled, axis=-1)
         return layers.dense(x, self.num_outputs, kernel_init=self.kernel_init)
 
 
 def _module(x, widths, conv):
-    """Returns the four branches one after the other, `[B, H, W, C]` -> `[B, H, W, C']`."""
+    """Returns the four branches, `[B, H, W, C]` -> `[B, H, W, C']` each."""
     if not isinstance(widths, tuple) or len(widths) != 6:
         raise errors.UserError(
             f"config.model.modules takes six numbers of filters for each module, or 'pool', not "
@@ -78,13 +82,12 @@ def _module(x, widths, conv):
         )
     layers.check_widths(modules=widths)
     one, reduce_three, three, reduce_five, five, pooled = widths
-    branches = [
+    return [
         conv(x, one, 1),
         conv(conv(x, reduce_three, 1), three, 3),
         conv(conv(x, reduce_five, 1), five, 5),
         conv(ops.max_pool(x, (3, 3), (1, 1), padding='SAME'), pooled, 1),
     ]
-    return jnp.concatenate(branches, axis=-1)
 
 
 # The nine modules of the paper for 32x32 images, where a single convolution takes the place of the
