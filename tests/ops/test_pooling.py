@@ -129,7 +129,14 @@ def test_a_window_with_a_nan_is_nan():
 
 
 @pytest.mark.parametrize(
-    'pool', [ops.max_pool, ops.avg_pool, ops.global_avg_pool, ops.global_max_pool]
+    'pool',
+    [
+        ops.max_pool,
+        functools.partial(ops.max_pool, window=(3, 3), strides=(1, 1), padding='SAME'),
+        ops.avg_pool,
+        ops.global_avg_pool,
+        ops.global_max_pool,
+    ],
 )
 def test_mapped_is_looped(pool):
     x = distinct((3, 2, 5, 4, 2)).astype(jnp.float32)
