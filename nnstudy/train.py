@@ -312,7 +312,8 @@ class Training:
         From `stop` on, and once the run is frozen, it changes nothing.
 
         Returns:
-          The state; loss and metric of the mini-batch, and the norm of its gradient: float32 [].
+          The state; loss and metric of the mini-batch, and, from `stop` on, the norm of its
+          gradient (before, 0): float32 [].
         """
         epoch, batch = jnp.divmod(step, steps_per_epoch(self.config, data.num_train))
         order_key, step_key, augmentation_key = data_keys(keys)
@@ -361,32 +362,44 @@ class Training:
             params
         )
         rate = self._schedule(hparams, data).rate(state.schedule, jnp.asarray(step))
-        deltas, opt_state = self._optimizer(hparams, rate).update(
-            grads,
-            state.opt_state,
-            params,
-            value=value,
-            grad=grads,
-            value_fn=lambda params: objective(params)[0],
-        )
-        new_params = optax.apply_updates(params, deltas)
-        if 'proximal_l1' in penalties:
-            new_params = regularization.shrink(
-                new_params, regularised, rate * penalties['proximal_l1']
+
+        def updated() -> tuple[Any, Any]:
+            deltas, opt_state = self._optimizer(hparams, rate).update(
+                grads,
+                state.opt_state,
+                params,
+                value=value,
+                grad=grads,
+                value_fn=lambda params: objective(params)[0],
             )
-        new_variables = {'params': new_params, **rest, **updates}
+            new_params = optax.apply_updates(params, deltas)
+            if 'proximal_l1' in penalties:
+                new_params = regularization.shrink(
+                    new_params, regularised, rate * penalties['proximal_l1']
+                )
+            return {'params': new_params, **rest, **updates}, opt_state
 
         alive = (state.frozen_at < 0) & (step < stop)
         finite = jnp.isfinite(value)
+        old = state.variables, state.opt_state
+        if self.config['batch_size'] > 1:
+            # One pass over parameters and moments less than with a choice element by element.
+            variables, opt_state = lax.cond(alive & finite, updated, lambda: old)
+        else:
+            # The gradients are outer products, which the update makes as it needs them; a branch
+            # would have them written out.
+            variables, opt_state = _where(alive & finite, updated(), old)
+        # Only an evaluation asks for it, and it takes a pass over all gradients.
+        l2_grads = lax.cond(step >= stop, lambda: optax.tree.norm(grads), lambda: jnp.float32(0))
         num_examples = jnp.where(alive, len(inputs) if mask is None else mask.sum(), 0)
         state = state.replace(
-            variables=_where(alive & finite, new_variables, state.variables),
-            opt_state=_where(alive & finite, opt_state, state.opt_state),
+            variables=variables,
+            opt_state=opt_state,
             loss_sum=state.loss_sum + jnp.where(alive, loss * num_examples, 0),
             num_examples=state.num_examples + num_examples,
             frozen_at=jnp.where(alive & ~finite, step, state.frozen_at),
         )
-        return state, loss, metric, optax.tree.norm(grads)
+        return state, loss, metric, l2_grads
 
     def _batch(self, order: jax.Array | None, data: Data, batch: jax.Array):
         """Returns numbers, inputs, labels and mask (None: all count) of a batch's examples."""
