@@ -22,7 +22,7 @@ A `custom_vjp` has no forward mode: write a Hessian-vector product as reverse ov
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -37,6 +37,7 @@ Pair = tuple[int, int]
 Padding = str | Sequence[Sequence[int]]
 
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
+_CACHE_BYTES = 2**20  # of one core, more or less; a fixed number, because results round by it
 
 
 def conv(
@@ -153,14 +154,40 @@ def _conv_bwd(strides, pads, lhs_dilation, rhs_dilation, precision, residuals, d
         (low, window - 1 + out - image - low)
         for (image, window, out), (low, _) in zip(extents, pads, strict=True)
     )
-    dkernel = _conv(
-        x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3),
-        rhs_dilation, dkernel_pads, lhs_dilation, strides, precision,
-    )  # fmt: skip
-    return dx, dkernel.transpose(1, 2, 0, 3)
+
+    def dkernel_of(x: jax.Array, dy: jax.Array) -> jax.Array:
+        dkernel = _conv(
+            x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3),
+            rhs_dilation, dkernel_pads, lhs_dilation, strides, precision,
+        )  # fmt: skip
+        return dkernel.transpose(1, 2, 0, 3)
+
+    return dx, _sum_over_blocks(dkernel_of, x, dy)
 
 
 _conv.defvjp(_conv_fwd, _conv_bwd)
+
+
+def _sum_over_blocks(function: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
+    """Returns the sum of `function` over blocks of examples, `function` being a sum over examples.
+
+    A core's cache holds a block, and so its transpositions: at 3x3x64x64, 28x28 pixels and 64
+    examples the kernel's gradient took half of the time, at 14x14 pixels three quarters.
+    """
+    batch = len(arrays[0])
+    example_bytes = sum(a.nbytes for a in arrays) // batch
+    # Even sizes, because the examples are the channels of that convolution: see _columns_at_once.
+    sizes = [n for n in range(2, batch, 2) if batch % n == 0 and n * example_bytes <= _CACHE_BYTES]
+    fits = batch * example_bytes <= 2 * _CACHE_BYTES
+    if fits or not sizes or jax.default_backend() != 'cpu':
+        return function(*arrays)
+    blocks = [a.reshape(-1, sizes[-1], *a.shape[1:]) for a in arrays]
+    shape = jax.eval_shape(function, *(block[0] for block in blocks))
+
+    def add(total: jax.Array, block: list[jax.Array]) -> tuple[jax.Array, None]:
+        return total + function(*block), None
+
+    return lax.scan(add, jnp.zeros(shape.shape, shape.dtype), blocks)[0]
 
 
 def _output_size(x: jax.Array, kernel: jax.Array, pads: tuple[Pair, Pair]) -> Pair:

@@ -14,6 +14,7 @@ from jax import lax
 from scipy import signal
 
 from nnstudy import errors, ops
+from nnstudy.ops import convolution
 
 # For programs that run once: the time of these tests is that of compiling.
 QUICK = {'xla_backend_optimization_level': 0, 'xla_llvm_disable_expensive_passes': True}
@@ -116,6 +117,27 @@ def test_small_layers_agree_with_lax(image, channels, features, kernel, padding)
         assert_same_derivatives(
             lambda x, k: ops.conv(x, k, padding=padding),
             lambda x, k: reference(x, k, (1, 1), pads),
+            x,
+            k,
+        )
+
+
+@pytest.mark.skipif(jax.default_backend() != 'cpu', reason='other devices take no blocks')
+@pytest.mark.parametrize('strides', [(1, 1), (2, 1)])
+def test_gradients_by_blocks_of_examples_agree_with_lax(strides, monkeypatch):
+    with jax.enable_x64(True):
+        x, k = arrays((12, 6, 5, 3), (3, 2, 3, 2))
+
+        def gradient(x, k):
+            return jax.grad(lambda k: jnp.sum(jnp.sin(ops.conv(x, k, strides=strides))))(k)
+
+        whole = str(jax.make_jaxpr(gradient)(x, k))
+        monkeypatch.setattr(convolution, '_CACHE_BYTES', 8 * 600)  # of x and dy, for 4 examples
+        assert 'scan' not in whole
+        assert 'f64[3,4,6,5,3]' in str(jax.make_jaxpr(lambda *a: gradient(*a))(x, k))
+        assert_same_derivatives(
+            lambda x, k: ops.conv(x, k, strides=strides),
+            lambda x, k: reference(x, k, strides, 'SAME'),
             x,
             k,
         )
