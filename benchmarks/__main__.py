@@ -89,6 +89,9 @@ def _run(argv: Sequence[str]) -> None:
                 results.setdefault('workloads', {})[name] = report.as_json(measured[name])
                 report.save(results, args.out)
             console.print(report.table(measured, sides.repeats))
+            for side, message in sides.failed.items():
+                console.print(f'{side} has failed: {message}', markup=False)
+            results['failed'] = sides.failed
         crowd = report.crowd_line(measured)
         if crowd:
             console.print(crowd, markup=False)

@@ -4,11 +4,12 @@ import datetime
 import json
 import platform
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib import figure, ticker
+from matplotlib import axes, figure, ticker
 from rich import markup
 from rich.table import Table
 
@@ -26,7 +27,8 @@ QUIET = 0.05  # share of the cores
 
 CAPTION = (
     'µs: of a step of one run, the time divided by runs × steps; nnstudy trains all runs at once, '
-    'a peer one after the other. Medians of {repeats} interleaved repeats [min–max]. Ratios: how '
+    'a peer one after the other. Of a core: what all threads together kept cores busy, which other '
+    'processes disturb the least. Medians of {repeats} interleaved repeats [min–max]. Ratios: how '
     'many times as long a peer takes, repeat by repeat; × best is against the fastest peer. '
     'Compiling: of the first step, not in the times.'
 )
@@ -97,7 +99,7 @@ def table(measured: Mapping[str, Mapping[str, Measured]], repeats: int) -> Table
     result = Table(caption=markup.escape(CAPTION.format(repeats=repeats)), caption_justify='left')
     for name in ('workload', 'side'):
         result.add_column(name)
-    for name in ('µs a run-step', 'compiling s', 'ratio to nnstudy'):
+    for name in ('µs a run-step', 'of a core', 'compiling s', 'ratio to nnstudy'):
         result.add_column(name, justify='right', no_wrap=True)
     result.add_column('how')
     for workload, sides in measured.items():
@@ -115,6 +117,7 @@ def table(measured: Mapping[str, Mapping[str, Measured]], repeats: int) -> Table
                 title if side == 'nnstudy' else '',
                 TITLES[side],
                 spread([1e6 * seconds for seconds in m.seconds]) if m.seconds else 'not timed',
+                _number(1e6 * statistics.median(m.core_seconds), 3) if m.seconds else '',
                 compiling,
                 ratio,
                 m.unfair or how,
@@ -139,15 +142,18 @@ def chart(measured: Mapping[str, Mapping[str, Measured]], path: Path, note: str)
     """Draws the ratios of all peers, a group of bars for each workload."""
     peers = [s for s in session.PEERS if any(m.get(s) and m[s].seconds for m in measured.values())]
     height = 0.8 / max(1, len(peers))
-    picture = figure.Figure(figsize=(8, 1.4 + 0.62 * len(measured)), layout='constrained')
+    picture = figure.Figure(figsize=(8, 1.3 + 0.6 * len(measured)), layout='constrained')
     panel = style.dress(picture.subplots())
     for row, sides in enumerate(measured.values()):
         for place, side in enumerate(peers):
-            if side not in sides or not sides[side].seconds:
+            if side not in sides:
+                continue
+            y = row + (place - (len(peers) - 1) / 2) * height
+            if sides[side].unfair:
+                _write(panel, 1, y, f'{TITLES[side]} not timed: other losses')
                 continue
             values = session.ratios(sides[side], sides['nnstudy'])
             median, low, high = statistics.median(values), min(values), max(values)
-            y = row + (place - (len(peers) - 1) / 2) * height
             # From 1 on, to the right where nnstudy is faster.
             panel.barh(
                 y,
@@ -161,30 +167,34 @@ def chart(measured: Mapping[str, Mapping[str, Measured]], path: Path, note: str)
                 label=TITLES[side],
             )
             panel.plot([low, high], [y, y], color=style.INK, linewidth=1.1)
-            panel.annotate(
-                f'{_number(median, 2)}×',
-                (max(high, 1), y),
-                xytext=(4, 0),
-                textcoords='offset points',
-                va='center',
-                fontsize=8,
-                color=style.INK,
-            )
+            _write(panel, max(high, 1), y, f'{_number(median, 2)}×')
     panel.set_xscale('log')
     panel.axvline(1, color=style.INK, linewidth=1)
     panel.xaxis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f'{labels.number(x)}×'))
     panel.set_yticks(range(len(measured)))
-    panel.set_yticklabels(
-        [f'{name}  {workloads.WORKLOADS[name].title}' for name in measured], fontsize=8.5
-    )
+    titles = [f'{name}  {workloads.WORKLOADS[name].title}' for name in measured]
+    panel.set_yticklabels(['\n'.join(textwrap.wrap(title, 34)) for title in titles], fontsize=8.5)
     panel.invert_yaxis()
     panel.grid(visible=False, axis='y')
     panel.margins(x=0.12)
-    panel.set_xlabel('time of a run-step, as a multiple of nnstudy’s (log scale)')
+    panel.set_xlabel('time of a run-step ÷ that of nnstudy (log scale)', fontsize=9)
     drawn = dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
-    panel.legend(drawn.values(), drawn.keys(), frameon=False, fontsize=8.5, loc='best')
+    style.legend(picture, list(drawn.values()), None)
     style.caption(picture, 'How many times as long the usual loops take', [note])
     style.save(picture, path)
+
+
+def _write(panel: axes.Axes, x: float, y: float, text: str) -> None:
+    """Writes to the right of the end of a bar."""
+    panel.annotate(
+        text,
+        (x, y),
+        xytext=(4, 0),
+        textcoords='offset points',
+        va='center',
+        fontsize=8,
+        color=style.INK,
+    )
 
 
 def machine_line(about: Mapping[str, Any]) -> str:

@@ -61,6 +61,7 @@ class Worker:
                 env=environment,
             )
         except OSError as error:
+            self._log.close()
             raise errors.UserError(
                 f'--python {side}={python}: cannot be started: {error.strerror}'
             ) from error
@@ -92,10 +93,12 @@ class Worker:
         raise WorkerError(f'{self.side}: {last.strip()}')
 
     def close(self) -> None:
-        assert self._process.stdin is not None
+        """Ends the process: without requests it is over."""
+        assert self._process.stdin is not None and self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
         self._log.close()
 
 
@@ -148,18 +151,23 @@ class Session:
     """
 
     def __init__(self, pythons: Mapping[str, str], data_dir: str | None, quick: bool):
-        self.data_dir, self.quick = data_dir, quick
+        self.data_dir, self.quick, self._pythons = data_dir, quick, pythons
         self.missing: dict[str, str] = {}
+        self.failed: dict[str, str] = {}
         self.workers: dict[str, Worker] = {}
-        for side in SIDES:
-            worker = Worker(side, pythons.get(side, sys.executable))
-            if worker.missing:
-                self.missing[side] = worker.missing
-                worker.close()
-            else:
-                self.workers[side] = worker
 
     def __enter__(self) -> 'Session':
+        try:
+            for side in SIDES:
+                worker = Worker(side, self._pythons.get(side, sys.executable))
+                if worker.missing:
+                    self.missing[side] = worker.missing
+                    worker.close()
+                else:
+                    self.workers[side] = worker
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -175,39 +183,57 @@ class Session:
         return {name: v for w in self.workers.values() for name, v in w.versions.items()}
 
     def measure(self, workload: workloads.Workload) -> dict[str, Measured]:
-        """Returns the timings of all sides, nnstudy first."""
-        seconds = QUICK_REPEAT_SECONDS if self.quick else REPEAT_SECONDS
+        """Returns the timings of all sides, nnstudy first.
+
+        A peer whose process dies is noted in `failed` and takes part no more.
+
+        Raises:
+          WorkerError: nnstudy's process has died.
+        """
+        ours = {'workload': workload.name, 'quick': self.quick, 'data_dir': self.data_dir}
+        theirs = {'seconds': QUICK_REPEAT_SECONDS if self.quick else REPEAT_SECONDS}
         measured: dict[str, Measured] = {}
         with tempfile.TemporaryDirectory() as folder:
-            for side, worker in self.workers.items():
+            for side in list(self.workers):
                 if side == 'keras' and not workload.keras:
                     continue
-                request: dict[str, Any] = {'folder': folder, 'seconds': seconds}
-                if side == 'nnstudy':
-                    request = {
-                        'workload': workload.name,
-                        'quick': self.quick,
-                        'data_dir': self.data_dir,
-                        'folder': folder,
-                    }
-                measured[side] = Measured([], [], 0, **worker.ask('prepare', **request))
-        ours = measured['nnstudy'].losses
-        for side in measured:
-            measured[side].unfair = difference(measured[side].losses, ours, workload.tolerance)
-        fair = [side for side in measured if measured[side].unfair is None]
-        for side in fair:
-            self.workers[side].ask('time')  # warm-up
-        for _ in range(self.repeats):
-            for side in fair:
-                m, busy = measured[side], busy_seconds()
-                timed = self.workers[side].ask('time')
-                m.run_steps = timed['run_steps']
-                m.seconds.append(timed['seconds'] / timed['run_steps'])
-                m.core_seconds.append(timed['process_seconds'] / timed['run_steps'])
-                if busy is not None:
-                    others = (busy_seconds() or busy) - busy - timed['process_seconds']
-                    m.others.append(max(0.0, others / timed['seconds'] / (os.cpu_count() or 1)))
+                request = ours if side == 'nnstudy' else theirs
+                answer = self._ask(side, 'prepare', folder=folder, **request)
+                if answer:
+                    measured[side] = Measured([], [], 0, **answer)
+        for m in measured.values():
+            m.unfair = difference(m.losses, measured['nnstudy'].losses, workload.tolerance)
+        for repeat in range(1 + self.repeats):
+            for side in list(measured):
+                if measured[side].unfair:
+                    continue
+                busy = busy_seconds()
+                timed = self._ask(side, 'time')
+                if timed is None:
+                    del measured[side]
+                elif repeat:  # the first is for warming up
+                    self._note(measured[side], timed, busy)
         return measured
+
+    def _ask(self, side: str, do: str, **request: Any) -> dict[str, Any] | None:
+        """Returns a side's answer; None of a peer that has died."""
+        try:
+            return self.workers[side].ask(do, **request)
+        except WorkerError as error:
+            if side == 'nnstudy':
+                raise
+            self.failed[side] = str(error)
+            self.workers.pop(side).close()
+            return None
+
+    def _note(self, m: Measured, timed: Mapping[str, float], busy: float | None) -> None:
+        run_steps, seconds = int(timed['run_steps']), timed['seconds']
+        m.run_steps = run_steps
+        m.seconds.append(seconds / run_steps)
+        m.core_seconds.append(timed['process_seconds'] / run_steps)
+        if busy is not None:
+            others = (busy_seconds() or busy) - busy - timed['process_seconds']
+            m.others.append(max(0.0, others / seconds / (os.cpu_count() or 1)))
 
 
 def busy_seconds() -> float | None:
