@@ -1,0 +1,184 @@
+"""nnstudy's sweep: the compiled programs of `nnstudy.study`, segment after segment.
+
+Training alone is timed for as many steps as a run has, as a study dispatches them; a workload that
+is timed with its evaluations is carried out as a whole study.
+"""
+
+import importlib.metadata
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import nnstudy
+from benchmarks import problem as problem_lib
+from benchmarks import workloads
+from benchmarks.problem import Problem
+from nnstudy import devices, study, train
+from nnstudy.sweep import execute
+from nnstudy.sweep import plan as plan_lib
+
+nnstudy.setup()
+
+VERSIONS = {name: importlib.metadata.version(name) for name in ('jax', 'jaxlib', 'flax', 'optax')}
+CHECK_STEPS = 5
+MATMUL_SIZE, MATMUL_REPEATS = 2048, 8
+
+# What is random in a step besides the order of examples; at 0 it changes nothing.
+_RANDOM = ('augmentation.', 'model.flatten_dropout', 'model.dense_dropout')
+
+
+def prepare(
+    workload: str,
+    quick: bool,
+    data_dir: str | None,
+    folder: str | None = None,
+    num_runs: int | None = None,
+    lanes: int | None = None,
+) -> 'Trainer':
+    """Returns the sweep of a workload.
+
+    Args:
+      workload: its name.
+      quick: see `benchmarks.workloads.Workload.study`, also for `num_runs`.
+      data_dir: where the data sets are.
+      folder: where the problem of the first run is written for the peers.
+      num_runs: only so many.
+      lanes: forced number of lanes.
+    """
+    spec = workloads.WORKLOADS[workload].study(quick=quick, num_runs=num_runs)
+    spec.config.execution.lanes = lanes
+    trainer = Trainer(workloads.WORKLOADS[workload], spec, data_dir)
+    if folder is not None:
+        problem_lib.save(trainer.problem(), Path(folder))
+    return trainer
+
+
+def matmul_rate() -> float:
+    """Returns the floating-point operations a second of float32 matmuls on all devices at once."""
+    mesh = devices.runs_mesh()
+    rng = np.random.default_rng(0)
+    matrices = rng.normal(size=(mesh.size, MATMUL_SIZE, MATMUL_SIZE)).astype(np.float32)
+    on_devices = execute.put(matrices, mesh, mapped=True)
+    multiply = jax.jit(execute.lift(lambda a: a @ a, mesh, lanes=1, num_mapped=1))
+    jax.block_until_ready(multiply(on_devices))
+    began = time.perf_counter()
+    jax.block_until_ready([multiply(on_devices) for _ in range(MATMUL_REPEATS)])
+    seconds = time.perf_counter() - began
+    return MATMUL_REPEATS * mesh.size * 2 * MATMUL_SIZE**3 / seconds
+
+
+class Trainer:
+    """See `benchmarks.worker`."""
+
+    def __init__(self, workload: workloads.Workload, spec: Any, data_dir: str | None):
+        self.workload = workload
+        dataset = workload.dataset(spec.config, data_dir)
+        self.plan = plan_lib.make(spec.config, spec.points, data=dataset)
+        (self.group,) = self.plan.groups
+        group, mesh = self.group, devices.runs_mesh()
+        self.settings = {
+            'runs': len(group.runs),
+            'lanes': group.layout.lanes,
+            'devices': mesh.size,
+            'segment_steps': group.layout.segment_steps,
+        }
+        training = train.make_training(group.config)
+        self.init, self.segment = study.compiled(training, mesh, group.layout.lanes, group.log_size)
+        self.data = execute.put(group.data, mesh, mapped=False)
+        unit = mesh.size * group.layout.lanes
+        size = -(-len(group.runs) // unit) * unit
+        seeds = jnp.asarray(execute.pad(group.seeds, size), jnp.uint32)
+        hparams = execute.pad(dict(group.hparams), size)
+        keys = jax.vmap(train.make_keys)(seeds)
+        self.keys, self.hparams = execute.put((keys, hparams), mesh, mapped=True)
+        self.losses = self._check()
+
+    def _check(self) -> list[float]:
+        """Returns the first run's losses of single steps, by the program that is timed."""
+        calm = {
+            name: jnp.zeros_like(values) if name.startswith(_RANDOM) else values
+            for name, values in self.hparams.items()
+        }
+        began = time.perf_counter()
+        state = self._begin()
+        beginning = time.perf_counter() - began
+        variables = jax.tree.map(lambda leaf: np.asarray(leaf[0]), state.variables)
+        self.weights = {
+            f'{layer}/{name}': weight
+            for collection in variables.values()
+            for layer, weights in collection.items()
+            for name, weight in weights.items()
+        }
+        sums, took = [0.0], []
+        for step in range(CHECK_STEPS):
+            began = time.perf_counter()
+            state = self._advance(state, calm, step, step + 1)
+            jax.block_until_ready(state)
+            took.append(time.perf_counter() - began)
+            sums.append(float(state.loss_sum[0]))
+        self.compile_seconds = beginning + took[0] - min(took[1:])
+        rows = CHECK_STEPS * self.group.config['batch_size']
+        assert state.order is not None  # all workloads shuffle
+        self.order = np.asarray(state.order[0])[:rows].reshape(CHECK_STEPS, -1)
+        return (np.diff(sums) / self.group.config['batch_size']).tolist()
+
+    def _begin(self) -> train.TrainState:
+        return jax.block_until_ready(self.init(self.keys, self.hparams, self.data))
+
+    def _advance(self, state: train.TrainState, hparams: Any, start: int, stop: int) -> Any:
+        bounds = jnp.int32(start), jnp.int32(stop), jnp.asarray(False)
+        return self.segment(state, self.keys, hparams, self.data, *bounds)[0]
+
+    def repeat(self) -> tuple[int, float]:
+        """Trains all runs from the start; returns run-steps and seconds."""
+        if self.workload.evaluates:
+            began = time.perf_counter()
+            study.carry_out(self.plan, quiet=True)
+            return self.plan.num_run_steps, time.perf_counter() - began
+        state = self._begin()
+        began = time.perf_counter()
+        length = self.group.layout.segment_steps
+        for start in range(0, self.group.num_steps, length):
+            stop = min(start + length, self.group.num_steps)
+            state = self._advance(state, self.hparams, start, stop)
+        jax.block_until_ready(state)
+        return self.plan.num_run_steps, time.perf_counter() - began
+
+    def problem(self) -> Problem:
+        """Returns what the first run trains, for the peers."""
+        config, data = self.group.config, self.group.data
+        hparams = {name: float(values[0]) for name, values in self.group.hparams.items()}
+        inputs = np.asarray(data.normalized(jnp.asarray(data.inputs)))
+        if self.workload.net[0]['op'] == 'dense':
+            inputs = inputs.reshape(len(inputs), -1)
+        optimizer: dict[str, Any] = {
+            'name': config['optimizer.name'],
+            'learning_rate': hparams['optimizer.learning_rate'],
+        }
+        if optimizer['name'] == 'adam':
+            optimizer['eps'] = hparams['optimizer.eps']
+        else:
+            optimizer['momentum'] = hparams.get('optimizer.momentum')
+        strengths = {
+            name.partition('.')[2]: value
+            for name, value in hparams.items()
+            if name.startswith('augmentation.')
+        }
+        return Problem(
+            net=self.workload.net,
+            loss=config['loss.name'],
+            optimizer=optimizer,
+            batch_size=config['batch_size'],
+            epochs=config['epochs'],
+            augmentation=strengths or None,
+            evaluates=self.workload.evaluates,
+            sizes=dict(data.sizes),
+            inputs=inputs,
+            labels=np.asarray(data.labels),
+            order=self.order,
+            weights=self.weights,
+        )
