@@ -8,10 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import report, scaling, session, workloads
+from benchmarks import layouts, report, scaling, session, workloads
 from nnstudy import commands, errors
 
-EXPERIMENTS = {'scaling': scaling.measure}
+EXPERIMENTS = {'scaling': scaling.measure, 'layouts': layouts.measure}
 NAMES = (*workloads.WORKLOADS, *EXPERIMENTS)
 
 EPILOG = f"""
@@ -19,6 +19,7 @@ workloads:
 {chr(10).join(f'  {name}  {w.title}' for name, w in workloads.WORKLOADS.items())}
 experiments:
   scaling  a sweep against single runs, two cores against one, start-up, matmul rate
+  layouts  numbers of lanes side by side, and what the rule loses to the best
 
 A peer needs `pip install -e ".[bench]"`, or an interpreter that has it:
   python -m benchmarks --python pytorch=torch-venv/bin/python --python keras=keras-venv/bin/python
@@ -32,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = commands.Parser(prog='python -m benchmarks', description=__doc__, epilog=EPILOG)
-    parser.add_argument('--only', metavar='NAME[,NAME]', help='of those below; default: all')
+    parser.add_argument(
+        '--only', metavar='NAME[,NAME]', help='of those below; default: all workloads and scaling'
+    )
     parser.add_argument('--quick', action='store_true', help='fewer repeats of fewer steps')
     parser.add_argument(
         '--out', type=Path, default=Path('build/benchmarks'), help='default: %(default)s'
@@ -50,7 +53,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         help=f'interpreter of a side ({", ".join(session.PEERS)}); default: this one',
     )
     args = parser.parse_args(argv)
-    args.names = NAMES if args.only is None else args.only.split(',')
+    args.names = (*workloads.WORKLOADS, 'scaling') if args.only is None else args.only.split(',')
     for name in args.names:
         if name not in NAMES:
             raise errors.unknown('name in --only', name, NAMES)

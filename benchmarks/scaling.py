@@ -1,37 +1,22 @@
 """What nnstudy costs beside itself: many runs or one, two cores or one, the start, the ceiling."""
 
-import dataclasses
 import functools
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from benchmarks import session, workloads
+from benchmarks import measuring, session, workloads
+from benchmarks.measuring import Row
 from benchmarks.session import Worker
 
 SWEEPS = ('W2', 'W4')  # a sweep against a single run
 CORES = ('W2', 'W4', 'W5', 'W8')  # two cores against one
 CEILING = 'W5'  # against the rate of matrix multiplication
 STARTS = 3
-
-
-@dataclasses.dataclass
-class Row:
-    """A number with its samples: `samples[i]` were measured beside each other."""
-
-    name: str
-    unit: str
-    samples: list[float]
-    about: str = ''
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.samples)
 
 
 def measure(data_dir: str | None, quick: bool) -> list[Row]:
@@ -72,7 +57,7 @@ def _times(
         for key, (cores, request) in requests.items():
             workers[key] = Worker('nnstudy', cores=cores)
             workers[key].ask('prepare', workload=name, **request, **common)
-        return _interleaved(
+        return measuring.interleaved(
             {key: functools.partial(_per_step, worker) for key, worker in workers.items()},
             repeats,
         )
@@ -84,19 +69,6 @@ def _times(
 def _per_step(worker: Worker) -> float:
     timed = worker.ask('time')
     return timed['seconds'] / timed['run_steps']
-
-
-def _interleaved(
-    functions: Mapping[str, Callable[[], float]], repeats: int
-) -> dict[str, list[float]]:
-    """Returns what each function gives, called in turn, after a first round that does not count."""
-    values: dict[str, list[float]] = {key: [] for key in functions}
-    for repeat in range(repeats + 1):
-        for key, function in functions.items():
-            value = function()
-            if repeat:
-                values[key].append(value)
-    return values
 
 
 def _divided(above: list[float], below: list[float]) -> list[float]:
@@ -111,7 +83,7 @@ def _ceiling(common: Mapping[str, Any], repeats: int) -> list[Row]:
     worker = Worker('nnstudy')
     try:
         worker.ask('prepare', workload=CEILING, **common)
-        rates = _interleaved(
+        rates = measuring.interleaved(
             {
                 'net': lambda: flops / _per_step(worker) / 1e9,
                 'matmul': lambda: worker.ask('matmul')['flops_per_second'] / 1e9,

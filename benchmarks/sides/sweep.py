@@ -17,8 +17,8 @@ import nnstudy
 from benchmarks import problem as problem_lib
 from benchmarks import workloads
 from benchmarks.problem import Problem
-from nnstudy import devices, study, train
-from nnstudy.sweep import execute
+from nnstudy import devices, program, study, train
+from nnstudy.sweep import execute, layout
 from nnstudy.sweep import plan as plan_lib
 
 nnstudy.setup()
@@ -62,8 +62,8 @@ def matmul_rate() -> float:
     mesh = devices.runs_mesh()
     rng = np.random.default_rng(0)
     matrices = rng.normal(size=(mesh.size, MATMUL_SIZE, MATMUL_SIZE)).astype(np.float32)
-    on_devices = execute.put(matrices, mesh, mapped=True)
-    multiply = jax.jit(execute.lift(lambda a: a @ a, mesh, lanes=1, num_mapped=1))
+    on_devices = execute.put(matrices, mesh, size=mesh.size)
+    multiply = jax.jit(execute.lift(lambda a: a @ a, mesh, num_mapped=1))
     jax.block_until_ready(multiply(on_devices))
     began = time.perf_counter()
     jax.block_until_ready([multiply(on_devices) for _ in range(MATMUL_REPEATS)])
@@ -80,32 +80,24 @@ class Trainer:
         self.plan = plan_lib.make(spec.config, spec.points, data=dataset)
         (self.group,) = self.plan.groups
         group, mesh = self.group, devices.runs_mesh()
+        began = time.perf_counter()
+        self.program = program.make(group, mesh)
+        self.compile_seconds = time.perf_counter() - began
         self.settings = {
             'runs': len(group.runs),
             'lanes': group.layout.lanes,
             'devices': mesh.size,
             'segment_steps': group.layout.segment_steps,
         }
-        training = train.make_training(group.config)
-        self.init, self.segment = study.compiled(training, mesh, group.layout.lanes, group.log_size)
-        self.data = execute.put(group.data, mesh, mapped=False)
-        unit = mesh.size * group.layout.lanes
-        size = -(-len(group.runs) // unit) * unit
-        seeds = jnp.asarray(execute.pad(group.seeds, size), jnp.uint32)
-        hparams = execute.pad(dict(group.hparams), size)
-        keys = jax.vmap(train.make_keys)(seeds)
-        self.keys, self.hparams = execute.put((keys, hparams), mesh, mapped=True)
         self.losses = self._check()
 
     def _check(self) -> list[float]:
         """Returns the first run's losses of single steps, by the program that is timed."""
+        state, (seeds, hparams) = self._begin()
         calm = {
             name: jnp.zeros_like(values) if name.startswith(_RANDOM) else values
-            for name, values in self.hparams.items()
+            for name, values in hparams.items()
         }
-        began = time.perf_counter()
-        state = self._begin()
-        beginning = time.perf_counter() - began
         variables = jax.tree.map(lambda leaf: np.asarray(leaf[0]), state.variables)
         self.weights = {
             f'{layer}/{name}': weight
@@ -113,25 +105,19 @@ class Trainer:
             for layer, weights in collection.items()
             for name, weight in weights.items()
         }
-        sums, took = [0.0], []
+        sums = [0.0]
+        first = np.arange(1)
         for step in range(CHECK_STEPS):
-            began = time.perf_counter()
-            state = self._advance(state, calm, step, step + 1)
-            jax.block_until_ready(state)
-            took.append(time.perf_counter() - began)
+            segment = layout.Segment(first, step, step + 1, evaluate=False)
+            state, _ = self.program.advance(state, (seeds, calm), segment)
             sums.append(float(state.loss_sum[0]))
-        self.compile_seconds = beginning + took[0] - min(took[1:])
         rows = CHECK_STEPS * self.group.config['batch_size']
         assert state.order is not None  # all workloads shuffle
         self.order = np.asarray(state.order[0])[:rows].reshape(CHECK_STEPS, -1)
         return (np.diff(sums) / self.group.config['batch_size']).tolist()
 
-    def _begin(self) -> train.TrainState:
-        return jax.block_until_ready(self.init(self.keys, self.hparams, self.data))
-
-    def _advance(self, state: train.TrainState, hparams: Any, start: int, stop: int) -> Any:
-        bounds = jnp.int32(start), jnp.int32(stop), jnp.asarray(False)
-        return self.segment(state, self.keys, hparams, self.data, *bounds)[0]
+    def _begin(self) -> tuple[train.TrainState, Any]:
+        return jax.block_until_ready(self.program.init(np.arange(len(self.group.runs))))
 
     def repeat(self) -> tuple[int, float]:
         """Trains all runs from the start; returns run-steps and seconds."""
@@ -139,12 +125,15 @@ class Trainer:
             began = time.perf_counter()
             study.carry_out(self.plan, quiet=True)
             return self.plan.num_run_steps, time.perf_counter() - began
-        state = self._begin()
+        state, own = self._begin()
+        runs, end = np.arange(len(self.group.runs)), self.group.num_steps
+        at, alive = np.zeros_like(runs), np.ones(len(runs), bool)
+        chosen, mesh = self.program.layout, self.program.mesh
         began = time.perf_counter()
-        length = self.group.layout.segment_steps
-        for start in range(0, self.group.num_steps, length):
-            stop = min(start + length, self.group.num_steps)
-            state = self._advance(state, self.hparams, start, stop)
+        while segment := layout.next_segment(chosen, at, alive, np.array([end]), end, mesh.size):
+            segment = segment._replace(evaluate=False)
+            state, _ = self.program.advance(state, own, segment)
+            at[segment.runs] = segment.stop
         jax.block_until_ready(state)
         return self.plan.num_run_steps, time.perf_counter() - began
 

@@ -1,0 +1,52 @@
+"""Numbers of lanes side by side, and what the rule of `nnstudy.sweep.layout` loses to the best."""
+
+import functools
+
+from benchmarks import measuring, session, workloads
+from benchmarks.measuring import Row
+from benchmarks.session import Worker
+
+# The lanes that are tried: those of nets without convolutions, and of nets with them, where
+# vmapped kernels make grouped convolutions.
+FEW, MANY = (1, 2), (1, 2, 4, 8, 16, 32, 64)
+
+
+def measure(data_dir: str | None, quick: bool) -> list[Row]:
+    """Returns a row for each workload and number of lanes, and one for what the rule loses."""
+    rows = []
+    for name, workload in workloads.WORKLOADS.items():
+        has_convolutions = any(layer['op'] != 'dense' for layer in workload.net)
+        rows += _of(name, FEW if has_convolutions else MANY, data_dir, quick)
+    return rows
+
+
+def _of(name: str, tried: tuple[int, ...], data_dir: str | None, quick: bool) -> list[Row]:
+    request = {'workload': name, 'quick': quick, 'data_dir': data_dir}
+    worker = Worker('nnstudy')
+    try:
+        # A program for each, one after the other in one process: the one asked for last is timed.
+        chosen = worker.ask('prepare', **request)['settings']['lanes']
+        lanes = sorted({*tried, chosen})
+        times = measuring.interleaved(
+            {str(k): functools.partial(_per_step, worker, request, k) for k in lanes},
+            session.QUICK_REPEATS if quick else session.REPEATS,
+        )
+    finally:
+        worker.close()
+    rows = [
+        Row(f'{name}: {k} lanes' + (' (the rule)' if k == chosen else ''), 'µs', values)
+        for k, values in ((k, [1e6 * t for t in times[str(k)]]) for k in lanes)
+    ]
+    best = min(rows, key=lambda row: row.median)
+    lost = [100 * (a / b - 1) for a, b in zip(times[str(chosen)], _of_row(best), strict=True)]
+    return [*rows, Row(f'{name}: what the rule loses to the best', '%', lost, best.name)]
+
+
+def _of_row(row: Row) -> list[float]:
+    return [value / 1e6 for value in row.samples]
+
+
+def _per_step(worker: Worker, request: dict, lanes: int) -> float:
+    worker.ask('prepare', lanes=lanes, **request)
+    timed = worker.ask('time')
+    return timed['seconds'] / timed['run_steps']
