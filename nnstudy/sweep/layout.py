@@ -16,9 +16,11 @@ from nnstudy import devices, errors
 
 SEGMENT_SECONDS = 2.0  # of work between two signs of progress
 
+CACHE_BYTES = 2**20  # of a CPU core
+
 # Rough rates of one device in small steps, to cut training into segments. Being wrong by a factor
 # of a few only makes progress move more or less often.
-FLOPS_PER_SECOND = {'cpu': 3e10, 'gpu': 3e12, 'tpu': 3e12}
+FLOPS_PER_SECOND = {'cpu': 8e10, 'gpu': 3e12, 'tpu': 3e12}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Segment(NamedTuple):
 def choose(
     *,
     flops_per_step: float,
+    num_params: int,
     has_convolutions: bool,
     steps_per_evaluation: float,
     num_runs: int,
@@ -78,6 +81,7 @@ def choose(
 
     Args:
       flops_per_step: floating-point operations of a step of one run.
+      num_params: number of parameters of one run.
       has_convolutions: whether the model has any.
       steps_per_evaluation: how many steps cost about as much as an evaluation.
       num_runs: number of runs in the group.
@@ -89,7 +93,7 @@ def choose(
       UserError: not even the runs that are advanced together fit into memory.
     """
     backend, num_devices = jax.default_backend(), jax.device_count()
-    lanes = lanes or _lanes(backend, flops_per_step, has_convolutions)
+    lanes = lanes or _lanes(backend, flops_per_step, num_params, has_convolutions)
     unit = num_devices * lanes
     memory = devices.memory_bytes()
     if state_bytes * unit > memory:
@@ -165,11 +169,14 @@ def next_segment(
     return Segment(runs, max(start, 0), stop, evaluate)
 
 
-def _lanes(backend: str, flops_per_step: float, has_convolutions: bool) -> int:
-    """The rule. Measured on two CPU cores; for accelerators a first guess."""
-    if backend == 'cpu':
-        # vmapped kernels make a grouped convolution, 10-40 times slower than one by one.
-        if has_convolutions or flops_per_step > 2e7:
-            return 1
-        return 8 if flops_per_step > 1e6 else 32
-    return 8 if has_convolutions else 32
+def _lanes(backend: str, flops_per_step: float, num_params: int, has_convolutions: bool) -> int:
+    """The rule. Measured on two CPU cores, see docs/performance.md; elsewhere a first guess."""
+    if backend != 'cpu':
+        return 8 if has_convolutions else 32
+    # vmapped kernels make a grouped convolution, 10-40 times slower than one by one.
+    if not has_convolutions:
+        for lanes, most_flops in ((32, 1e6), (8, 2e7)):
+            # The parameters of a block are read in every step, and should stay in a core's cache.
+            if flops_per_step <= most_flops and lanes * num_params * 4 <= CACHE_BYTES:
+                return lanes
+    return 1

@@ -384,6 +384,7 @@ def _group(
         state_bytes=state_bytes,
         layout=layout.choose(
             flops_per_step=cost,
+            num_params=sum(leaf.size for leaf in leaves),
             has_convolutions=any(leaf.ndim == 4 for leaf in leaves),
             # An evaluation is forward passes, a third of a step each.
             steps_per_evaluation=_evaluated(config, data) / (3 * config['batch_size']),

@@ -9,6 +9,7 @@ from nnstudy.sweep import layout
 def choose(**fields):
     usual = {
         'flops_per_step': 1e5,
+        'num_params': 1000,
         'has_convolutions': False,
         'steps_per_evaluation': 4,
         'num_runs': 3,
@@ -23,6 +24,21 @@ def test_the_number_of_runs_changes_only_the_chunks():
     small = choose(num_runs=3000, state_bytes=2**20, lanes=4, memory_gib=0.25)
     assert small.chunk_size * 2 * 2**20 <= 0.25 * 2**30
     assert small.chunk_size % 4 == 0
+
+
+@pytest.mark.parametrize(
+    ('flops', 'params', 'conv', 'lanes'),
+    [
+        (7e4, 369, False, 32),  # the Boston MLP
+        (1.8e6, 9_000, False, 8),  # lr_sweep on digits
+        (4e6, 695_000, False, 1),  # large matrices at batch 1: nothing but reading parameters
+        (5e8, 695_000, False, 1),
+        (7e4, 369, True, 1),
+    ],
+)
+def test_lanes_on_the_cpu(flops, params, conv, lanes):
+    fields = {'flops_per_step': flops, 'num_params': params, 'has_convolutions': conv}
+    assert choose(**fields).lanes == lanes
 
 
 def test_what_a_chunk_takes_apart_from_its_runs_counts():
