@@ -104,9 +104,12 @@ def _run(argv: Sequence[str]) -> None:
     for name in args.names:
         if name in EXPERIMENTS:
             print(f'{name} ...', file=sys.stderr, flush=True)
-            rows = EXPERIMENTS[name](data_dir, args.quick)
-            results[name] = [dataclasses.asdict(row) for row in rows]
-            report.save(results, args.out)
+            rows = []
+            for row in EXPERIMENTS[name](data_dir, args.quick):
+                print(f'{row.name}: {row.median:.3g} {row.unit}', file=sys.stderr, flush=True)
+                rows.append(row)
+                results[name] = [dataclasses.asdict(row) for row in rows]
+                report.save(results, args.out)
             console.print(report.experiment(rows))
     console.print(f'written: {args.out}/results.json', markup=False)
 

@@ -1,6 +1,7 @@
 """Numbers of lanes side by side, and what the rule of `nnstudy.sweep.layout` loses to the best."""
 
 import functools
+from collections.abc import Iterator
 
 from benchmarks import measuring, session, workloads
 from benchmarks.measuring import Row
@@ -11,13 +12,11 @@ from benchmarks.session import Worker
 FEW, MANY = (1, 2), (1, 2, 4, 8, 16, 32, 64)
 
 
-def measure(data_dir: str | None, quick: bool) -> list[Row]:
-    """Returns a row for each workload and number of lanes, and one for what the rule loses."""
-    rows = []
+def measure(data_dir: str | None, quick: bool) -> Iterator[Row]:
+    """Yields a row for each workload and number of lanes, and one for what the rule loses."""
     for name, workload in workloads.WORKLOADS.items():
         has_convolutions = any(layer['op'] != 'dense' for layer in workload.net)
-        rows += _of(name, FEW if has_convolutions else MANY, data_dir, quick)
-    return rows
+        yield from _of(name, FEW if has_convolutions else MANY, data_dir, quick)
 
 
 def _of(name: str, tried: tuple[int, ...], data_dir: str | None, quick: bool) -> list[Row]:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks import measuring, session, workloads
@@ -19,12 +19,11 @@ CEILING = 'W5'  # against the rate of matrix multiplication
 STARTS = 3
 
 
-def measure(data_dir: str | None, quick: bool) -> list[Row]:
-    """Returns all rows."""
+def measure(data_dir: str | None, quick: bool) -> Iterator[Row]:
+    """Yields the rows, each when it is measured."""
     common = {'data_dir': data_dir, 'quick': quick}
     repeats = session.QUICK_REPEATS if quick else session.REPEATS
     num_cores = session.num_cores()
-    rows = []
     for name in SWEEPS:
         title = f'{name}: a run of a sweep on one core, against the cheapest single run'
         requests = {
@@ -34,15 +33,14 @@ def measure(data_dir: str | None, quick: bool) -> list[Row]:
         }
         times = _times(name, requests, common, repeats)
         cheapest = [min(pair) for pair in zip(*list(times.values())[1:], strict=True)]
-        rows.append(Row(title, '×', _divided(times['sweep'], cheapest)))
+        yield Row(title, '×', _divided(times['sweep'], cheapest))
     for name in CORES if num_cores > 1 else ():
         requests = {'one': (1, {}), 'all': (num_cores, {})}
         times = _times(name, requests, common, repeats)
         title = f'{name}: {num_cores} cores against one'
-        rows.append(Row(title, '×', _divided(times['one'], times['all'])))
-    rows += _ceiling(common, repeats)
-    rows += _starts()
-    return rows
+        yield Row(title, '×', _divided(times['one'], times['all']))
+    yield from _ceiling(common, repeats)
+    yield from _starts()
 
 
 def _times(
