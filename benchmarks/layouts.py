@@ -17,6 +17,7 @@ def measure(data_dir: str | None, quick: bool) -> Iterator[Row]:
     for name, workload in workloads.WORKLOADS.items():
         has_convolutions = any(layer['op'] != 'dense' for layer in workload.net)
         yield from _of(name, FEW if has_convolutions else MANY, data_dir, quick)
+    yield from _convolutions(session.QUICK_REPEATS if quick else session.REPEATS)
 
 
 def _of(name: str, tried: tuple[int, ...], data_dir: str | None, quick: bool) -> list[Row]:
@@ -39,6 +40,18 @@ def _of(name: str, tried: tuple[int, ...], data_dir: str | None, quick: bool) ->
     best = min(rows, key=lambda row: row.median)
     lost = [100 * (a / b - 1) for a, b in zip(times[str(chosen)], _of_row(best), strict=True)]
     return [*rows, Row(f'{name}: what the rule loses to the best', '%', lost, best.name)]
+
+
+def _convolutions(repeats: int) -> Iterator[Row]:
+    """Yields what a layer with kernels of each run costs, taken one by one or vmapped."""
+    worker = Worker('nnstudy')
+    try:
+        samples = [worker.ask('convolutions') for _ in range(repeats)]
+    finally:
+        worker.close()
+    for way in samples[0]:
+        values = [1e3 * sample[way] for sample in samples]
+        yield Row(f'3x3x64x64 on 14x14 pixels, batch 32, runs {way}', 'ms', values)
 
 
 def _of_row(row: Row) -> list[float]:

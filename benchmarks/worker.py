@@ -61,8 +61,10 @@ def main() -> None:
             run_steps, seconds = trainer.repeat()
             used = time.process_time() - used
             _answer(answers, {'run_steps': run_steps, 'seconds': seconds, 'process_seconds': used})
-        else:
+        elif do == 'matmul':
             _answer(answers, {'flops_per_second': module.matmul_rate()})
+        else:
+            _answer(answers, module.convolutions())
 
 
 def _answer(answers: TextIO, answer: dict[str, Any]) -> None:

@@ -151,6 +151,8 @@ def _train_group(
     if not left.size:
         return
     mesh = devices.runs_mesh()
+    if epochs == plan.rungs[0]:  # later it is there
+        display.say('compiling')
     program, is_halved, number = _compiled(group, mesh, display), False, 0
     while left.size:
         size = program.layout.chunk_size

@@ -6,6 +6,7 @@ is timed with its evaluations is carried out as a whole study.
 
 import importlib.metadata
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import nnstudy
 from benchmarks import problem as problem_lib
 from benchmarks import workloads
 from benchmarks.problem import Problem
-from nnstudy import devices, program, study, train
+from nnstudy import devices, ops, program, study, train
 from nnstudy.sweep import execute, layout
 from nnstudy.sweep import plan as plan_lib
 
@@ -26,6 +27,7 @@ nnstudy.setup()
 VERSIONS = {name: importlib.metadata.version(name) for name in ('jax', 'jaxlib', 'flax', 'optax')}
 CHECK_STEPS = 5
 MATMUL_SIZE, MATMUL_REPEATS = 2048, 8
+CONVOLUTION_RUNS, CONVOLUTION_STEPS = 4, 3
 
 # What is random in a step besides the order of examples; at 0 it changes nothing.
 _RANDOM = ('augmentation.', 'model.flatten_dropout', 'model.dense_dropout')
@@ -69,6 +71,54 @@ def matmul_rate() -> float:
     jax.block_until_ready([multiply(on_devices) for _ in range(MATMUL_REPEATS)])
     seconds = time.perf_counter() - began
     return MATMUL_REPEATS * mesh.size * 2 * MATMUL_SIZE**3 / seconds
+
+
+def convolutions() -> dict[str, float]:
+    """Returns seconds of a run's layer, forward and both gradients, by how the runs are taken.
+
+    A layer of 3x3x64x64 on 14x14 pixels, each run with a kernel of its own: one after the other,
+    vmapped (which makes a grouped convolution), or vmapped as patches times matrix.
+    """
+
+    def by_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        patches = jax.lax.conv_general_dilated_patches(
+            x, (3, 3), (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+        )
+        # Patches are ordered by channel first.
+        return patches @ kernel.transpose(2, 0, 1, 3).reshape(-1, kernel.shape[3])
+
+    def stepped(layer: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+        def loss(kernel: jax.Array, x: jax.Array) -> jax.Array:
+            return (layer(layer(x, kernel), kernel) ** 2).mean()
+
+        def steps(kernel: jax.Array, x: jax.Array) -> jax.Array:
+            def step(kernel: jax.Array, _: None) -> tuple[jax.Array, None]:
+                return kernel - 1e-3 * jax.grad(loss)(kernel, x), None
+
+            return jax.lax.scan(step, kernel, None, length=CONVOLUTION_STEPS)[0]
+
+        return steps
+
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(32, 14, 14, 64)), jnp.float32)
+    kernels = jnp.asarray(rng.normal(size=(CONVOLUTION_RUNS, 3, 3, 64, 64)) / 24, jnp.float32)
+    ways = {
+        'one by one': lambda k, x: jax.lax.map(lambda one: stepped(ops.conv)(one, x), k),
+        'grouped': lambda k, x: jax.vmap(lambda one: stepped(ops.conv)(one, x))(k),
+        'patches': lambda k, x: jax.vmap(lambda one: stepped(by_patches)(one, x))(k),
+    }
+    seconds, results = {}, []
+    for name, way in ways.items():
+        function = jax.jit(way)
+        result = jax.block_until_ready(function(kernels, x))
+        began = time.perf_counter()
+        jax.block_until_ready(function(kernels, x))
+        # Two layers a step.
+        steps = 2 * CONVOLUTION_RUNS * CONVOLUTION_STEPS
+        seconds[name] = (time.perf_counter() - began) / steps
+        results.append(result)
+        np.testing.assert_allclose(result, results[0], rtol=1e-3, atol=1e-5)
+    return seconds
 
 
 class Trainer:
