@@ -34,10 +34,12 @@ class Results:
       config: the resolved config as nested plain data.
       points: values of the swept fields, one dict a point.
       runs: one row a run: `run`, `point`, `seed`, `group`, the swept fields, `status`
-        ('finished', 'diverged' or 'stopped'), `diverged_step`, `steps`, `num_params`, `seconds`
-        (the run's share of the wall time), the final loss and metric of every split,
+        ('finished', 'diverged', 'stopped' or 'pruned'), `diverged_step`, `steps`, `num_params`,
+        `seconds` (the run's share of the wall time), the final loss and metric of every split,
         `best_<metric>` on the test split at the best evaluation, and `best_step`.
-      history: one row a run and evaluation, step 0 included.
+      history: one row a run and evaluation, step 0 included. A run that is over keeps the metrics
+        of its last evaluation, and has neither learning rate nor gradient; the rows of a pruned
+        run end where it did.
       steps: one row a run and logged step, or None without `config.log_every_steps`.
       claims: as the config file has them.
       references: as the config file has them.
