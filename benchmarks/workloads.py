@@ -296,6 +296,7 @@ WORKLOADS = {
             shape=(13,),
             fields={
                 'dataset': 'boston_housing',
+                'split.train': 'train',
                 'normalization': 'standard',
                 'batch_size': 32,
                 'epochs': 50,

@@ -23,7 +23,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     'channels_last': (True, False),
     'fused_optimizer': (True, False),
 }
-TRIAL_SECONDS = 0.3
+TRIALS, TRIAL_SECONDS = 5, 0.1
 
 
 def prepare(folder: str, seconds: float) -> 'Trainer':
@@ -46,7 +46,12 @@ class Trainer:
         for name, values in choices.items():
             if len(values) == 1:
                 continue
-            took = {value: Loop(problem, {**chosen, name: value}).trial() for value in values}
+            loops = {value: Loop(problem, {**chosen, name: value}) for value in values}
+            took: dict[Any, float] = dict.fromkeys(values, math.inf)
+            # In turn, and the fastest round of each, since others may use the machine.
+            for _ in range(TRIALS):
+                for value, candidate in loops.items():
+                    took[value] = min(took[value], candidate.trial())
             chosen[name] = min(took, key=lambda value: took[value])
         self.settings = chosen
         self.losses = Loop(problem, chosen).losses()
@@ -58,7 +63,8 @@ class Loop:
     """Model, optimizer and data of one run, and the loop over its steps."""
 
     def __init__(self, problem: Problem, settings: dict[str, Any]):
-        torch.set_num_threads(settings['threads'])
+        self.threads = settings['threads']
+        torch.set_num_threads(self.threads)
         self.problem = problem
         # A convolution keeps the layout of its input. Images of one channel would pass for either.
         inputs = torch.from_numpy(problem.inputs)
@@ -138,20 +144,16 @@ class Loop:
         return [self.step(rows, augment=False).item() for rows in order]
 
     def trial(self) -> float:
-        """Returns seconds of a step; the fastest of three rounds, since others use the machine."""
+        """Returns seconds of a step."""
+        torch.set_num_threads(self.threads)
         batches = self._batches()
         self.model.train()
         self.step(next(batches), augment=True)
-        began = time.perf_counter()
-        self.step(next(batches), augment=True)
-        steps = math.ceil(TRIAL_SECONDS / 3 / (time.perf_counter() - began))
-        rounds = []
-        for _ in range(3):
-            began = time.perf_counter()
-            for _ in range(steps):
-                self.step(next(batches), augment=True)
-            rounds.append((time.perf_counter() - began) / steps)
-        return min(rounds)
+        began, steps, seconds = time.perf_counter(), 0, 0.0
+        while seconds < TRIAL_SECONDS:
+            self.step(next(batches), augment=True)
+            steps, seconds = steps + 1, time.perf_counter() - began
+        return seconds / steps
 
     def _batches(self) -> Iterator[torch.Tensor]:
         while True:
