@@ -3,7 +3,7 @@
 A working directory has two series of them:
 
     checkpoints/   the chunk that is being trained, the last two moments of it
-    chunks/        every chunk that is done: its parameters, final and best, and its history
+    chunks/        every chunk that has reached a rung or its end: parameters, final and best, history
 
 Everything is a dict of NumPy arrays beside a small JSON, so that neither the devices nor the
 number of them matter for reading.
@@ -147,7 +147,7 @@ def restore_leaves(flat: dict[str, np.ndarray], like: Any) -> Any:
     wanted = [(leaf.shape[1:], leaf.dtype) for leaf in jax.tree.leaves(like)]
     if wanted != [(flat[key].shape[1:], flat[key].dtype) for key in sorted(flat)]:
         raise errors.UserError(
-            'the checkpoint is of another version of the program; delete the directory '
-            "'checkpoints' in the working directory to train its chunk anew"
+            'the checkpoint is of another version of the program; delete the working directory, or '
+            'go on with the version that began it'
         )
     return jax.tree.unflatten(jax.tree.structure(like), [flat[key] for key in sorted(flat)])

@@ -37,8 +37,3 @@ class Interrupts:
         # Stopped at once, a checkpoint that is being written is given up, which orbax logs.
         logging.getLogger('absl').setLevel(logging.CRITICAL)
         print('stopping after this segment; once more to stop at once', file=sys.stderr)
-
-    def obey(self) -> None:
-        """Raises KeyboardInterrupt if there was a signal."""
-        if self.requested:
-            raise KeyboardInterrupt

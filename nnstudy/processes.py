@@ -15,6 +15,8 @@ from jax.experimental import multihost_utils
 
 from nnstudy import errors
 
+PIECE = 2**28  # bytes that are sent at once
+
 
 def start(
     coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None
@@ -57,17 +59,39 @@ def from_first(make: Callable[[], Any]) -> Any:
 
     Args:
       make: returns plain data, dicts and lists of arrays among it; None is not.
+
+    Raises:
+      UserError: on all processes, if `make` raises one; what else it raises is one on the others.
     """
     if jax.process_count() == 1:
         return make()
     # As bytes, because the others know neither structure nor shapes.
-    sent = serialization.msgpack_serialize({'': make()}) if is_first() else b''
-    size = int(multihost_utils.broadcast_one_to_all(np.int64(len(sent))))
+    sent, raised = b'', None
+    if is_first():
+        try:
+            sent = serialization.msgpack_serialize({'made': make()})
+        except Exception as error:
+            raised = error
+            sent = serialization.msgpack_serialize({'error': str(error)})
+    # Without 64-bit numbers on the devices, a length is two.
+    high, low = multihost_utils.broadcast_one_to_all(np.array(divmod(len(sent), PIECE), np.int32))
+    received = b''.join(
+        _broadcast(sent[start : start + PIECE], min(PIECE, int(high) * PIECE + int(low) - start))
+        for start in range(0, int(high) * PIECE + int(low), PIECE)
+    )
+    message = serialization.msgpack_restore(received)
+    if raised is not None:
+        raise raised
+    if 'error' in message:
+        raise errors.UserError(message['error'])
+    return message['made']
+
+
+def _broadcast(sent: bytes, size: int) -> bytes:
     buffer = np.zeros(size, np.uint8)
     if is_first():
         buffer[:] = np.frombuffer(sent, np.uint8)
-    received = multihost_utils.broadcast_one_to_all(buffer)
-    return serialization.msgpack_restore(np.asarray(received).tobytes())['']
+    return np.asarray(multihost_utils.broadcast_one_to_all(buffer)).tobytes()
 
 
 def anywhere(*flags: bool) -> list[bool]:

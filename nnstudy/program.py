@@ -18,7 +18,14 @@ from nnstudy.sweep import plan as plan_lib
 
 @dataclasses.dataclass
 class Program:
-    """A group's program for chunks of `layout.chunk_size` runs, with its data on the devices."""
+    """A group's program for chunks of `layout.chunk_size` runs, with its data on the devices.
+
+    Attributes:
+      group: of the plan.
+      layout: with the size of the chunks that fit.
+      mesh: see `nnstudy.devices.runs_mesh`.
+      excess_bytes: what the smallest chunk takes beyond what it may; not positive if it fits.
+    """
 
     group: plan_lib.Group
     layout: layout_lib.Layout
@@ -27,6 +34,7 @@ class Program:
     _advance: Any
     _outputs: Any
     _data: Data
+    excess_bytes: float
 
     def init(self, rows: np.ndarray) -> tuple[train.TrainState, Any]:
         """Returns the states of rows of the group before the first step, and what `advance` needs.
@@ -114,7 +122,9 @@ def make(group: plan_lib.Group, mesh: Mesh, most: int | None = None) -> Program:
         if smaller.chunk_size < chosen.chunk_size:
             chosen = smaller
             functions = at(chosen)
-    return Program(group, chosen, mesh, *functions, execute.put(group.data, mesh))
+            taken = mesh.size * max(map(device_bytes, functions[:2]))
+    excess = taken + chosen.chunk_size * group.state_bytes - budget
+    return Program(group, chosen, mesh, *functions, execute.put(group.data, mesh), excess)
 
 
 @functools.lru_cache(maxsize=32)

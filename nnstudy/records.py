@@ -1,7 +1,7 @@
 """Where each run of a study stands, and the checkpoint that knows more of it."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -39,6 +39,7 @@ class Records:
           unfinished: moments of a chunk on its way; the last one may be ahead of `chunks`.
         """
         self.chunks, self._unfinished = chunks, unfinished
+        self._moment: Checkpoint | None = None
         self.step, self._number, self._row = np.full([3, num_runs], -1)
         for number, about in processes.from_first(lambda: [list(kept) for kept in chunks.abouts()]):
             self._note(number, about)
@@ -48,15 +49,20 @@ class Records:
         """Looks up which runs the last moment of a chunk on its way is of."""
 
         def read() -> dict[str, Any]:
-            moment = self._unfinished.latest('outcome') if self._unfinished else None
-            return {'runs': moment.about['runs'], **moment.items['outcome']} if moment else {}
+            # Kept until its runs have gone on: the series deletes it when it is no longer new.
+            self._moment = self._unfinished.latest(*_RESUMED) if self._unfinished else None
+            if self._moment is None:
+                return {}
+            return {'runs': self._moment.about['runs'], **self._moment.items['outcome']}
 
         # The row of each run in that moment, and the step at which it is there.
         self._row_ahead, self._step_ahead = np.full([2, len(self.step)], -1)
         if moment := processes.from_first(read):
-            runs, at = moment['runs'], moment['at']
-            self._row_ahead[runs] = np.where(at > self.step[runs], np.arange(len(runs)), -1)
+            runs, at = np.array(moment['runs']), moment['at']
+            is_ahead = at > self.step[runs]
+            self._row_ahead[runs] = np.where(is_ahead, np.arange(len(runs)), -1)
             self._step_ahead[runs] = at
+        self._let_go()
 
     def steps_done(self, runs: np.ndarray) -> int:
         """Returns how many steps the runs have taken, all together."""
@@ -72,17 +78,19 @@ class Records:
         is_ahead = self._row_ahead[runs] >= 0
         if is_ahead.any():
             places = np.flatnonzero(is_ahead)
-            yield places, _rows(self._moment, self._row_ahead[runs[places]])
+            rows = self._row_ahead[runs[places]]
+            yield places, processes.from_first(lambda: _rows(self._moment, rows))
+            self._row_ahead[runs[places]] = -1
+            self._let_go()
         numbers = np.where(is_ahead, -1, self._number[runs])
         for number in sorted(set(numbers.tolist()) - {-1}):
             places = np.flatnonzero(numbers == number)
-            load = functools.partial(self.chunks.load, number, *_RESUMED)
-            yield places, _rows(load, self._row[runs[places]])
+            load = functools.partial(self._rows_of, number, self._row[runs[places]])
+            yield places, processes.from_first(load)
 
     def keep(self, chunk: Checkpoint) -> None:
         """Saves a chunk that has reached a rung or its end."""
         self._note(processes.from_first(lambda: self.chunks.save(chunk)), chunk.about)
-        self._row_ahead[chunk.about['runs']] = -1
 
     def tables(self) -> list[Checkpoint]:
         """Returns the chunks with what tables are made of, the newest first."""
@@ -94,10 +102,13 @@ class Records:
         chunk = self.chunks.load(number, *results_lib.TABLE_ITEMS)
         return [chunk.about, chunk.items]
 
-    def _moment(self) -> Checkpoint:
-        moment = self._unfinished.latest(*_RESUMED) if self._unfinished else None
-        assert moment is not None
-        return moment
+    def _rows_of(self, number: int, rows: np.ndarray) -> dict[str, Any]:
+        return _rows(self.chunks.load(number, *_RESUMED), rows)
+
+    def _let_go(self) -> None:
+        """Drops the moment, whose states may be large, when all of its runs have gone on."""
+        if (self._row_ahead < 0).all():
+            self._moment = None
 
     def _note(self, number: int, about: dict[str, Any]) -> None:
         runs = about['runs']
@@ -105,6 +116,6 @@ class Records:
         self._row[runs] = np.arange(len(runs))
 
 
-def _rows(load: Callable[[], Checkpoint], rows: np.ndarray) -> dict[str, Any]:
-    """Returns the items of some rows of the checkpoint that the first process loads."""
-    return processes.from_first(lambda: jax.tree.map(lambda leaf: leaf[rows], load().items))
+def _rows(saved: Checkpoint | None, rows: np.ndarray) -> dict[str, Any]:
+    assert saved is not None
+    return jax.tree.map(lambda leaf: leaf[rows], saved.items)

@@ -206,6 +206,23 @@ def tables(
     return runs, _sorted(history), _sorted(steps) if steps else None
 
 
+def as_of(chunk: checkpoints.Checkpoint, step: int) -> checkpoints.Checkpoint:
+    """Returns a chunk with the outcomes that its runs had at an evaluation step, for `tables`.
+
+    A study that goes on after an interruption decides again what it has decided before, and must
+    not know more than it did then.
+    """
+    outcome = chunk.items['outcome']
+    is_later = outcome['frozen_at'] > step
+    outcome = {
+        **outcome,
+        'at': np.minimum(outcome['at'], step),
+        'frozen_at': np.where(is_later, -1, outcome['frozen_at']),
+        'stopped': outcome['stopped'] & ~is_later,
+    }
+    return dataclasses.replace(chunk, items={**chunk.items, 'outcome': outcome})
+
+
 def _runs(
     numbers: pd.DataFrame,
     group: plan_lib.Group,

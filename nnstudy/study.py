@@ -69,13 +69,19 @@ def carry_out(
     workdir = None if workdir is None else Path(workdir)
     if workdir is not None:
         directory = workdir
-        if processes.from_first(lambda: workdir_lib.check(plan, directory)) == 'finished':
+
+        def opened() -> str:
+            status = workdir_lib.check(plan, directory)
+            about = {**plan.identity, 'name': name, 'claims': claims, 'references': references}
+            if status != 'finished':
+                workdir_lib.open_session(directory, about, workdir_lib.environment(plan))
+            return status
+
+        if processes.from_first(opened) == 'finished':
             if not quiet:
                 print(f'{workdir} is finished already; nothing to train', file=sys.stderr)
             return results_lib.load(workdir)
         if processes.is_first():
-            identity = {**plan.identity, 'name': name, 'claims': claims, 'references': references}
-            workdir_lib.open_session(workdir, identity, workdir_lib.environment(plan))
             chunks = checkpoints.Series(workdir / 'chunks')
             unfinished = checkpoints.Series(workdir / 'checkpoints', max_to_keep=2)
 
@@ -83,6 +89,7 @@ def carry_out(
     seconds = plan.config.execution.checkpoint_seconds
     before = sum(records.steps_done(group.runs) for group in plan.groups)
     points = list(range(len(plan.points)))
+    sizes: dict[int, int] = {}
     try:
         with (
             progress.Display(plan.num_run_steps, before, quiet) as display,
@@ -91,11 +98,9 @@ def carry_out(
             for epochs in plan.rungs:
                 for group in plan.groups:
                     keeper = _Keeper(seconds, workdir is not None, unfinished, interrupts)
-                    _train_group(plan, group, points, epochs, records, keeper, display)
+                    _train_group(plan, group, points, epochs, records, keeper, display, sizes)
                 if epochs != plan.rungs[-1]:
-                    tables = results_lib.tables(plan.groups, plan.points, records.tables())
-                    runs = tables[0][tables[0]['point'].isin(points)]
-                    kept = halving.survivors(comparison.ranking(runs), plan.config.halving.factor)
+                    kept = _survivors(plan, points, epochs, records.tables())
                     display.say(f'after epoch {epochs}: {len(kept)} of {len(points)} points go on')
                     points = kept
         results = _concluded(plan, records, workdir, claims, references, name)
@@ -106,6 +111,21 @@ def carry_out(
         for series in (chunks, unfinished):
             if series is not None:
                 series.close()
+
+
+def _survivors(
+    plan: plan_lib.Plan, points: Sequence[int], epochs: int, chunks: Sequence[Checkpoint]
+) -> list[int]:
+    """Returns the points that go on after a rung, ranked as the table ranks them."""
+    groups = {group.index: group for group in plan.groups}
+    then = [
+        results_lib.as_of(chunk, groups[chunk.about['group']].step_of(epochs)) for chunk in chunks
+    ]
+    runs = results_lib.tables(plan.groups, plan.points, then)[0]
+    runs = runs[runs['point'].isin(points)]
+    # Nobody is pruned yet.
+    runs = runs.assign(status=runs['status'].replace('pruned', 'finished'))
+    return halving.survivors(comparison.ranking(runs), plan.config.halving.factor)
 
 
 def _concluded(
@@ -144,8 +164,12 @@ def _train_group(
     records: Records,
     keeper: '_Keeper',
     display: progress.Display,
+    sizes: dict[int, int],
 ) -> None:
-    """Trains the runs of a group that belong to the points, chunk by chunk, up to a rung."""
+    """Trains the runs of a group that belong to the points, chunk by chunk, up to a rung.
+
+    Where memory did not suffice, `sizes` keeps the size of a group's chunks, for later rungs too.
+    """
     until = group.step_of(epochs)
     left = records.behind(group.runs[np.isin(group.points, points)], until)
     if not left.size:
@@ -153,36 +177,42 @@ def _train_group(
     mesh = devices.runs_mesh()
     if epochs == plan.rungs[0]:  # later it is there
         display.say('compiling')
-    program, is_halved, number = _compiled(group, mesh, display), False, 0
+    unit = mesh.size * group.layout.lanes
+    program: program_lib.Program | None = None
+    number = 0
     while left.size:
-        size = program.layout.chunk_size
-        count = number + math.ceil(left.size / size)
-        number += 1
-        place, groups = [g.index for g in plan.groups].index(group.index) + 1, len(plan.groups)
-        parts = [f'group {place}/{groups}' if groups > 1 else '']
-        parts += [f'chunk {number}/{count}' if count > 1 else '']
-        where = ', '.join(filter(None, parts)) or 'training'
+        size = sizes.get(group.index, group.layout.chunk_size)
         try:
+            if program is None:
+                program = _compiled(group, mesh, display, sizes.get(group.index))
+            size = program.layout.chunk_size
+            count = number + math.ceil(left.size / size)
+            place, groups = [g.index for g in plan.groups].index(group.index) + 1, len(plan.groups)
+            parts = [f'group {place}/{groups}' if groups > 1 else '']
+            parts += [f'chunk {number + 1}/{count}' if count > 1 else '']
+            where = ', '.join(filter(None, parts)) or 'training'
             chunk = _train_chunk(program, left[:size], until, records, keeper, display, where)
         except jax.errors.JaxRuntimeError as error:
-            # The other processes do not know of it, and go on to wait for this one.
+            # Other processes would not know of it, and wait for this one.
             if 'RESOURCE_EXHAUSTED' not in str(error) or jax.process_count() > 1:
                 raise
-            unit = mesh.size * program.layout.lanes
             half = size // unit // 2 * unit
-            if is_halved or not half:
+            if group.index in sizes or not half:
                 raise errors.UserError(
-                    f'{where}: out of memory with {size} runs at a time; set '
-                    'config.execution.memory_gib to what there is, or make the model smaller'
+                    f'out of memory with {size} runs at a time; set config.execution.memory_gib '
+                    'to what there is, or make the model smaller'
                 ) from error
-            display.say(f'{where}: out of memory with {size} runs at a time; going on with {half}')
-            is_halved, number = True, number - 1
-            records.read_unfinished()
-            program = _compiled(group, mesh, display, most=half)
+            sizes[group.index] = half
+        else:
+            records.keep(chunk)
+            keeper.obey()
+            left, number = left[size:], number + 1
             continue
-        records.keep(chunk)
-        keeper.obey()
-        left = left[size:]
+        # Only here is what the failed chunk held let go of, with the error.
+        program = None
+        records.read_unfinished()
+        half = sizes[group.index]
+        display.say(f'out of memory with {size} runs at a time; going on with {half}')
 
 
 def _compiled(
@@ -191,6 +221,11 @@ def _compiled(
     began = time.monotonic()
     program = program_lib.make(group, mesh, most)
     display.compiled(time.monotonic() - began)
+    if program.excess_bytes > 0:
+        display.say(
+            f'{program.layout.chunk_size} runs at a time, the least there is, take '
+            f'{program.excess_bytes / 2**30:.2g} GiB more than they may'
+        )
     return program
 
 
@@ -223,7 +258,12 @@ def _train_chunk(
     display.say(f'{where}: starting' if is_new else f'{where}: resuming')
     frozen_at = program.fetch(state.frozen_at, len(runs))
     # One that is over is evaluated once more, and then left alone.
-    ends = evaluation_steps[np.searchsorted(evaluation_steps, frozen_at)]
+    stopped = program.fetch(state.stopped, len(runs))
+    ends = np.searchsorted(evaluation_steps, frozen_at)
+    # It is stopped by an evaluation; a loss that is not finite comes after the one of its step.
+    ends = evaluation_steps[
+        np.where(stopped, ends, np.searchsorted(evaluation_steps, frozen_at, 'right'))
+    ]
     alive = (frozen_at < 0) | (at < ends)
 
     def outcome() -> dict[str, np.ndarray]:
@@ -259,7 +299,7 @@ def _train_chunk(
         if pending is not None:
             collect(*pending)
         pending = segment, outputs
-        if keeper.is_due() and segment.stop < until:
+        if next_segment() is not None and keeper.is_due():
             collect(*pending)
             pending = None
             items = {
@@ -305,26 +345,29 @@ class _Keeper:
     ) -> None:
         self._seconds, self._is_kept, self._series = seconds, is_kept, series
         self._interrupts = interrupts
+        self._must_stop = False  # on all processes
         self._last = time.monotonic()
 
     def is_due(self) -> bool:
         """Whether to save now; the same on all processes."""
         is_time = processes.is_first() and time.monotonic() - self._last >= self._seconds
-        is_time, self._interrupts.requested = processes.anywhere(
-            is_time, self._interrupts.requested
-        )
+        is_time, self._must_stop = processes.anywhere(is_time, self._interrupts.requested)
         if not self._is_kept:
-            self._interrupts.obey()
+            self._stop()
             return False
-        return is_time or self._interrupts.requested
+        return is_time or self._must_stop
 
     def save(self, checkpoint: Checkpoint) -> None:
         if self._series is not None:
             self._series.save(checkpoint)
-        self._interrupts.obey()
+        self._stop()
         self._last = time.monotonic()
 
     def obey(self) -> None:
         """Ends the study if there was a signal on any process."""
-        (self._interrupts.requested,) = processes.anywhere(self._interrupts.requested)
-        self._interrupts.obey()
+        (self._must_stop,) = processes.anywhere(self._interrupts.requested)
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._must_stop:
+            raise KeyboardInterrupt

@@ -3,6 +3,7 @@
 config.json         the resolved config, points, claims and references, and a digest
 environment.json    a record for every session that worked on it
 chunks/             parameters and histories, see nnstudy.checkpoints
+checkpoints/        the chunk that is on its way, likewise
 runs.csv, ...       the tables, see nnstudy.results; `history.parquet` comes last
 """
 
@@ -137,7 +138,6 @@ def environment(plan: plan_lib.Plan) -> dict[str, Any]:
         'backend': jax.default_backend(),
         'devices': [device.device_kind for device in jax.devices()],
         'lanes': [group.layout.lanes for group in plan.groups],
-        'chunk_size': [group.layout.chunk_size for group in plan.groups],
         'git_commit': _git_commit(),
         'command': sys.argv,
     }

@@ -473,6 +473,68 @@ def test_out_of_memory_halves_the_chunk_once(dataset, monkeypatch, capsys):
         nnstudy.run(config, RATES, data=dataset, quiet=True)
 
 
+def test_out_of_memory_goes_on_from_what_was_saved(dataset, tmp_path, monkeypatch):
+    config = small_config(num_seeds=4)
+    config.execution.lanes = 1
+    plain = nnstudy.run(config, RATES, data=dataset, quiet=True)
+    original, failed = program.Program.advance, []
+
+    def advance(self, state, own, segment):
+        if segment.start > 10 and not failed:
+            failed.append(segment)
+            raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory')
+        return original(self, state, own, segment)
+
+    monkeypatch.setattr(program.Program, 'advance', advance)
+    segments = recorded_segments(monkeypatch)
+    assert_equal_results(nnstudy.run(config, RATES, tmp_path, dataset, quiet=True), plain)
+    again = segments[[segment is failed[0] for segment in segments].index(True) + 1 :]
+    assert again and min(segment.start for segment in again) >= 10  # the epoch that was under way
+
+
+def test_resumed_with_less_memory(dataset, tmp_path, monkeypatch):
+    """The chunk that was under way is finished in smaller ones."""
+    config = small_config(num_seeds=4)
+    config.execution.lanes = 1
+    plain = nnstudy.run(config, RATES, data=dataset, quiet=True)
+    with monkeypatch.context() as patch:
+        interrupted_after(patch, 9, 'save')
+        with pytest.raises(Interrupt):
+            nnstudy.run(config, RATES, tmp_path, dataset, quiet=True)
+    config.execution.memory_gib = 1e-6
+    resumed = nnstudy.run(config, RATES, tmp_path, dataset, quiet=True)
+    assert_equal_results(resumed, plain)
+
+
+def test_decided_again_is_decided_alike(dataset, tmp_path):
+    """Interrupted before its tables, a halved study replays its rungs, and knows more by then."""
+    rng = np.random.default_rng(0)
+    x, y = (array for array in dataset.splits['train'])
+    noise = nnstudy.Dataset(
+        'noise', {'train': (x, rng.permutation(y)), 'test': dataset.splits['test']}
+    )
+    points = nnstudy.logspace('optimizer.learning_rate', 0.01, 1.0, 7)
+    config = small_config(halving__factor=2, epochs=5)
+    first = nnstudy.run(config, points, tmp_path, noise, quiet=True)
+    for name in ('history.parquet', 'runs.parquet', 'runs.csv'):
+        (tmp_path / name).unlink()
+    assert_equal_results(nnstudy.run(config, points, tmp_path, noise, quiet=True), first)
+
+
+def test_one_pass_over_a_chunk_is_kept_too(dataset, tmp_path, monkeypatch):
+    """All segments end at the last step; blocks that are done are not done again."""
+    config = small_config(epochs=1, batch_size=18, num_seeds=4)
+    config.execution.lanes = 1
+    plain = nnstudy.run(config, RATES, data=dataset, quiet=True)
+    with monkeypatch.context() as patch:
+        interrupted_after(patch, 4, 'save')
+        with pytest.raises(Interrupt):
+            nnstudy.run(config, RATES, tmp_path, dataset, quiet=True)
+    segments = recorded_segments(monkeypatch)
+    assert_equal_results(nnstudy.run(config, RATES, tmp_path, dataset, quiet=True), plain)
+    assert 0 < len(segments) < 6 and all(segment.stop == 2 for segment in segments)
+
+
 @pytest.mark.parametrize('num_saves', [2, 5, 8])
 def test_halving_resumes_too(num_saves, dataset, tmp_path, monkeypatch):
     config = small_config(halving__factor=2, log_every_steps=2, num_seeds=3)

@@ -83,14 +83,18 @@ def ranking(runs: pd.DataFrame) -> list[int]:
 
     Classification: the highest median accuracy on the selection split, among equals the lowest
     median loss; regression: the lowest median loss. Then the fewest diverged runs, which sets the
-    worst finite point before one that only counts as it; then the lower point.
+    worst finite point before one that only counts as it; then the lower point. Points that were
+    given up on the way come after all others: their values are of fewer steps.
     """
     summary = by_point(runs, [])
+    pruned = set(runs.loc[runs['status'] == 'pruned', 'point'])
+    summary['pruned'] = summary['point'].isin(pruned)
     split = selection_split(runs)
     keys, ascending = [f'{split}_loss_median', 'diverged', 'point'], [True, True, True]
     if headline(runs) == 'accuracy':
         keys, ascending = [f'{split}_accuracy_median', *keys], [False, *ascending]
-    return summary.sort_values(keys, ascending=ascending)['point'].tolist()
+    order = summary.sort_values(['pruned', *keys], ascending=[True, *ascending])
+    return order['point'].tolist()
 
 
 @dataclasses.dataclass(frozen=True)

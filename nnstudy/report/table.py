@@ -119,6 +119,12 @@ def _conclusions(
             f'{labels.count(lost, "run")} without a finite {best.metric.replace("_", " ")}: '
             f'counted as the worst finite one, {worst} %.'
         )
+    pruned = runs.loc[runs['status'] == 'pruned', 'point'].nunique()
+    if pruned:
+        lines.append(
+            f'{labels.count(pruned, "point")} given up on the way (halving): what is shown of them '
+            'is from where they ended.'
+        )
     many = len(names) > 1
     if many:
         how = 'highest' if comparison.higher_is_better(metric) else 'lowest'
