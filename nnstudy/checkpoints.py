@@ -3,7 +3,7 @@
 A working directory has two series of them:
 
     checkpoints/   the chunk that is being trained, the last two moments of it
-    chunks/        every chunk that has reached a rung or its end: parameters, final and best, history
+    chunks/        every chunk at a rung or its end: parameters, final and best, and history
 
 Everything is a dict of NumPy arrays beside a small JSON, so that neither the devices nor the
 number of them matter for reading.
