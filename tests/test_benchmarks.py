@@ -113,6 +113,7 @@ def _names(net):
             yield from _names(part)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('side', 'package'), [('jax', 'jax'), ('pytorch', 'torch')])
 def test_sides_reach_the_same_losses(side, package, trained):
     """From the same weights and batches, by the programs that are timed."""
@@ -125,6 +126,7 @@ def test_sides_reach_the_same_losses(side, package, trained):
     assert run_steps % trainer.group.num_steps == 0 and seconds > 0
 
 
+@pytest.mark.slow
 def test_the_sweep_counts_its_steps(trained):
     """4 runs of 2 epochs of 6 batches, and a clock that ran."""
     trainer, _ = trained

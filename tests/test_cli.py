@@ -86,8 +86,8 @@ def test_a_signal_saves_and_stops(number, folder):
     command = [sys.executable, str(ROOT / 'launch.py'), *slow]
     environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    line = process.stderr.readline()
-    assert 'starting' in line
+    assert process.stderr.readline() == 'compiling\n'
+    assert 'starting' in process.stderr.readline()
     time.sleep(1)
     process.send_signal(number)
     _, err = process.communicate(timeout=120)

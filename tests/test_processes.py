@@ -20,13 +20,19 @@ ARGS = (
     '--config.execution.checkpoint_seconds=0',
 )
 
+ON_A_CORE = (
+    'import os, runpy, sys; os.sched_setaffinity(0, {int(sys.argv[1])}); '
+    "sys.argv = sys.argv[2:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+)
+
 
 def start(workdir, number, port, *args):
     """Starts one of two processes, on a core of its own, which is a device of its own."""
     cores = sorted(os.sched_getaffinity(0))
     return subprocess.Popen(
         [
-            *(sys.executable, str(ROOT / 'launch.py'), *ARGS, *args, f'--workdir={workdir}'),
+            *(sys.executable, '-c', ON_A_CORE, str(cores[number]), str(ROOT / 'launch.py')),
+            *(*ARGS, *args, f'--workdir={workdir}'),
             *('--distributed', f'--coordinator=127.0.0.1:{port}'),
             *('--num_processes=2', f'--process_id={number}'),
         ],
@@ -35,7 +41,6 @@ def start(workdir, number, port, *args):
         text=True,
         cwd=ROOT,
         env={**os.environ, 'PYTHONPATH': str(ROOT)},
-        preexec_fn=lambda: os.sched_setaffinity(0, {cores[number]}),
     )
 
 
@@ -65,6 +70,7 @@ def alone(tmp_path_factory):
     return tables(workdir)
 
 
+@pytest.mark.slow
 def test_two_processes_are_one(alone, tmp_path):
     """Stopped at the second process's signal, and gone on with."""
     first = start_both(tmp_path / 'study')

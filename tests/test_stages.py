@@ -43,6 +43,7 @@ def test_two_stages_on_digits(tmp_path, monkeypatch, capsys):
     assert 'holds a study' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_resumed_between_stages(dataset, tmp_path, monkeypatch):
     """Died as the second stage began: the first one is read, the end is the same."""
     config = make_config(zoom__train=SPLITS)

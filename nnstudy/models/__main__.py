@@ -17,6 +17,7 @@ from rich.table import Table
 from nnstudy import commands, components, devices, hparams, models, sections, train
 from nnstudy import config as config_lib
 from nnstudy.data import device
+from nnstudy.ops import convolution
 
 FASHION, CIFAR, TEXT = (28, 28, 1), (32, 32, 3), (100,)
 INPUTS = {
@@ -81,7 +82,9 @@ def forward_flops(name: str) -> float:
     """Returns the floating-point operations of one forward pass of one example, as XLA counts."""
     model, variables, x = _shapes(name)
     forward = jax.jit(functools.partial(model.apply, train=False))
-    return float((forward.lower(variables, x).cost_analysis() or {})['flops'])
+    with convolution.as_written():
+        lowered = forward.lower(variables, x)
+    return float((lowered.cost_analysis() or {})['flops'])
 
 
 def step_seconds(name: str) -> float:

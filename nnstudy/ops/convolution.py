@@ -20,9 +20,10 @@ A `custom_vjp` has no forward mode: write a Hessian-vector product as reverse ov
 `jax.grad(lambda p: vdot(jax.grad(loss)(p), v))`.
 """
 
+import contextlib
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -38,6 +39,20 @@ Padding = str | Sequence[Sequence[int]]
 
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 _CACHE_BYTES = 2**20  # of one core, more or less; a fixed number, because results round by it
+
+
+_is_as_written = False
+
+
+@contextlib.contextmanager
+def as_written() -> Iterator[None]:
+    """Convolutions that are traced in here are computed as they are written, to be counted."""
+    global _is_as_written
+    _is_as_written = True
+    try:
+        yield
+    finally:
+        _is_as_written = False
 
 
 def conv(
@@ -114,7 +129,7 @@ def _conv(x, kernel, strides, pads, lhs_dilation, rhs_dilation, precision):
         pads = tuple((low + n, high + n) for (low, high), n in zip(pads, excess, strict=True))
         lhs_dilation, rhs_dilation = rhs_dilation, lhs_dilation
     plain = strides == lhs_dilation == rhs_dilation == (1, 1) and not exchange
-    if plain and jax.default_backend() == 'cpu':
+    if plain and jax.default_backend() == 'cpu' and not _is_as_written:
         if _reaches_far_out(x, kernel, pads):
             return _shift_and_add(x, kernel, pads, precision)
         columns = _columns_at_once(x, kernel, pads)
