@@ -51,6 +51,7 @@ def test_the_main_job(folder):
     assert other.stderr.count('\n') == 1 and 'differs in config.epochs' in other.stderr
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(folder):
     """SIGKILL in the middle; the same command ends with the table of an uninterrupted study."""
     slow = (*SMALL, '--config.epochs=200', '--config.eval_every=10')

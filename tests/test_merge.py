@@ -192,6 +192,7 @@ def test_parts_of_different_machines(parts, tmp_path, capsys):
     assert 'warning: the parts were trained with different backend;' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_does_not_belong_is_named(parts, studies, config, dataset, tmp_path, capsys):
     other = make_config(num_seeds=3, epochs=1)
     nnstudy.run(other, POINTS, parts / 'other', dataset, shard=(0, 9), quiet=True)

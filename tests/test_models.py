@@ -781,6 +781,7 @@ def test_outputs_of_the_wrong_width_are_a_users_error(monkeypatch):
         nnstudy.run(config, data=dataset)
 
 
+@pytest.mark.slow
 def test_none_turns_off_what_a_model_has_by_default():
     """`resnet18` has batch normalisation; `model.batch_norm=None` is another program without."""
     fields = {'model__name': 'resnet18', 'model__depth': 4, 'model__widths': (2,), 'epochs': 1}

@@ -90,6 +90,7 @@ def test_two_processes_are_one(alone, tmp_path):
         pd.testing.assert_frame_equal(own, other)
 
 
+@pytest.mark.slow
 def test_processes_of_different_studies_say_so(tmp_path):
     with socket.socket() as found:
         found.bind(('127.0.0.1', 0))

@@ -15,6 +15,7 @@ RATES = nnstudy.choice('optimizer.learning_rate', [0.001, 0.03, 1.0])
 SPLITS = ('train[:16]', 'train[:36]')
 
 
+@pytest.mark.slow
 def test_two_stages_on_digits(tmp_path, monkeypatch, capsys):
     (tmp_path / 'configs').symlink_to(ROOT / 'configs')
     monkeypatch.chdir(tmp_path)
