@@ -91,6 +91,7 @@ def test_what_is_wrong_is_said_before_training(splits, points, message, dataset,
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_stage_without_a_best_point(dataset):
     points = nnstudy.choice('optimizer.learning_rate', [1e38, 2e38])
     config = make_config(zoom__train=SPLITS, loss='squared_error')

@@ -420,6 +420,7 @@ def test_what_a_component_calls_is_code_too(tmp_path, dataset, monkeypatch):
     np.testing.assert_allclose(doubled, 2 * plain, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_default_is_not_off(dataset):
     """A point that leaves a swept argument to its component shows the component's default."""
     config = make_config(optimizer__weight_decay=0.01)
