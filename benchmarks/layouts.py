@@ -33,13 +33,18 @@ def _of(name: str, tried: tuple[int, ...], data_dir: str | None, quick: bool) ->
         )
     finally:
         worker.close()
-    rows = [
-        Row(f'{name}: {k} lanes' + (' (the rule)' if k == chosen else ''), 'µs', values)
-        for k, values in ((k, [1e6 * t for t in times[str(k)]]) for k in lanes)
-    ]
-    best = min(rows, key=lambda row: row.median)
-    lost = [100 * (a / b - 1) for a, b in zip(times[str(chosen)], _of_row(best), strict=True)]
-    return [*rows, Row(f'{name}: what the rule loses to the best', '%', lost, best.name)]
+    rows = {
+        k: Row(
+            f'{name}: {k} lanes' + (' (the rule)' if k == chosen else ''),
+            'µs',
+            [1e6 * seconds for seconds in times[str(k)]],
+        )
+        for k in lanes
+    }
+    best = min(rows.values(), key=lambda row: row.median)
+    pairs = zip(rows[chosen].samples, best.samples, strict=True)
+    lost = [100 * (a / b - 1) for a, b in pairs]
+    return [*rows.values(), Row(f'{name}: what the rule loses to the best', '%', lost, best.name)]
 
 
 def _convolutions(repeats: int) -> Iterator[Row]:
@@ -52,10 +57,6 @@ def _convolutions(repeats: int) -> Iterator[Row]:
     for way in samples[0]:
         values = [1e3 * sample[way] for sample in samples]
         yield Row(f'3x3x64x64 on 14x14 pixels, batch 32, runs {way}', 'ms', values)
-
-
-def _of_row(row: Row) -> list[float]:
-    return [value / 1e6 for value in row.samples]
 
 
 def _per_step(worker: Worker, request: dict, lanes: int) -> float:
