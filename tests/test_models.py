@@ -219,7 +219,12 @@ OVERFIT = {
 }
 
 
-@pytest.mark.parametrize('name', OVERFIT)
+SLOW = {'alexnet', 'vgg16', 'resnet', 'resnet18', 'googlenet'}  # like others
+
+
+@pytest.mark.parametrize(
+    'name', [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in OVERFIT]
+)
 def test_overfits(name):
     """32 examples with labels of no pattern are learnt by heart: nothing is in the way."""
     shape, fields = OVERFIT[name]

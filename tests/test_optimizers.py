@@ -97,7 +97,12 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize('case', CASES)
+SLOW = {'adam, eps', 'rmsprop', 'adagrad', 'adadelta', 'nadam', 'lion'}  # like others
+
+
+@pytest.mark.parametrize(
+    'case', [pytest.param(c, marks=pytest.mark.slow) if c in SLOW else c for c in CASES]
+)
 def test_a_sweep_equals_a_loop_by_hand(case):
     """Ten steps, two of them on a short batch; one program for all values."""
     name, fields, field, values, tx = CASES[case]

@@ -68,7 +68,9 @@ def interrupted_after(monkeypatch, num_saves, method):
     monkeypatch.setattr(checkpoints.Series, method, save)
 
 
-@pytest.mark.parametrize('num_saves', [1, 4, 7, 9])
+@pytest.mark.parametrize(
+    'num_saves', [1, 7, *(pytest.param(n, marks=pytest.mark.slow) for n in (4, 9))]
+)
 def test_resumed_equals_uninterrupted(num_saves, dataset, tmp_path, monkeypatch):
     """Two groups; killed early, between evaluations, after a finished group, near the end."""
     config = small_config(log_every_steps=2)

@@ -88,7 +88,7 @@ def test_bits_do_not_depend_on_place_neighbours_or_number(kind, dataset, images)
     assert_equal_bits(rows(plain, [2]), few)
 
 
-@pytest.mark.parametrize('kind', ['mlp', 'lenet'])
+@pytest.mark.parametrize('kind', ['mlp', pytest.param('lenet', marks=pytest.mark.slow)])
 def test_runs_that_are_not_chosen_stay_as_they_are(kind, dataset, images):
     """And those that are have the bits they have among all, however few are left."""
     group, lanes = dict(zip(['mlp', 'lenet'], groups(dataset, images), strict=True))[kind]
