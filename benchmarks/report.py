@@ -167,7 +167,7 @@ def chart(measured: Mapping[str, Mapping[str, Measured]], path: Path, note: str)
                 label=TITLES[side],
             )
             panel.plot([low, high], [y, y], color=style.INK, linewidth=1.1)
-            _write(panel, max(high, 1), y, f'{_number(median, 2)}×')
+            _write(panel, max(high, 1), y, f'{_number(median, 3 if median < 10 else 2)}×')
     panel.set_xscale('log')
     panel.axvline(1, color=style.INK, linewidth=1)
     panel.xaxis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f'{labels.number(x)}×'))
