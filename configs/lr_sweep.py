@@ -24,7 +24,7 @@ SETTINGS = {
 
 def get_config(arg=''):
     config = nnstudy.default_config()
-    dataset, model = _parse(arg)
+    dataset, model = nnstudy.options(arg, tuple(SETTINGS), MODELS)
     widths, config.batch_size, config.epochs, examples, config.normalization = SETTINGS[dataset]
     config.dataset = dataset
     config.split.train, config.split.validation = 'train[:80%]', 'train[80%:]'
@@ -43,16 +43,3 @@ def get_config(arg=''):
 def sweep(config):
     del config
     return nnstudy.logspace('optimizer.learning_rate', 1e-4, 100.0, 19)
-
-
-def _parse(arg):
-    """Splits 'mnist,lenet' into a data set and a model, in any order, either left out."""
-    names = [name for name in arg.split(',') if name]
-    for name in names:
-        if name not in SETTINGS and name not in MODELS:
-            raise nnstudy.errors.unknown('argument of lr_sweep', name, [*SETTINGS, *MODELS])
-    datasets = [name for name in names if name in SETTINGS] or ['digits']
-    models = [name for name in names if name in MODELS] or ['mlp']
-    if len(datasets) + len(models) > 2:
-        raise nnstudy.UserError(f'lr_sweep takes one data set and one model, not {arg!r}')
-    return datasets[0], models[0]

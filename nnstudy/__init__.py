@@ -8,7 +8,7 @@ results.runs       # a table, one row a run
 """
 
 from nnstudy import data, models
-from nnstudy.config import default_config
+from nnstudy.config import default_config, options
 from nnstudy.data import Dataset
 from nnstudy.devices import setup
 from nnstudy.errors import UserError
@@ -32,6 +32,7 @@ __all__ = [
     'make_keys',
     'make_train',
     'models',
+    'options',
     'run',
     'setup',
     'zip_',

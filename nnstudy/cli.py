@@ -7,7 +7,7 @@ import argparse
 import logging
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,10 @@ def _run(args: argparse.Namespace) -> None:
     devices.setup()
     if args.distributed:
         processes.start(args.coordinator, args.num_processes, args.process_id)
-    plan = plan_lib.make(study_spec.config, points, data_dir=args.data_dir, shard=args.shard)
+    data = study_spec.get_data and study_spec.get_data(study_spec.config)
+    plan = plan_lib.make(
+        study_spec.config, points, data=data, data_dir=args.data_dir, shard=args.shard
+    )
     workdir = args.workdir or workdir_lib.default(plan, study_spec.name)
     splits = plan.config.zoom.train
     if not splits and processes.is_first():
@@ -144,7 +147,7 @@ def _run(args: argparse.Namespace) -> None:
             study_spec.config,
             points,
             workdir,
-            None,
+            data,
             *said,
             name=study_spec.name,
             data_dir=args.data_dir,
@@ -155,7 +158,7 @@ def _run(args: argparse.Namespace) -> None:
     processes.leave()  # the others need not wait for the pictures
     if not is_first:
         return
-    conclude(results)
+    conclude(results, study_spec.measure, study_spec.pictures, said_of_all=plan.shard is None)
     if plan.shard is not None:
         parts = 'DIR...' if args.workdir else workdir.parent
         console.print(
@@ -165,17 +168,50 @@ def _run(args: argparse.Namespace) -> None:
         )
 
 
-def conclude(results: results_lib.Results) -> None:
-    """Shows the table of a finished study, and draws its pictures in its working directory."""
-    from nnstudy.report import plots  # matplotlib takes a second, which training need not wait for
+def conclude(
+    results: results_lib.Results,
+    measure: Callable[[Any], Mapping[str, Any]] | None = None,
+    pictures: Callable[[Any], Mapping[str, Any]] | None = None,
+    *,
+    said_of_all: bool = True,
+) -> results_lib.Results:
+    """Shows the tables of a finished study, and draws its pictures in its working directory.
+
+    Args:
+      results: with a working directory.
+      measure: of the config file, see `nnstudy.config`.
+      pictures: likewise.
+      said_of_all: whether these are all runs, so that claims can be judged.
+
+    Returns:
+      The results with the columns that were measured.
+    """
+    # matplotlib and scipy.stats take a second, which training need not wait for.
+    from nnstudy.analysis import claims, references
+    from nnstudy.report import plots, verdicts
 
     workdir = results.workdir
     assert workdir is not None
     console = _console()
-    written = plots.save(results.runs, results.history, results.swept, workdir / 'plots')
+    if measure is not None:
+        results = results_lib.with_columns(results, measure(results))
+    drawn = {} if pictures is None else pictures(results)
+    written = plots.save(results.runs, results.history, results.swept, workdir / 'plots', drawn)
     console.print(table.summarise(results.runs, results.history, results.swept))
-    console.print(f'\ntables:   {workdir}/runs.csv, runs.parquet, history.parquet', markup=False)
+    files = ['runs.csv', 'runs.parquet', 'history.parquet']
+    if results.references and said_of_all:
+        placed = references.place(results)
+        console.print(verdicts.references_table(placed))
+        verdicts.places(placed).to_csv(workdir / 'references.csv', index=False)
+        files.append('references.csv')
+    if results.claims and said_of_all:
+        judged = claims.judge(results)
+        console.print(verdicts.claims_table(judged))
+        verdicts.verdicts(judged).to_csv(workdir / 'claims.csv', index=False)
+        files.append('claims.csv')
+    console.print(f'\ntables:   {workdir}/{", ".join(files)}', markup=False)
     console.print(f'pictures: {", ".join(str(path) for path in written)}', markup=False)
+    return results
 
 
 def _console() -> Console:

@@ -3,9 +3,15 @@
 A config file is a Python module (so loading one runs it) with
 
     def get_config(arg=None):   # -> ConfigDict; `arg` is what follows ':' in --config=file.py:arg
-    def sweep(config):          # -> list of points, see nnstudy.sweep.spec   (optional)
-    def claims():               # -> list of plain data                        (optional)
-    def references():           # -> list of plain data                        (optional)
+    def sweep(config):          # -> list of points, see nnstudy.sweep.spec           (optional)
+    def claims(config):         # -> list of nnstudy.analysis.claims.claim             (optional)
+    def references(config):     # -> list of nnstudy.analysis.references.reference     (optional)
+    def get_data(config):       # -> nnstudy.Dataset, in place of config.dataset       (optional)
+    def measure(results):       # -> columns to add to the table of runs               (optional)
+    def pictures(results):      # -> figures by file name                              (optional)
+
+`claims` and `references` may leave the argument out; the last two are called when the runs are
+trained.
 
 Every float field is dynamic: each run of a sweep may have its own value and nothing is compiled
 again. Every other field is static: it shapes the program. `None` means off, and is static.
@@ -24,7 +30,7 @@ import re
 import sys
 import traceback
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,6 +109,8 @@ def default_config() -> ConfigDict:
 
     # Epochs between two evaluations; step 0 and the last step are always evaluated.
     config.eval_every = 1
+    # Evaluations within the first epoch, evenly spaced, beside those; None: none.
+    config.eval_in_first_epoch = config_dict.placeholder(int)
     # Measured beside the loss and the accuracy (of numbers to predict: the mean absolute error);
     # see nnstudy.metrics.
     config.metrics = ()
@@ -152,6 +160,9 @@ class Study:
     points: list[dict[str, Any]]
     claims: list[Any]
     references: list[Any]
+    get_data: Callable[[ConfigDict], Any] | None = None
+    measure: Callable[[Any], Mapping[str, Any]] | None = None
+    pictures: Callable[[Any], Mapping[str, Any]] | None = None
 
 
 def load(spec: str, overrides: Mapping[str, Any] | None = None) -> Study:
@@ -195,9 +206,34 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> Study:
         name=re.sub(r'[^\w.-]+', '-', f'{Path(path).stem}-{arg}').strip('-'),  # a folder's name
         config=config,
         points=[dict(point) for point in points],
-        claims=_listed(path, module, 'claims'),
-        references=_listed(path, module, 'references'),
+        claims=_listed(path, module, 'claims', config),
+        references=_listed(path, module, 'references', config),
+        **{name: _hook(path, module, name) for name in ('get_data', 'measure', 'pictures')},
     )
+
+
+def options(arg: str, *choices: Sequence[str]) -> list[str]:
+    """Returns what a config's argument chooses, such as `'mnist,quick'`.
+
+    Args:
+      arg: words, separated by commas, in any order.
+      *choices: the words of each choice, of which the first one is taken where none is named.
+
+    Raises:
+      UserError: a word is unknown, or two are of one choice.
+    """
+    words = [word for word in arg.split(',') if word]
+    known = [word for words_of_one in choices for word in words_of_one if word]
+    for word in words:
+        if word not in known:
+            raise errors.unknown('word after the colon of --config', word, known)
+    chosen = []
+    for words_of_one in choices:
+        named = [word for word in words if word in words_of_one]
+        if len(named) > 1:
+            raise errors.UserError(f'--config=...:{arg}: {" and ".join(named)} exclude each other')
+        chosen.append(named[0] if named else words_of_one[0])
+    return chosen
 
 
 def complete(config: ConfigDict) -> ConfigDict:
@@ -396,7 +432,8 @@ def limits(field: str) -> tuple[float, float]:
 def _ranges() -> dict[str, _Range]:
     by_range = {
         _Range(1): (
-            'batch_size epochs num_seeds eval_every eval_train_examples log_every_steps image_size '
+            'batch_size epochs num_seeds eval_every eval_in_first_epoch eval_train_examples '
+            'log_every_steps image_size '
             'text.length text.vocabulary_size stop.patience execution.lanes optimizer.memory_size '
             'halving.min_epochs'
         ),
@@ -457,11 +494,20 @@ def _import(path: Path) -> types.ModuleType:
     return module
 
 
-def _listed(path: str, module: types.ModuleType, name: str) -> list[Any]:
+def _listed(path: str, module: types.ModuleType, name: str, config: ConfigDict) -> list[Any]:
     """Returns the list that a function of the module gives, if it has that function."""
     if not hasattr(module, name):
         return []
-    return _call(path, lambda: list(getattr(module, name)()))
+    function = getattr(module, name)
+    arguments = [config] if inspect.signature(function).parameters else []
+    return _call(path, lambda: list(function(*arguments)))
+
+
+def _hook(path: str, module: types.ModuleType, name: str) -> Callable[[Any], Any] | None:
+    """Returns a function of the module, if it has it; what it raises becomes one line."""
+    if not hasattr(module, name):
+        return None
+    return functools.partial(_call, path, getattr(module, name))
 
 
 def _nearby(path: Path) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from nnstudy import checkpoints, errors, metrics
+from nnstudy import data as data_lib
 from nnstudy.sweep import plan as plan_lib
 from nnstudy.sweep import spec
 
@@ -45,6 +46,8 @@ class Results:
       references: as the config file has them.
       workdir: where it is kept, or None.
       chunks: the parameters by chunk, where there is no working directory to read them from.
+      data: the data set, where it was given in memory.
+      data_dir: where the files of named data sets are, see `nnstudy.data.load`.
     """
 
     name: str
@@ -57,6 +60,8 @@ class Results:
     references: list[Any]
     workdir: Path | None = None
     chunks: checkpoints.Memory | None = None
+    data: data_lib.Dataset | None = None
+    data_dir: str | os.PathLike | None = None
 
     @property
     def swept(self) -> list[str]:
@@ -110,8 +115,18 @@ class Results:
         }
 
 
-def load(workdir: str | os.PathLike) -> Results:
+def load(
+    workdir: str | os.PathLike,
+    *,
+    data: data_lib.Dataset | None = None,
+    data_dir: str | os.PathLike | None = None,
+) -> Results:
     """Reads the results of a study from its working directory.
+
+    Args:
+      workdir: of the study.
+      data: the data set, if the study has one of its own and its examples are asked for.
+      data_dir: where the files of named data sets are, if examples are asked for.
 
     Raises:
       UserError: there is no study, or it is not finished.
@@ -134,9 +149,11 @@ def load(workdir: str | os.PathLike) -> Results:
         runs=with_settings(runs, points),  # Parquet has no column of mixed or tuple values
         history=pd.read_parquet(workdir / 'history.parquet'),
         steps=pd.read_parquet(steps) if steps.is_file() else None,
-        claims=identity['claims'],
-        references=identity['references'],
+        claims=[_with_tuples(claim) for claim in identity['claims']],
+        references=[_with_tuples(reference) for reference in identity['references']],
         workdir=workdir,
+        data=data,
+        data_dir=data_dir,
     )
 
 
@@ -189,7 +206,7 @@ def tables(
         evaluations = group.evaluation_steps
         epochs = evaluations / max(group.num_steps, 1) * group.config['epochs']
         times = pd.DataFrame({'step': evaluations, 'epoch': epochs})
-        measured = {name: items['history'][name] for name in _measures(group)}
+        measured = {name: items['history'][name] for name in measures(group)}
         measured = _columns(_held(measured, evaluations, outcome['frozen_at']))
         of_training = {
             name: items['history'][name] for name in ('batch_loss', 'learning_rate', 'l2_grads')
@@ -275,7 +292,7 @@ def _held(
     return {name: values[rows, columns] for name, values in measured.items()}
 
 
-def _measures(group: plan_lib.Group) -> list[str]:
+def measures(group: plan_lib.Group) -> list[str]:
     """Returns the names of loss and metrics of every split, in the order of the tables."""
     measured = ['loss', *metrics.select(group.config['metrics'], group.data)]
     return [f'{split}_{what}' for split, _ in group.data.sizes for what in measured]
@@ -353,6 +370,28 @@ def write(results: Results, workdir: Path) -> None:
         if table is not None:
             table.to_parquet(_temporary(workdir / f'{name}.parquet'), index=False)
             _commit(workdir / f'{name}.parquet')
+
+
+def with_columns(results: Results, columns: Mapping[str, Any]) -> Results:
+    """Returns results whose table of runs has further columns, also in the working directory.
+
+    Args:
+      results: of a finished study.
+      columns: a value for each run, in the order of `results.runs`, by name.
+
+    Raises:
+      UserError: a column has another number of values.
+    """
+    for name, values in columns.items():
+        if len(values) != len(results.runs):
+            raise errors.UserError(
+                f'measure: {len(values)} values of {name!r} for {len(results.runs)} runs'
+            )
+    runs = results.runs.assign(**columns)
+    results = dataclasses.replace(results, runs=runs)
+    if results.workdir is not None:
+        write(results, results.workdir)
+    return results
 
 
 def to_json(data: Any) -> str:

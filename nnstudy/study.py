@@ -80,7 +80,7 @@ def carry_out(
         if processes.from_first(opened) == 'finished':
             if not quiet:
                 print(f'{workdir} is finished already; nothing to train', file=sys.stderr)
-            return results_lib.load(workdir)
+            return results_lib.load(workdir, data=plan.data, data_dir=plan.data_dir)
         if processes.is_first():
             chunks = checkpoints.Series(workdir / 'chunks')
             unfinished = checkpoints.Series(workdir / 'checkpoints', max_to_keep=2)
@@ -150,6 +150,8 @@ def _concluded(
         references=list(references),
         workdir=workdir,
         chunks=chunks if isinstance(chunks, checkpoints.Memory) else None,
+        data=plan.data,
+        data_dir=plan.data_dir,
     )
     if workdir is not None and processes.is_first():
         results_lib.write(results, workdir)

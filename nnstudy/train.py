@@ -534,6 +534,9 @@ def steps_per_epoch(config: Mapping[str, Any], num_train: int) -> int:
 def evaluation_steps(config: Mapping[str, Any], num_train: int) -> np.ndarray:
     """Returns the steps before which a run is evaluated: 0, every `eval_every` epochs, the last.
 
+    With `eval_in_first_epoch` as many more lie evenly within the first epoch, fewer if it has fewer
+    steps.
+
     Args:
       config: fields by dotted name.
       num_train: number of training examples.
@@ -542,7 +545,10 @@ def evaluation_steps(config: Mapping[str, Any], num_train: int) -> np.ndarray:
       int32 [E], increasing; the last one is the number of steps of the run.
     """
     epochs = [*range(0, config['epochs'], config['eval_every']), config['epochs']]
-    return np.array(epochs, np.int32) * steps_per_epoch(config, num_train)
+    first = steps_per_epoch(config, num_train)
+    steps = np.array(epochs, np.int32) * first
+    early = np.linspace(0, first, (config['eval_in_first_epoch'] or 0) + 2).round()
+    return np.union1d(steps, early[1:-1].astype(np.int32))
 
 
 def make_train(config: ConfigDict) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:

@@ -1,49 +1,123 @@
-"""Every study in configs/ loads, plans and runs, shrunk."""
+"""Every study in configs/ loads and plans, its claims fit its runs, and it runs, shrunk."""
 
+import numpy as np
 import pytest
 from small import ROOT
 
 import nnstudy
+from nnstudy import checkpoints
 from nnstudy import config as config_lib
+from nnstudy import results as results_lib
+from nnstudy.analysis import claims, references
 from nnstudy.sweep import plan as plan_lib
 
 ARGUMENTS = {
+    'boston_batch_size': ['', 'quick'],
+    'boston_lr_decay': ['', 'quick'],
+    'fashion800_architectures': ['', 'quick'],
+    'fashion_cnn': ['', 'quick'],
+    'lenet_activations': ['mnist', 'mnist,quick'],
     'lr_sweep': ['', 'mnist', 'fashion_mnist', 'mnist,lenet', 'fashion_mnist,lenet'],
+    'mlp_grid': ['', 'quick'],
 }
-SLOW_ARGUMENTS = {'lr_sweep': ['cifar10', 'cifar10,lenet']}  # the archive takes 10 s to unpack
+# The archive of CIFAR-10 takes 10 s to unpack.
+SLOW_ARGUMENTS = {
+    'lenet_activations': ['cifar10', 'cifar10,quick'],
+    'lr_sweep': ['cifar10', 'cifar10,lenet'],
+}
+NO_DATA = {('lr_sweep', '')}
 
 
 def cases(arguments):
     return [(path, arg) for path, args in arguments.items() for arg in args]
 
 
+def load(name, arg, overrides=None):
+    spec = str(ROOT / 'configs' / f'{name}.py') + (f':{arg}' if arg else '')
+    study = config_lib.load(spec, overrides)
+    return study, study.get_data and study.get_data(study.config)
+
+
 def test_every_config_is_here():
     assert {path.stem for path in (ROOT / 'configs').glob('*.py')} == set(ARGUMENTS)
 
 
+def planned(study, data, data_dir):
+    """Plans a study as it is, and judges its claims on runs of random numbers."""
+    plan = plan_lib.make(study.config, study.points, data=data, data_dir=data_dir)
+    rng = np.random.default_rng(0)
+    chunks = []
+    for group in plan.groups:
+        count, steps = len(group.runs), group.evaluation_steps
+        measures = results_lib.measures(group)
+        shapes = dict.fromkeys((*measures, 'batch_loss', 'learning_rate', 'l2_grads'), ())
+        shapes |= {m: (group.data.num_outputs,) for m in measures if 'class_accuracy' in m}
+        shapes |= {m: (group.data.num_outputs,) * 2 for m in measures if 'confusion' in m}
+        history = {m: rng.random((count, len(steps), *shape)) for m, shape in shapes.items()}
+        outcome = {
+            'at': np.full(count, group.num_steps),
+            'best_step': np.full(count, group.num_steps),
+            'frozen_at': np.full(count, -1),
+            'stopped': np.zeros(count, bool),
+            'seconds': np.ones(count),
+        }
+        about = {'group': group.index, 'runs': group.runs.tolist()}
+        items = {'history': history, 'log': {}, 'outcome': outcome}
+        chunks.append(checkpoints.Checkpoint(about, items))
+    runs, history, steps = results_lib.tables(plan.groups, plan.points, chunks)
+    results = results_lib.Results(
+        name=study.name,
+        config=plan.config.to_dict(),
+        points=plan.points,
+        runs=runs,
+        history=history,
+        steps=steps,
+        claims=study.claims,
+        references=study.references,
+    )
+    results_lib.to_json([study.claims, study.references])
+    return claims.judge(results), references.place(results)
+
+
+def check_plan(name, arg, data_dir):
+    study, data = load(name, arg)
+    verdicts, places = planned(study, data, data_dir)
+    assert [v.name for v in verdicts] == [c['name'] for c in study.claims]
+    assert len(places) == len(study.references)
+
+
 def run_shrunk(name, arg, data_dir):
-    spec = str(ROOT / 'configs' / f'{name}.py') + (f':{arg}' if arg else '')
-    study = config_lib.load(spec)
-    plan_lib.make(study.config, study.points, data_dir=data_dir)  # as it is
     small = {'epochs': 1, 'num_seeds': 1, 'eval_train_examples': 50, 'batch_size': 16}
     small |= {f'split.{split}': f'{split}[:50]' for split in ('train', 'test')}
     small |= {'split.validation': 'train[50:80]'}
-    study = config_lib.load(spec, small)
+    study, data = load(name, arg, small)
     assert study.config.batch_size == 16  # overrides reach the sweep
     points = study.points[:: max(1, len(study.points) // 2)]
-    results = nnstudy.run(study.config, points, data_dir=data_dir, quiet=True)
+    results = nnstudy.run(study.config, points, data=data, data_dir=data_dir, quiet=True)
     assert len(results.runs) == len(points)
     assert results.runs['status'][0] == 'finished'  # the lowest rate
     assert results.runs['test_loss'].notna()[0]
 
 
 @pytest.mark.parametrize(('name', 'arg'), cases(ARGUMENTS))
-def test_config_runs(name, arg, request):
-    data_dir = request.getfixturevalue('data_dir') if arg else None
-    run_shrunk(name, arg, data_dir)
+def test_plan_and_claims(name, arg, request):
+    is_offline = (name, arg) in NO_DATA
+    check_plan(name, arg, None if is_offline else request.getfixturevalue('data_dir'))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(('name', 'arg'), cases(SLOW_ARGUMENTS))
-def test_slow_config_runs(name, arg, data_dir):
-    run_shrunk(name, arg, data_dir)
+def test_slow_plan_and_claims(name, arg, data_dir):
+    check_plan(name, arg, data_dir)
+
+
+@pytest.mark.parametrize('arg', ARGUMENTS['lr_sweep'])
+def test_config_runs(arg, request):
+    data_dir = request.getfixturevalue('data_dir') if arg else None
+    run_shrunk('lr_sweep', arg, data_dir)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('arg', SLOW_ARGUMENTS['lr_sweep'])
+def test_slow_config_runs(arg, data_dir):
+    run_shrunk('lr_sweep', arg, data_dir)

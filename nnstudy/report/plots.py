@@ -8,6 +8,7 @@ import math
 import os
 import pathlib
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,20 @@ MAX_LOSS_RATIO = 3.0
 
 
 def save(
-    runs: pd.DataFrame, history: pd.DataFrame, swept: list[str], directory: str | os.PathLike
+    runs: pd.DataFrame,
+    history: pd.DataFrame,
+    swept: list[str],
+    directory: str | os.PathLike,
+    others: Mapping[str, figure.Figure] | None = None,
 ) -> list[pathlib.Path]:
     """Writes `metric_vs_<field>.png` for every swept field, and `curves.png`, to `directory`.
+
+    Args:
+      runs: a row a run.
+      history: a row a run and evaluation.
+      swept: dotted names of the swept fields.
+      directory: is made where it is not there.
+      others: further figures, by file name with or without `.png`.
 
     Returns:
       The paths written.
@@ -45,6 +57,8 @@ def save(
     """
     figures = {f'metric_vs_{field}.png': metric_vs(runs, field, swept) for field in swept}
     figures['curves.png'] = curves(history, runs, swept)
+    for name, picture in (others or {}).items():
+        figures[f'{name.removesuffix(".png")}.png'] = picture
     directory = pathlib.Path(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -113,6 +113,8 @@ class Plan:
       fingerprints: of the content of each data set, by name.
       sources: of the code of components that are neither nnstudy's nor optax's, by name.
       shard: which part of the study's runs the groups have; None for all.
+      data: the data set, where it was given in memory.
+      data_dir: where the files of named data sets are.
     """
 
     config: ConfigDict
@@ -121,6 +123,8 @@ class Plan:
     fingerprints: dict[str, str]
     sources: dict[str, str]
     shard: Shard | None = None
+    data: data_lib.Dataset | None = None
+    data_dir: str | os.PathLike | None = None
 
     @property
     def swept(self) -> list[str]:
@@ -240,6 +244,8 @@ def make(
         fingerprints={name: load(name).fingerprint() for name in sorted(used)},
         sources={k: v for g in groups for k, v in sections.sources(g.config).items()},
         shard=shard,
+        data=data,
+        data_dir=data_dir,
     )
 
 

@@ -1,0 +1,95 @@
+"""Boston housing, batch sizes from 2 to 256 (exercise B8).
+
+    python launch.py --config=configs/boston_batch_size.py           # 1,000 seeds, about a minute
+    python launch.py --config=configs/boston_batch_size.py:quick     # 20 seeds, about 15 s
+
+The net and data of `boston_lr_decay.py`; Adam from a rate of 0.02, from epoch 6 on each epoch times
+exp(-0.1), rounded to four decimals; batch sizes 2, 4, ... 256, with floor(log2(512 x batch size))
+epochs: 10 to 17.
+
+What comes out: the test error against the batch size, and whether the document's order of batch
+sizes is more than the luck of its seed.
+
+Ours: the number of seeds, claim B8c, Glorot initialisation and an epsilon of 1e-7 (Keras's).
+"""
+
+import nnstudy
+from nnstudy.analysis.claims import claim, greater, highest, lowest
+from nnstudy.analysis.quantities import quantity
+from nnstudy.analysis.references import reference
+
+# Test MSE in the document, by batch size.
+PRINTED = {
+    2: 22.47,
+    4: 19.14,
+    8: 23.93,
+    16: 21.63,
+    32: 25.31,
+    64: 23.75,
+    128: 30.69,
+    256: 129.76,
+}
+
+
+def get_config(arg=''):
+    (quick,) = nnstudy.options(arg, ('', 'quick'))
+    config = nnstudy.default_config()
+    config.dataset = 'boston_housing'
+    config.split.train, config.split.validation = 'train', None
+    config.normalization = 'standard'
+    with config.unlocked():
+        config.model.widths = (16, 8)
+        config.model.output_activation = 'relu'
+        config.model.kernel_init = 'glorot_uniform'
+        config.optimizer.eps = 1e-7
+        config.schedule.constant_epochs = 6
+        config.schedule.decay = 0.1
+        config.schedule.decimals = 4
+    config.loss.name = 'squared_error'
+    config.optimizer.name = 'adam'
+    config.optimizer.learning_rate = 0.02
+    config.schedule.name = 'rounded'
+    config.num_seeds = 20 if quick else 1_000
+    return config
+
+
+def sweep(config):
+    del config
+    sizes = list(PRINTED)
+    epochs = [(512 * size).bit_length() - 1 for size in sizes]  # floor(log2)
+    return nnstudy.zip_(nnstudy.choice('batch_size', sizes), nnstudy.choice('epochs', epochs))
+
+
+def claims():
+    test_loss = quantity('test_loss')
+    return [
+        claim(
+            'B8a',
+            'The two worst batch sizes are 128 and 256',
+            highest(test_loss, {'batch_size': 128}, {'batch_size': 256}),
+            of='median',
+        ),
+        claim(
+            'B8b',
+            'The two best batch sizes are 4 and 16',
+            lowest(test_loss, {'batch_size': 4}, {'batch_size': 16}),
+            of='median',
+        ),
+        claim(
+            'B8c',
+            'Very large batches hurt: 256 ends above 32 (ours, from a rejected answer)',
+            greater(
+                quantity('test_loss', {'batch_size': 256}),
+                quantity('test_loss', {'batch_size': 32}),
+            ),
+        ),
+    ]
+
+
+def references():
+    return [
+        reference(
+            f'test MSE at batch size {size}', value, quantity('test_loss', {'batch_size': size})
+        )
+        for size, value in PRINTED.items()
+    ]

@@ -1,0 +1,101 @@
+"""Boston housing, constant rate against decay (exercise B7).
+
+    python launch.py --config=configs/boston_lr_decay.py             # 1,000 seeds, about 15 s
+    python launch.py --config=configs/boston_lr_decay.py:quick       # 20 seeds, about 8 s
+
+The document's net: dense layers of 16, 8 and 1, all with ReLU, also the output; 369 parameters.
+506 districts, 404 to train on, 102 to test, z-scored by the training set's mean and deviation. Mean
+squared error, batch 32, 50 epochs, Adam with Keras's epsilon of 1e-7 and Glorot initialisation.
+A: rate 1e-3. B: 0.02 for ten epochs, then each epoch times exp(-0.05), rounded to four decimals.
+
+What comes out: B's errors against A's, each number that the document prints among those of 1,000
+seeds, and how often the ReLU of the output dies: the net then says 0 for every district, and its
+test error stays near 616, the mean square of the prices.
+
+Ours: the number of seeds, claim B7c, and train errors at the end of an epoch (those of the document
+are running means over it). The data have a column B that is ethically charged, see the warning.
+"""
+
+import nnstudy
+from nnstudy.analysis.claims import claim, greater, less
+from nnstudy.analysis.quantities import quantity
+from nnstudy.analysis.references import reference
+
+A = {'schedule.name': 'constant'}
+B = {'schedule.name': 'rounded'}
+
+
+def get_config(arg=''):
+    (quick,) = nnstudy.options(arg, ('', 'quick'))
+    config = nnstudy.default_config()
+    config.dataset = 'boston_housing'
+    config.split.train, config.split.validation = 'train', None
+    config.normalization = 'standard'
+    with config.unlocked():
+        config.model.widths = (16, 8)
+        config.model.output_activation = 'relu'
+        config.model.kernel_init = 'glorot_uniform'
+        config.optimizer.eps = 1e-7
+    config.loss.name = 'squared_error'
+    config.optimizer.name = 'adam'
+    config.optimizer.learning_rate = 1e-3
+    config.batch_size = 32
+    config.epochs = 50
+    config.num_seeds = 20 if quick else 1_000
+    return config
+
+
+def sweep(config):
+    del config
+    decay = {
+        **B,
+        'optimizer.learning_rate': 0.02,
+        'schedule.constant_epochs': 10,
+        'schedule.decay': 0.05,
+        'schedule.decimals': 4,
+    }
+    return [A, decay]
+
+
+def claims():
+    def b_is_less(metric, **more):
+        return less(quantity(metric, B, **more), quantity(metric, A, **more))
+
+    dead = greater(quantity('test_loss', A, at='best'), 550.0)
+    return [
+        claim(
+            'B7a',
+            'With decay (B) train and validation MSE and MAE end lower than without (A)',
+            *map(b_is_less, ('train_loss', 'test_loss', 'train_mae', 'test_mae')),
+        ),
+        claim(
+            'B7b',
+            'B generalises better than A: a smaller gap between train and validation MSE',
+            b_is_less('test_loss', minus='train_loss'),
+        ),
+        claim(
+            'B7c',
+            'The ReLU of the output can die: a seed of A never leaves a test MSE near 616 (ours)',
+            dead,
+            of='some',
+        ),
+    ]
+
+
+def references():
+    # Epochs count from 0 in the document: its epoch 49 is the 50th.
+    return [
+        reference('A, train MSE at the end', 21, quantity('train_loss', A), 0),
+        reference('A, train MAE at the end', 3, quantity('train_mae', A), 0),
+        reference('A, validation MSE at the end', 28, quantity('test_loss', A), 0),
+        reference('A, validation MAE at the end', 4, quantity('test_mae', A), 0),
+        reference('B, train MSE at the end', 7, quantity('train_loss', B), 0),
+        reference('B, train MAE at the end', 2, quantity('train_mae', B), 0),
+        reference('B, validation MSE at the end', 23, quantity('test_loss', B), 0),
+        reference('B, validation MAE at the end', 3, quantity('test_mae', B), 0),
+        reference('A, train MAE of epoch 49', 3.43, quantity('train_mae', A, at=50)),
+        reference('A, validation MSE of epoch 49', 28.62, quantity('test_loss', A, at=50)),
+        reference('A, validation MAE of epoch 49', 4.17, quantity('test_mae', A, at=50)),
+        reference('B, validation MSE of epoch 47', 23.48, quantity('test_loss', B, at=48)),
+        reference('B, validation MAE of epoch 47', 3.07, quantity('test_mae', B, at=48)),
+    ]

@@ -1,0 +1,120 @@
+"""Inception against ResNet on 800 images of Fashion-MNIST (exercise B10).
+
+    python launch.py --config=configs/fashion800_architectures.py          # 6 seeds, about 2 hours
+    python launch.py --config=configs/fashion800_architectures.py:quick    # 200 images, a minute
+
+The first 800 training images, pixels / 255, all 10,000 test images. SGD at 0.05 with momentum 0.8,
+batch 64, 100 epochs. *Inception*: two modules and max-pooling after each, 196,154 parameters.
+*ResNet*: three residual blocks of 64 filters, each followed by max-pooling, 186,058 parameters.
+
+What comes out: training and test loss of both over the epochs, and whether the one that fits the
+training images perfectly is the one that errs more confidently.
+
+Ours: the document's page cuts off ResNet's initialiser and the activation of its 1x1 shortcut, so
+there is a ResNet with Glorot and one with He initialisation, with ReLU; claims are about the first.
+Test images are gone through every ten epochs. For B10d Inception also trains for 200 epochs, for
+B10e each net at a fifth of the rate. *Overfitting* (B10c): 10 points of accuracy between the sets.
+"""
+
+import nnstudy
+from nnstudy.analysis.claims import claim, greater, less
+from nnstudy.analysis.quantities import quantity
+from nnstudy.analysis.references import reference
+
+INCEPTION = {'model.name': 'inception', 'optimizer.learning_rate': 0.05}
+RESNET = {
+    'model.name': 'pooled_resnet',
+    'model.kernel_init': 'glorot_uniform',
+    'optimizer.learning_rate': 0.05,
+}
+
+
+def get_config(arg=''):
+    (quick,) = nnstudy.options(arg, ('', 'quick'))
+    config = nnstudy.default_config()
+    config.dataset = 'fashion_mnist'
+    config.split.train = 'train[:200]' if quick else 'train[:800]'
+    config.split.validation = None
+    config.split.test = 'test[:500]' if quick else 'test'
+    config.optimizer.learning_rate = 0.05
+    config.optimizer.momentum = 0.8
+    config.batch_size = 64
+    config.epochs = 4 if quick else 100
+    config.eval_every = 2 if quick else 10
+    config.num_seeds = 2 if quick else 6
+    return config
+
+
+def sweep(config):
+    he = {**RESNET, 'model.kernel_init': 'he_uniform'}
+    inception = {**INCEPTION, 'model.kernel_init': 'glorot_uniform'}
+    points = [inception, RESNET, he]
+    longer = {**inception, 'epochs': 2 * config.epochs}
+    slower = [{**point, 'optimizer.learning_rate': 0.01} for point in (inception, RESNET)]
+    return [{'epochs': config.epochs, **point} for point in [*points, longer, *slower]]
+
+
+def claims(config):
+    inception = {**INCEPTION, 'epochs': config.epochs}
+    longer = {**INCEPTION, 'epochs': 2 * config.epochs}
+
+    def slower(net):
+        fast = {**net, 'epochs': config.epochs}
+        slow = {**fast, 'optimizer.learning_rate': 0.01}
+        return less(*(quantity('train_loss', where, at='mean') for where in (fast, slow)))
+
+    def gap(net):
+        return quantity('train_accuracy', net, minus='test_accuracy')
+
+    return [
+        claim(
+            'B10a',
+            'ResNet fits the training set perfectly: all its images are classified rightly',
+            greater(quantity('train_accuracy', RESNET), 0.9999),
+        ),
+        claim(
+            'B10b',
+            "ResNet's test loss is higher than Inception's although its accuracy is higher",
+            greater(quantity('test_loss', RESNET), quantity('test_loss', inception)),
+            greater(quantity('test_accuracy', RESNET), quantity('test_accuracy', inception)),
+        ),
+        claim(
+            'B10c',
+            'Neither generalises well: 10 points or more between training and test accuracy',
+            greater(gap(RESNET), 0.1),
+            greater(gap(inception), 0.1),
+        ),
+        claim(
+            'B10d',
+            'Inception has room to improve: after twice as many epochs its test accuracy is higher',
+            greater(quantity('test_accuracy', longer), quantity('test_accuracy', inception)),
+        ),
+        claim(
+            'B10e',
+            'A smaller rate makes convergence slower, not faster: a mean training loss over the '
+            'epochs that is higher at 0.01 than at 0.05, for both nets',
+            slower(INCEPTION),
+            slower(RESNET),
+        ),
+    ]
+
+
+def references(config):
+    if config.split.train != 'train[:800]':
+        return []  # the document's numbers are of 800 images and 100 epochs
+    inception = {**INCEPTION, 'epochs': config.epochs}
+    printed = {
+        ('Inception', 'train_loss'): 0.345,
+        ('Inception', 'train_accuracy'): 0.858,
+        ('Inception', 'test_loss'): 0.715,
+        ('Inception', 'test_accuracy'): 0.758,
+        ('ResNet', 'train_loss'): 0.000,
+        ('ResNet', 'train_accuracy'): 1.000,
+        ('ResNet', 'test_loss'): 1.515,
+        ('ResNet', 'test_accuracy'): 0.800,
+    }
+    nets = {'Inception': inception, 'ResNet': RESNET}
+    return [
+        reference(f'{net}, {metric.replace("_", " ")}', value, quantity(metric, nets[net]))
+        for (net, metric), value in printed.items()
+    ]

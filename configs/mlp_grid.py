@@ -1,0 +1,133 @@
+"""Hidden units, learning rate and how often the weights are updated (document A).
+
+    python launch.py --config=configs/mlp_grid.py            # 27 cells x 3 seeds, hours
+    python launch.py --config=configs/mlp_grid.py:quick      # 2,000 images, about a minute
+
+784 -> Dense(784, sigmoid) -> Dense(h, sigmoid) -> Dense(10, softmax), cross-entropy, plain SGD at a
+constant rate. h of 25, 50 or 100, times a rate of 10, 1 or 0.01, times the regime: gradient descent
+(one update an epoch, of the whole set), mini-batches, or stochastic (batch 1). Batches are taken in
+the order of the file, as the document's loop does.
+
+What comes out: the training loss after every epoch, and at 100 points within the first one, a
+picture for each of the 27 cells and one of all, and the claims.
+
+Ours, where the document leaves it open: MNIST, pixels / 255, batch 128 in mini-batches; 100, 20 and
+3 epochs, Glorot initialisation, three seeds, the points within the first epoch, and what its words
+mean, which stands in each claim. A7 adds Adam at its defaults, at h = 100 in mini-batches.
+"""
+
+import nnstudy
+from nnstudy.analysis.claims import claim, greater, less
+from nnstudy.analysis.quantities import quantity
+
+WIDTHS = (25, 50, 100)
+RATES = (10.0, 1.0, 0.01)
+# Batch size and epochs; 0 stands for the whole set.
+REGIMES = {'gradient descent': (0, 100), 'mini-batch': (128, 20), 'stochastic': (1, 3)}
+QUICK = {'gradient descent': (0, 60), 'mini-batch': (128, 20), 'stochastic': (1, 3)}
+
+
+def get_config(arg=''):
+    (quick,) = nnstudy.options(arg, ('', 'quick'))
+    config = nnstudy.default_config()
+    config.dataset = 'mnist'
+    config.split.train = 'train[:2000]' if quick else 'train'
+    config.split.validation = None
+    if quick:
+        config.split.test = 'test[:2000]'
+    with config.unlocked():
+        config.model.widths = (784, 25)
+        config.model.activation = 'sigmoid'
+        config.model.kernel_init = 'glorot_uniform'
+    config.shuffle = False
+    config.eval_in_first_epoch = 10 if quick else 100
+    config.num_seeds = 3
+    return config
+
+
+def sweep(config):
+    regimes = REGIMES if config.split.train == 'train' else QUICK
+    whole = 60_000 if config.split.train == 'train' else 2_000
+    cells = nnstudy.grid(
+        nnstudy.choice('model.widths', [(784, h) for h in WIDTHS]),
+        nnstudy.choice('optimizer.learning_rate', RATES),
+        [{'batch_size': size or whole, 'epochs': epochs} for size, epochs in regimes.values()],
+    )
+    adam = {
+        'model.widths': (784, 100),
+        'optimizer.name': 'adam',
+        'optimizer.learning_rate': 1e-3,
+        'batch_size': 128,
+        'epochs': regimes['mini-batch'][1],
+    }
+    return [{'optimizer.name': 'sgd', **cell} for cell in cells] + [adam]
+
+
+def claims(config):
+    whole = 60_000 if config.split.train == 'train' else 2_000
+
+    def cells(metric, h=None, rate=None, size=None, **more):
+        where = {'optimizer.name': 'sgd'}
+        where |= {} if h is None else {'model.widths': (784, h)}
+        where |= {} if rate is None else {'optimizer.learning_rate': rate}
+        where |= {} if size is None else {'batch_size': size}
+        return quantity(metric, where, **more)
+
+    def accuracy(*cell, **more):
+        return cells('test_accuracy', *cell, **more)
+
+    adam = quantity('test_accuracy', {'optimizer.name': 'adam'})
+    return [
+        claim(
+            'A1',
+            'At h = 25 and rate 10 the result is uncertain in every regime: the training loss does '
+            'not settle, it ends at least a tenth above its lowest value',
+            *(
+                greater(
+                    cells('train_loss', 25, 10.0, size),
+                    cells('train_loss', 25, 10.0, size, at='best', times=1.1),
+                )
+                for size in (whole, 128, 1)
+            ),
+        ),
+        claim(
+            'A2',
+            'With gradient descent, h = 25 and rate 10 the error goes up instead of down',
+            greater(
+                cells('train_loss', 25, 10.0, whole), cells('train_loss', 25, 10.0, whole, at=0)
+            ),
+        ),
+        claim(
+            'A3',
+            'At h = 25 the error is high whatever the rate and regime: test accuracy below 90%',
+            less(accuracy(25, over='max'), 0.9),
+        ),
+        claim(
+            'A4',
+            'At h = 50 one update an epoch is poor at every rate (test accuracy below 90%), and '
+            'the lowest rate with the most frequent updates is better',
+            less(accuracy(50, None, whole, over='max'), 0.9),
+            less(accuracy(50, None, whole, over='max'), accuracy(50, 0.01, 1)),
+        ),
+        claim(
+            'A5',
+            'At h = 100 only a low rate with frequent updates is satisfactory (test accuracy above '
+            '95%): rate 0.01 with batch 1, and no other cell',
+            greater(accuracy(100, 0.01, 1), 0.95),
+            less(accuracy(100, None, whole, over='max'), 0.95),
+            less(accuracy(100, None, 128, over='max'), 0.95),
+            less(accuracy(100, 10.0, 1), 0.95),
+            less(accuracy(100, 1.0, 1), 0.95),
+        ),
+        claim(
+            'A6',
+            'Frequent updates and a low rate give very good results (test accuracy above 95%) at '
+            'every h',
+            *(greater(accuracy(h, 0.01, 1), 0.95) for h in WIDTHS),
+        ),
+        claim(
+            'A7',
+            'Adam at its defaults gives the best result of all (ours)',
+            greater(adam, accuracy(over='max')),
+        ),
+    ]

@@ -1,0 +1,222 @@
+"""What claims and references speak of: a number of each run, named by plain data.
+
+quantity('test_loss', {'batch_size': 4})                       # at the end of the run
+quantity('test_accuracy', {'dataset': 'mnist'}, at=3)          # after epoch 3
+quantity('test_loss', minus='train_loss')                      # their gap
+quantity('test_accuracy', at='reaches', level=0.98)            # the epoch that passes 98%
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nnstudy import config as config_lib
+from nnstudy import errors
+from nnstudy.analysis import comparison
+from nnstudy.results import Results
+
+Quantity = dict[str, Any]
+
+WHEN = ('end', 'best', 'worst', 'mean', 'reaches', 'rises', 'jitter')
+OVER = ('min', 'max', 'median')
+
+
+def quantity(
+    metric: str,
+    where: Mapping[str, Any] | None = None,
+    *,
+    minus: str | None = None,
+    at: str | float = 'end',
+    level: float | None = None,
+    over: str | None = None,
+    times: float = 1.0,
+) -> Quantity:
+    """Returns, as plain data, which number of a run is meant.
+
+    Args:
+      metric: a column of the tables, such as `'test_loss'`.
+      where: values of fields, which choose the points; the fields may be swept or not.
+      minus: another column, that is subtracted.
+      at: `'end'`, the last evaluation; the number of an epoch; or over all evaluations from the
+        first epoch on: `'best'` and `'worst'`; `'mean'`; `'reaches'`, the epoch of the first one
+        that is better than `level`, infinite if there is none; `'rises'`, the share of them at
+        which the metric is higher than at the one before; `'jitter'`, the mean absolute change
+        from one to the next.
+      level: see `at`.
+      over: what to take of several points, for each seed: `'min'`, `'max'` or `'median'`. None: one
+        point is meant.
+      times: a factor.
+
+    Raises:
+      UserError: a word is unknown, or a level is missing or not needed.
+    """
+    if isinstance(at, str) and at not in WHEN:
+        raise errors.unknown('moment of a quantity (at)', at, WHEN)
+    if over is not None and over not in OVER:
+        raise errors.unknown('reduction of a quantity (over)', over, OVER)
+    if (level is None) == (at == 'reaches'):
+        raise errors.UserError(f"a quantity has a level if at='reaches', and only then; at={at!r}")
+    return {
+        'metric': metric,
+        'where': dict(where or {}),
+        'minus': minus,
+        'at': at,
+        'level': level,
+        'over': over,
+        'times': times,
+    }
+
+
+def values(results: Results, what: Quantity) -> pd.Series:
+    """Returns the number of each run that is meant, by seed: float64 [S].
+
+    Losses that are not finite are infinite, accuracies minus infinite, so that a run that blew up
+    is worse than any other. A difference of two of them is NaN.
+
+    Raises:
+      UserError: no point or several are meant, or the tables have no such column or epoch.
+    """
+    points = chosen(results, what['where'])
+    table = per_point(results, what, points)
+    if what['over'] is not None:
+        return table.agg(what['over'], axis=1)
+    if len(points) > 1:
+        raise errors.UserError(
+            f'{len(points)} points have {_written(what["where"])}; name more fields, or what to '
+            f"take of them: over='min', 'max' or 'median'"
+        )
+    return table[points[0]]
+
+
+def chosen(results: Results, where: Mapping[str, Any]) -> list[int]:
+    """Returns the points whose fields, swept or not, have the values.
+
+    Raises:
+      UserError: there is no such field or point.
+    """
+    base = config_lib.flatten(results.config)
+    known = {*base, *results.swept}
+    for field in where:
+        if field not in known:
+            raise errors.unknown('field of a quantity (where)', field, known)
+    merged = [config_lib.merge(base, point) for point in results.points]
+    found = [
+        number
+        for number, fields in enumerate(merged)
+        if all(_plain(fields.get(field)) == _plain(value) for field, value in where.items())
+    ]
+    trained = set(results.runs['point'])
+    found = [point for point in found if point in trained]
+    if not found:
+        raise errors.UserError(f'no point has {_written(where)}')
+    return found
+
+
+def per_point(results: Results, what: Quantity, points: list[int]) -> pd.DataFrame:
+    """Returns the number of each run of some points, see `values`: float64 [S, P].
+
+    Rows are the seeds that all points have, columns the points.
+    """
+    is_last = what['at'] == 'end'
+    table = results.runs if is_last else results.history
+    table = table[table['point'].isin(points)]
+    table = table.assign(value=_number(table, what) * what['times'])
+    columns = {}
+    for point in points:
+        rows = table[table['point'] == point]
+        if is_last:
+            columns[point] = rows.set_index('seed')['value']
+        else:
+            # [S, E]; runs that were given up have no values at the end
+            curves = rows.pivot(index='seed', columns='epoch', values='value')
+            columns[point] = pd.Series(_taken(curves, what), curves.index)
+    return pd.DataFrame(columns).dropna(how='all')
+
+
+def places(results: Results, points: Sequence[int], field: str) -> dict[int, float]:
+    """Returns the numeric value of a field at each of some points.
+
+    Raises:
+      UserError: a value is no number.
+    """
+    base = config_lib.flatten(results.config)
+    found = {}
+    for point in points:
+        value = config_lib.merge(base, results.points[point]).get(field)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise errors.UserError(f'there is no trend along {field}: {value!r} is no number')
+        found[point] = value
+    return found
+
+
+def label(what: Quantity) -> str:
+    """Writes which number is meant: `test_loss - train_loss, batch_size = 4, epoch 3`."""
+    name = what['metric'] if what['minus'] is None else f'{what["metric"]} - {what["minus"]}'
+    at = what['at']
+    if at == 'reaches':
+        name = f'epoch of {name} {what["level"]:g}'
+    elif at != 'end':
+        name = f'{at} of {name}' if isinstance(at, str) else f'{name} after epoch {at:g}'
+    if what['times'] != 1:
+        name = f'{what["times"]:g} × {name}'
+    parts = [name, _written(what['where']) if what['where'] else '']
+    parts += [f'{what["over"]} over points' if what['over'] else '']
+    return ', '.join(filter(None, parts))
+
+
+def _number(table: pd.DataFrame, what: Quantity) -> np.ndarray:
+    """Returns the column that is meant, or the difference of two, with infinities for NaN."""
+    columns = []
+    for name in filter(None, (what['metric'], what['minus'])):
+        if name not in table:
+            numeric = table.select_dtypes('number').columns
+            raise errors.unknown('column of a quantity', name, numeric)
+        column = table[name].to_numpy(np.float64, na_value=np.nan)
+        worst = -np.inf if comparison.higher_is_better(name) else np.inf
+        columns.append(np.where(np.isfinite(column), column, worst))
+    if len(columns) == 1:
+        return columns[0]
+    with np.errstate(invalid='ignore'):
+        return columns[0] - columns[1]
+
+
+def _taken(curves: pd.DataFrame, what: Quantity) -> np.ndarray:
+    """Returns the number of each run that `at` says, from its evaluations [S, E]."""
+    at, level = what['at'], what['level']
+    epochs = curves.columns.to_numpy(np.float64)
+    if not isinstance(at, str):
+        place = np.flatnonzero(np.isclose(epochs, at))
+        if not place.size:
+            raise errors.UserError(
+                f'no evaluation after epoch {at}: there are {len(epochs)}, from {epochs[0]:g} to '
+                f'{epochs[-1]:g}'
+            )
+        return curves.to_numpy()[:, place[0]]
+    higher = comparison.higher_is_better(what['metric']) and what['minus'] is None
+    is_after = epochs > 1 - 1e-6  # computed from steps, so perhaps a bit less than 1
+    trained = curves.to_numpy()[:, is_after]
+    if not trained.shape[1]:
+        raise errors.UserError(f'at={at!r} needs evaluations from epoch 1 on, and there are none')
+    with np.errstate(invalid='ignore'):
+        changes = np.diff(trained, axis=1)
+    if at in ('best', 'worst'):
+        return (np.nanmax if higher == (at == 'best') else np.nanmin)(trained, axis=1)
+    if at == 'reaches':
+        passed = trained > level if higher else trained < level
+        return np.where(passed.any(axis=1), epochs[is_after][passed.argmax(axis=1)], np.inf)
+    if at == 'mean':
+        return np.nanmean(trained, axis=1)
+    if not changes.shape[1]:
+        return np.zeros(len(trained))
+    return np.nanmean(changes > 0 if at == 'rises' else np.abs(changes), axis=1)
+
+
+def _plain(value: Any) -> Any:
+    """Returns a value as it is after a way through JSON, which knows no tuples."""
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _written(where: Mapping[str, Any]) -> str:
+    return ', '.join(f'{field} = {value}' for field, value in where.items()) or 'any value'

@@ -1,0 +1,86 @@
+"""Numbers that a document prints, and where they fall among the seeds of a study.
+
+A document had one seed, other random numbers and another library: its number is expected to be one
+that some seed could have given, not to be equal to any.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from nnstudy.analysis import quantities
+from nnstudy.analysis.quantities import Quantity
+from nnstudy.results import Results
+
+Reference = dict
+
+
+def reference(name: str, value: float, what: Quantity, decimals: int | None = None) -> Reference:
+    """Returns a printed number as plain data.
+
+    Args:
+      name: what it is called, such as `'A, validation MSE of epoch 49'`.
+      value: as printed.
+      what: the same number of a run here.
+      decimals: how many the document prints, to which ours are rounded before they are compared;
+        None where it prints enough.
+    """
+    return {'name': name, 'value': value, 'quantity': what, 'decimals': decimals}
+
+
+@dataclasses.dataclass(frozen=True)
+class Placed:
+    """A printed number among those of the seeds.
+
+    Attributes:
+      name: see `reference`.
+      value: as printed.
+      n: number of seeds.
+      median: over seeds.
+      low: smallest.
+      high: largest.
+      is_covered: whether the printed number lies between the two, as far as it is printed.
+      quantile: the share of seeds below the printed number, equal ones counting half.
+    """
+
+    name: str
+    value: float
+    n: int
+    median: float
+    low: float
+    high: float
+    is_covered: bool
+    quantile: float
+
+
+def place(results: Results, references: Sequence[Reference] | None = None) -> list[Placed]:
+    """Returns where each printed number falls.
+
+    Args:
+      results: of the study.
+      references: None for the study's own.
+
+    Raises:
+      UserError: a reference names a point, column or epoch that is not there.
+    """
+    placed = []
+    for one in results.references if references is None else references:
+        values = quantities.values(results, one['quantity']).dropna().to_numpy(np.float64)
+        median, low, high = (float(f(values)) for f in (np.median, np.min, np.max))
+        if one['decimals'] is not None:
+            values = np.round(values, one['decimals'])
+        below = np.mean(values < one['value']) + np.mean(values == one['value']) / 2
+        placed.append(
+            Placed(
+                name=one['name'],
+                value=one['value'],
+                n=len(values),
+                median=median,
+                low=low,
+                high=high,
+                is_covered=bool(values.min() <= one['value'] <= values.max()),
+                quantile=float(below),
+            )
+        )
+    return placed

@@ -1,0 +1,124 @@
+"""Claims with their verdicts, and printed numbers with their place, as tables."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+from rich import box, table, text
+
+from nnstudy.analysis import claims, references
+from nnstudy.report import labels
+
+_SIGNS = {'less': '<', 'greater': '>'}
+
+
+def verdicts(judged: Sequence[claims.Verdict]) -> pd.DataFrame:
+    """Returns a row a claim: its words, the verdict in words, numbers of seeds and p-value."""
+    return pd.DataFrame(
+        {
+            'claim': [v.name for v in judged],
+            'statement': [v.statement for v in judged],
+            'verdict': [v.verdict for v in judged],
+            'of': [v.of for v in judged],
+            'n': [v.n for v in judged],
+            'successes': [v.successes for v in judged],
+            'share_low': [v.interval[0] for v in judged],
+            'share_high': [v.interval[1] for v in judged],
+            'resampled_medians': [v.resampled for v in judged],
+            'p_value': [v.p_value for v in judged],
+            'seeds_needed': pd.array([v.needed for v in judged], 'Int64'),
+            'evidence': [evidence(v) for v in judged],
+        }
+    )
+
+
+def places(placed: Sequence[references.Placed]) -> pd.DataFrame:
+    """Returns a row a printed number, and the seeds' numbers beside it."""
+    return pd.DataFrame(
+        {
+            'reference': [p.name for p in placed],
+            'printed': [p.value for p in placed],
+            'n': [p.n for p in placed],
+            'median': [p.median for p in placed],
+            'min': [p.low for p in placed],
+            'max': [p.high for p in placed],
+            'quantile': [p.quantile for p in placed],
+        }
+    )
+
+
+def said(verdict: claims.Verdict) -> str:
+    """Writes a verdict with what it rests on: `depends on the seed (34% of 1,000)`."""
+    share = f'{100 * verdict.share:.0f}% of {labels.count(verdict.n, "seed")}'
+    if verdict.of == 'median':
+        share += f', {100 * verdict.resampled:.0f}% of resampled medians'
+    if verdict.verdict == 'undecided':
+        needed = f'; {verdict.needed:,} would do' if verdict.needed else ''
+        return f'undecided ({share}{needed})'
+    return f'{verdict.verdict} ({share})'
+
+
+def evidence(verdict: claims.Verdict, most: int = 4) -> str:
+    """Writes the quantities of a verdict's conditions: medians over seeds, [smallest, largest]."""
+    conditions = []
+    for test, sides in zip(verdict.tests, verdict.sides, strict=True):
+        written = [f'{side.label}: {_spread(side)}' for side in sides]
+        if test in _SIGNS:
+            a, b = written
+            conditions.append(f'{a} {_SIGNS[test]} {b}')
+            continue
+        more = f', and {len(written) - most} more' if len(written) > most else ''
+        conditions.append(f'{test}: {"; ".join(written[:most])}{more}')
+    return ' | '.join(conditions)
+
+
+def _spread(side: claims.Side) -> str:
+    if side.low == side.high:
+        return _number(side.median)
+    return f'{_number(side.median)} [{_number(side.low)}, {_number(side.high)}]'
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return '∞' if value > 0 else '−∞' if value < 0 else '–'
+    return labels.number(value, 4)
+
+
+def claims_table(judged: Sequence[claims.Verdict]) -> table.Table:
+    """Returns the verdicts, ready to be printed in a terminal."""
+    rendered = _table('Claims: of single seeds, Holm-corrected over the study')
+    for header in ('claim', 'statement', 'verdict'):
+        rendered.add_column(header)
+    for verdict in judged:
+        style = {'holds': 'green', 'does not hold': 'red'}.get(verdict.verdict, 'yellow')
+        rendered.add_row(
+            text.Text(verdict.name),
+            text.Text(verdict.statement),
+            text.Text(said(verdict), style=style),
+        )
+    return rendered
+
+
+def references_table(placed: Sequence[references.Placed]) -> table.Table:
+    """Returns printed numbers and those of the seeds, ready to be printed in a terminal."""
+    rendered = _table('Printed numbers (one seed), and those of our seeds')
+    rendered.add_column('what')
+    for header in ('printed', 'median [min, max]', 'seeds', 'quantile'):
+        rendered.add_column(header, justify='right')
+    for one in placed:
+        spread = f'{_number(one.median)} [{_number(one.low)}, {_number(one.high)}]'
+        quantile = f'{one.quantile:.2f}' + ('' if one.is_covered else ' (outside)')
+        rendered.add_row(
+            *map(text.Text, (one.name, _number(one.value), spread, str(one.n), quantile))
+        )
+    return rendered
+
+
+def _table(title: str) -> table.Table:
+    return table.Table(
+        title=text.Text(title),
+        title_justify='left',
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
