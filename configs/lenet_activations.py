@@ -23,6 +23,8 @@ from nnstudy.analysis.claims import claim, less
 from nnstudy.analysis.quantities import quantity
 from nnstudy.analysis.references import reference
 
+VARIANTS = ('mnist', 'cifar10')
+
 RELU = {'model.dense_activation': 'relu'}
 SIGMOID = {'model.dense_activation': 'tanh'}
 

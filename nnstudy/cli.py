@@ -4,6 +4,7 @@ Nothing is compiled, written or downloaded into a study before everything was ch
 """
 
 import argparse
+import dataclasses
 import logging
 import re
 import sys
@@ -158,6 +159,10 @@ def _run(args: argparse.Namespace) -> None:
     processes.leave()  # the others need not wait for the pictures
     if not is_first:
         return
+    # They are no part of the study's identity: what is judged is what the file says now.
+    results = dataclasses.replace(
+        results, claims=study_spec.claims, references=study_spec.references
+    )
     conclude(results, study_spec.measure, study_spec.pictures, said_of_all=plan.shard is None)
     if plan.shard is not None:
         parts = 'DIR...' if args.workdir else workdir.parent

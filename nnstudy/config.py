@@ -180,7 +180,7 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> Study:
       UserError: the file is missing or fails, or does not say what a study needs.
     """
     path, _, arg = spec.partition(':')
-    module = _import(Path(path))
+    module = load_module(Path(path))
     if not callable(getattr(module, 'get_config', None)):
         raise errors.UserError(f'{path} has no function get_config(arg=None)')
     if arg and not inspect.signature(module.get_config).parameters:
@@ -478,7 +478,8 @@ def _names_first(item: tuple[str, Any]) -> tuple[bool, str]:
     return (field not in OPEN_SECTIONS and not field.endswith('.name'), field)
 
 
-def _import(path: Path) -> types.ModuleType:
+def load_module(path: Path) -> types.ModuleType:
+    """Runs a config file and returns it as a module."""
     if not path.is_file():
         raise errors.UserError(f'no config file {str(path)!r}{_nearby(path)}')
     spec = importlib.util.spec_from_file_location(f'nnstudy_config_{path.stem}', path)

@@ -17,6 +17,7 @@ ARGUMENTS = {
     'fashion800_architectures': ['', 'quick'],
     'fashion_cnn': ['', 'quick'],
     'lenet_activations': ['mnist', 'mnist,quick'],
+    'logistic_losses': ['', 'quick'],
     'lr_sweep': ['', 'mnist', 'fashion_mnist', 'mnist,lenet', 'fashion_mnist,lenet'],
     'mlp_grid': ['', 'quick'],
 }
@@ -25,7 +26,7 @@ SLOW_ARGUMENTS = {
     'lenet_activations': ['cifar10', 'cifar10,quick'],
     'lr_sweep': ['cifar10', 'cifar10,lenet'],
 }
-NO_DATA = {('lr_sweep', '')}
+NO_DATA = {('lr_sweep', ''), ('logistic_losses', ''), ('logistic_losses', 'quick')}
 
 
 def cases(arguments):
@@ -65,6 +66,9 @@ def planned(study, data, data_dir):
         items = {'history': history, 'log': {}, 'outcome': outcome}
         chunks.append(checkpoints.Checkpoint(about, items))
     runs, history, steps = results_lib.tables(plan.groups, plan.points, chunks)
+    for what in quantities_of([*study.claims, *study.references]):
+        if study.measure is not None and what not in runs:
+            runs[what] = rng.random(len(runs))
     results = results_lib.Results(
         name=study.name,
         config=plan.config.to_dict(),
@@ -77,6 +81,16 @@ def planned(study, data, data_dir):
     )
     results_lib.to_json([study.claims, study.references])
     return claims.judge(results), references.place(results)
+
+
+def quantities_of(data):
+    """Yields the columns that claims or references name."""
+    if isinstance(data, dict):
+        yield from filter(None, (data.get('metric'), data.get('minus')))
+        data = list(data.values())
+    if isinstance(data, list):
+        for item in data:
+            yield from quantities_of(item)
 
 
 def check_plan(name, arg, data_dir):

@@ -34,7 +34,7 @@ MOST = 0.95
 RESAMPLES = 4999
 MAX_NEEDED = 10_000  # seeds; a claim that needs more is not going to be decided
 
-OF = ('seed', 'median', 'some')
+OF = ('seed', 'median', 'some', 'fact')
 
 
 def claim(name: str, statement: str, *conditions: Condition, of: str = 'seed') -> Claim:
@@ -45,7 +45,8 @@ def claim(name: str, statement: str, *conditions: Condition, of: str = 'seed') -
       statement: in words.
       *conditions: all of them have to be true.
       of: what they are true of: `'seed'`, nearly every single seed; `'median'`, the medians over
-        seeds, which says nothing of a single one; `'some'`, at least one seed.
+        seeds, which says nothing of a single one; `'some'`, at least one seed; `'fact'`, numbers
+        in which no luck is, and which therefore are not tested.
 
     Raises:
       UserError: `of` is something else, or there is no condition.
@@ -159,7 +160,8 @@ def judge(results: Results, claims: Sequence[Claim] | None = None) -> list[Verdi
     Without any of them it is *undecided*. A claim about medians (`of='median'`) holds, or does not,
     if it is true, or false, in at least 95% of 4,999 bootstrap resamples of the seeds, but with no
     smaller p-value than 2^-n, that of n seeds in a sign test. A claim about some seed holds with
-    the first of which it is true, and does not hold if the share is below 5%.
+    the first of which it is true, and does not hold if the share is below 5%. A fact holds if it is
+    true of all runs.
 
     A tie, and a comparison with a value that is not a number, is no success.
 
@@ -323,6 +325,8 @@ def _resampled(
 
 def _p_values(of: str, n: int, successes: int, resampled: float) -> tuple[float, float, float]:
     """Returns those for that a claim holds, does not hold, and depends on the seed."""
+    if of == 'fact':
+        return (0.0, math.nan, math.nan) if successes == n else (math.nan, 0.0, math.nan)
     if of == 'some':
         no_more = stats.binomtest(successes, n, 1 - MOST, 'less').pvalue
         return (math.nan if not successes else 0.0), (1.0 if successes else no_more), math.nan

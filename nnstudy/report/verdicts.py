@@ -49,6 +49,8 @@ def places(placed: Sequence[references.Placed]) -> pd.DataFrame:
 
 def said(verdict: claims.Verdict) -> str:
     """Writes a verdict with what it rests on: `depends on the seed (34% of 1,000)`."""
+    if verdict.of == 'fact':
+        return f'{verdict.verdict} (a fact, of no seed)'
     share = f'{100 * verdict.share:.0f}% of {labels.count(verdict.n, "seed")}'
     if verdict.of == 'median':
         share += f', {100 * verdict.resampled:.0f}% of resampled medians'

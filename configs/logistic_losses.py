@@ -1,0 +1,142 @@
+"""Losses of a fitted logistic regression, and of a net that knows nothing yet (exercises B1, B3).
+
+    python launch.py --config=configs/logistic_losses.py             # about 10 s
+    python launch.py --config=configs/logistic_losses.py:quick       # the same
+
+Ten points in one dimension and two classes; logistic regression with the penalty of C = 1, which is
+0.5 w² + the sum of the log losses with a free intercept, fitted by L-BFGS. Four losses of the
+fitted probabilities: squared, cross-entropy (1e-5 is added inside the logarithm), zero-one, and
+hinge with labels -1 and 1 and the score 2 (p - 0.5).
+
+What comes out: the probabilities and the losses of each point and on the mean, as columns of the
+table of runs, a scatter of the points with the fitted curve, and the losses of a uniform guess
+between five classes (B3): cross-entropy log 5, squared error summed over the classes 0.8.
+
+The points were recovered from the printed probabilities. The fit is convex, so one seed says all.
+"""
+
+import itertools
+
+import numpy as np
+from matplotlib import figure
+
+import nnstudy
+from nnstudy import losses
+from nnstudy.analysis.claims import claim, less
+from nnstudy.analysis.quantities import quantity
+from nnstudy.analysis.references import reference
+from nnstudy.predict import model_of, predict
+from nnstudy.report import style
+
+PICTURE = 'fitted_curve'
+
+X = 0.1 * np.array([0, 3, 10, 14, 16, 18, 19, 23, 28, 31])
+Y = np.array([0, 0, 0, 1, 0, 1, 0, 1, 1, 1])
+
+PRINTED = {
+    'p': (0.133, 0.178, 0.325, 0.433, 0.490, 0.547, 0.576, 0.682, 0.792, 0.843),
+    'squared': (0.018, 0.032, 0.106, 0.321, 0.240, 0.205, 0.331, 0.101, 0.043, 0.025),
+    'cross_entropy': (0.142, 0.195, 0.394, 0.837, 0.674, 0.603, 0.857, 0.382, 0.233, 0.170),
+    'zero_one': (0, 0, 0, 1, 0, 0, 1, 0, 0, 0),
+    'hinge': (0.265, 0.355, 0.651, 1.134, 0.980, 0.905, 1.151, 0.635, 0.415, 0.313),
+}
+PRINTED_MEANS = {'squared': 0.1421, 'cross_entropy': 0.4487, 'zero_one': 0.2, 'hinge': 0.6805}
+
+
+def get_config(arg=''):
+    nnstudy.options(arg, ('', 'quick'))
+    config = nnstudy.default_config()
+    config.normalization = None
+    config.split.train, config.split.validation = 'train', None
+    config.model.name = 'linear'
+    config.loss.name = 'binary_cross_entropy'
+    config.optimizer.name = 'lbfgs'
+    config.optimizer.learning_rate = 1.0
+    config.regularization.l2 = 0.05  # 0.5 w² beside a sum of ten losses; here it is their mean
+    config.batch_size = len(X)
+    config.epochs = 30
+    return config
+
+
+def get_data(config):
+    del config
+    inputs = X[:, None].astype(np.float32)
+    # Nothing is predicted here: the points to test on are the same.
+    return nnstudy.Dataset('ten_points', {'train': (inputs, Y), 'test': (inputs.copy(), Y)})
+
+
+def measure(results):
+    (run,) = results.runs['run']
+    p = predict(results, run, 'train', 'final').probabilities[:, 1].astype(np.float64)
+    uniform, label = np.full((1, 5), 0.2), np.array([0])
+    columns = {
+        'uniform_cross_entropy': losses.softmax_cross_entropy(np.log(uniform), label),
+        'uniform_squared': losses.squared_error(uniform, np.eye(5)[label], reduction='sum'),
+    }
+    for name, values in {'p': p, **_losses(p)}.items():
+        columns |= {f'{name}_{place}': [value] for place, value in enumerate(values, start=1)}
+        columns[f'{name}_mean'] = [values.mean()]
+    return {name: np.asarray(values, np.float64) for name, values in columns.items()}
+
+
+def _losses(p):
+    """Returns the losses of each point, as the document defines them, from probabilities [10]."""
+    score = 2 * (p - 0.5)
+    return {
+        'squared': np.square(p - Y),
+        'cross_entropy': -np.log(np.where(Y, p, 1 - p) + 1e-5),
+        'zero_one': np.asarray(losses.zero_one(score[:, None], Y), np.float64),
+        'hinge': np.asarray(losses.binary_hinge(score[:, None], Y), np.float64),
+    }
+
+
+def claims():
+    means = [quantity(f'{name}_mean') for name in ('squared', 'zero_one', 'cross_entropy', 'hinge')]
+    order = [less(a, b) for a, b in itertools.pairwise(means)]
+    return [
+        claim('B1', 'In order: squared, zero-one, cross-entropy, hinge', *order, of='fact'),
+        claim(
+            'B3',
+            'At a uniform prediction of 5 classes cross-entropy is 1.6 and the squared error 0.8',
+            less(1.55, quantity('uniform_cross_entropy')),
+            less(quantity('uniform_cross_entropy'), 1.65),
+            less(0.7999, quantity('uniform_squared')),
+            less(quantity('uniform_squared'), 0.8001),
+            of='fact',
+        ),
+    ]
+
+
+def references():
+    listed = [
+        reference(f'{name.replace("_", " ")}, mean', value, quantity(f'{name}_mean'), 4)
+        for name, value in PRINTED_MEANS.items()
+    ]
+    for name, printed in PRINTED.items():
+        digits = 0 if name == 'zero_one' else 3
+        listed += [
+            reference(f'{name.replace("_", " ")}, point {place}', value, quantity(column), digits)
+            for place, value in enumerate(printed, start=1)
+            for column in [f'{name}_{place}']
+        ]
+    return [
+        *listed,
+        reference('cross-entropy of a guess', 1.6, quantity('uniform_cross_entropy'), 1),
+        reference('squared error of a guess', 0.8, quantity('uniform_squared'), 1),
+    ]
+
+
+def pictures(results):
+    (run,) = results.runs['run']
+    inputs = np.linspace(-0.3, 3.4, 200, dtype=np.float32)[:, None]
+    picture = figure.Figure(figsize=(6, 3.8), layout='constrained')
+    panel = style.dress(picture.subplots())
+    fitted, _ = model_of(results, run)
+    logits = np.asarray(fitted(results.variables(run, 'final'), inputs))[:, 0]
+    panel.plot(inputs[:, 0], 1 / (1 + np.exp(-logits)), color=style.BLUE, label='fitted curve')
+    panel.plot(X, Y, 'o', color=style.INK, label='the ten points')
+    panel.set_xlabel('x')
+    panel.set_ylabel('probability of class 1')
+    style.caption(picture, 'Logistic regression, C = 1', [])
+    style.legend(picture, panel.get_legend_handles_labels()[0], None)
+    return {'fitted_curve': picture}

@@ -1,0 +1,217 @@
+"""All studies of a folder of configs: what stands of each, and what their claims came to.
+
+    python -m nnstudy.studies                     # lists them, with status and time
+    python -m nnstudy.studies run --quick         # small versions of all, in half an hour
+    python -m nnstudy.studies run                 # the full ones, hours; the same command goes on
+    python -m nnstudy.studies page                # docs/studies.md from what has been run
+
+A study is a config file that has claims. Its `VARIANTS`, if it has them, are the arguments of
+`get_config` that are run, by default none; with `--quick` the word `quick` is added to each.
+"""
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from nnstudy import cli, commands, errors
+from nnstudy import config as config_lib
+from nnstudy import results as results_lib
+from nnstudy.report import studies_page
+
+EXAMPLES = """
+examples:
+  python -m nnstudy.studies
+  python -m nnstudy.studies run --quick --data_dir=data
+  python -m nnstudy.studies run boston_lr_decay lenet_activations
+  python -m nnstudy.studies page --out=docs/studies.md
+"""
+INTERRUPTED = 130
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A config file with one of its arguments.
+
+    Attributes:
+      path: of the config file.
+      arg: what its `get_config` is called with.
+      title: the first line of its docstring.
+      picture: the name of its main picture, `PICTURE` in the file, by default the curves.
+      workdir: where it is kept.
+    """
+
+    path: Path
+    arg: str
+    title: str
+    picture: str
+    workdir: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.stem + (f':{self.arg}' if self.arg else '')
+
+    @property
+    def status(self) -> str:
+        """`'finished'`, `'begun'` or `'-'`."""
+        if (self.workdir / 'history.parquet').is_file():
+            return 'finished'
+        return 'begun' if (self.workdir / 'config.json').is_file() else '-'
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code, see `nnstudy.commands.run`."""
+    return commands.run(
+        lambda argv: _run(_parse(argv)),
+        argv,
+        interrupted='interrupted; the same command goes on from what was saved',
+    )
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = commands.Parser(
+        prog='python -m nnstudy.studies',
+        description='Lists the studies of a folder of configs, runs them, and writes a page.',
+        epilog=EXAMPLES,
+    )
+    parser.add_argument('action', nargs='?', default='list', choices=('list', 'run', 'page'))
+    parser.add_argument('names', nargs='*', metavar='NAME', help='config files; all by default')
+    parser.add_argument('--quick', action='store_true', help='the small version of each')
+    parser.add_argument(
+        '--configs', type=Path, default=Path('configs'), help='folder of the config files'
+    )
+    parser.add_argument(
+        '--folder', type=Path, default=Path('runs/studies'), help='of the working directories'
+    )
+    parser.add_argument('--data_dir', type=Path, help='see launch.py')
+    parser.add_argument(
+        '--out', type=Path, default=Path('docs/studies.md'), help='the page that is written'
+    )
+    return parser.parse_args(argv)
+
+
+def _run(args: argparse.Namespace) -> None:
+    studies = list(find(args.configs, args.folder, quick=args.quick))
+    known = sorted({study.path.stem for study in studies})
+    for name in args.names:
+        if name not in known:
+            raise errors.unknown('study', name, known)
+    if args.names:
+        studies = [study for study in studies if study.path.stem in args.names]
+    if args.action == 'list':
+        _console().print(listing(studies))
+    elif args.action == 'run':
+        _carry_out(studies, args.data_dir)
+    else:
+        written = studies_page.write([_entry(study) for study in studies], args.out)
+        _console().print(f'written: {written}', markup=False)
+
+
+def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]:
+    """Yields the studies of a folder of configs, by name.
+
+    Args:
+      configs: the folder.
+      folder: where their working directories are.
+      quick: their small versions.
+
+    Raises:
+      UserError: there is no such folder, or a file fails.
+    """
+    if not configs.is_dir():
+        raise errors.UserError(f'--configs: there is no folder {str(configs)!r}')
+    for path in sorted(configs.glob('*.py')):
+        module = config_lib.load_module(path)
+        if not hasattr(module, 'claims'):
+            continue
+        title = (module.__doc__ or path.stem).strip().splitlines()[0]
+        for variant in getattr(module, 'VARIANTS', ('',)):
+            arg = ','.join(filter(None, (variant, 'quick' if quick else '')))
+            yield Study(
+                path=path,
+                arg=arg,
+                title=title,
+                picture=getattr(module, 'PICTURE', 'curves'),
+                workdir=folder / '-'.join(filter(None, (path.stem, *arg.split(',')))),
+            )
+
+
+def listing(studies: Sequence[Study]) -> Table:
+    """Returns the studies with status, number of runs, time and verdicts."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in ('study', 'status', 'what'):
+        table.add_column(header)
+    for header in ('runs', 'training', 'verdicts'):
+        table.add_column(header, justify='right')
+    for study in studies:
+        cells = ['', '', '']
+        if study.status == 'finished':
+            entry = _entry(study)
+            counts = entry.claims['verdict'].value_counts().to_dict()
+            said = ', '.join(f'{n} {verdict}' for verdict, n in counts.items())
+            cells = [f'{entry.num_runs:,}', studies_page.duration(entry.seconds), said]
+        table.add_row(study.name, study.status, study.title, *cells)
+    return table
+
+
+def _carry_out(studies: Sequence[Study], data_dir: Path | None) -> None:
+    """Runs studies one after the other; one that fails does not keep the others from running."""
+    failed = []
+    for number, study in enumerate(studies, start=1):
+        _console().rule(f'{number} of {len(studies)}: {study.name}')
+        flags = [f'--config={study.path}' + (f':{study.arg}' if study.arg else '')]
+        flags += [f'--workdir={study.workdir}']
+        flags += [f'--data_dir={data_dir}'] if data_dir else []
+        began = time.monotonic()
+        code = cli.main(flags)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+        if code:
+            failed.append(study.name)
+        _console().print(f'{study.name}: {time.monotonic() - began:.0f} s', markup=False)
+    done = [_entry(study) for study in studies if study.status == 'finished']
+    if done:
+        _console().print(studies_page.claims_table(done))
+    if failed:
+        raise errors.UserError(f'{len(failed)} of {len(studies)} failed: {", ".join(failed)}')
+
+
+def _entry(study: Study) -> studies_page.Entry:
+    """Returns what a page says of a study that has been run."""
+    workdir = study.workdir
+    if study.status != 'finished' or not (workdir / 'claims.csv').is_file():
+        raise errors.UserError(
+            f'{study.name} is not finished in {str(workdir)!r}; run it first: '
+            f'python -m nnstudy.studies run {study.path.stem}'
+        )
+    results = results_lib.load(workdir)
+    references = workdir / 'references.csv'
+    picture = workdir / 'plots' / f'{study.picture}.png'
+    return studies_page.Entry(
+        name=study.name,
+        title=study.title,
+        command=f'python launch.py --config=configs/{study.path.name}'
+        + (f':{study.arg}' if study.arg else ''),
+        num_points=len(results.points),
+        num_runs=len(results.runs),
+        num_run_steps=int(results.runs['steps'].sum()),
+        seconds=float(results.runs['seconds'].sum()),
+        claims=pd.read_csv(workdir / 'claims.csv', keep_default_na=False),
+        references=pd.read_csv(references) if references.is_file() else None,
+        picture=picture if picture.is_file() else None,
+    )
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 140)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

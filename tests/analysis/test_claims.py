@@ -1,0 +1,292 @@
+"""Verdicts on claims: each condition, and how often they err on runs of known truth."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import nnstudy
+from nnstudy import errors
+from nnstudy.analysis import claims, references
+from nnstudy.analysis.claims import claim, falling, greater, highest, less, lowest, rising
+from nnstudy.analysis.quantities import label, quantity, values
+
+
+def make_results(loss, field='optimizer.learning_rate', points=(0.1, 0.2, 0.3, 0.4), **columns):
+    """A study of points x seeds from final test losses [points, seeds]."""
+    loss = np.asarray(loss, float)
+    places = np.array(list(np.ndindex(loss.shape)))
+    runs = pd.DataFrame({'run': np.arange(loss.size), 'point': places[:, 0], 'seed': places[:, 1]})
+    runs = runs.assign(test_loss=loss.ravel(), status='finished', **columns)
+    history = pd.concat(
+        [
+            runs.assign(step=step, epoch=step / 10, test_loss=runs['test_loss'] + 30 - step)
+            for step in (0, 5, 10, 20, 30)
+        ]
+    )
+    return nnstudy.Results(
+        name='made',
+        config=nnstudy.default_config().to_dict(),
+        points=[{field: value} for value in points[: len(loss)]],
+        runs=runs,
+        history=history,
+        steps=None,
+        claims=[],
+        references=[],
+    )
+
+
+def at(rate, **more):
+    return quantity('test_loss', {'optimizer.learning_rate': rate}, **more)
+
+
+def judged(results, *conditions, of='seed'):
+    (verdict,) = claims.judge(results, [claim('X', 'it is so', *conditions, of=of)])
+    return verdict
+
+
+SEEDS = np.arange(8.0)
+RESULTS = make_results([SEEDS, SEEDS + 1, SEEDS + 2, 10 - SEEDS])
+
+
+class TestQuantities:
+    def test_the_end_and_differences(self):
+        assert values(RESULTS, at(0.2)).tolist() == (SEEDS + 1).tolist()
+        results = make_results([SEEDS], train_loss=2.0)
+        gap = quantity('test_loss', minus='train_loss', times=3)
+        assert values(results, gap).tolist() == (3 * (SEEDS - 2)).tolist()
+
+    @pytest.mark.parametrize(
+        ('when', 'expected'),
+        [(0, 30), (1, 20), (3, 0), ('best', 0), ('worst', 20), ('mean', 10), ('rises', 0)],
+    )
+    def test_moments(self, when, expected):
+        """The loss falls from 30 to 0; the evaluation within the first epoch counts for none."""
+        start = 0 if when == 'rises' else SEEDS
+        assert values(RESULTS, at(0.1, at=when)).tolist() == (start + np.full(8, expected)).tolist()
+
+    def test_jitter_and_when_a_level_is_passed(self):
+        assert values(RESULTS, at(0.1, at='jitter')).tolist() == [10] * 8
+        reached = values(RESULTS, at(0.1, at='reaches', level=11.5))
+        assert reached.tolist() == [2, 2, 3, 3, 3, 3, 3, 3]
+        assert values(RESULTS, at(0.1, at='reaches', level=0.5)).tolist() == [3, *[math.inf] * 7]
+
+    def test_of_an_accuracy_more_is_better(self):
+        results = make_results([SEEDS])
+        history = results.history.assign(test_accuracy=results.history['epoch'] / 4)
+        results = nnstudy.Results(**{**vars(results), 'history': history})
+        assert values(results, quantity('test_accuracy', at='best')).tolist() == [0.75] * 8
+        passed = quantity('test_accuracy', at='reaches', level=0.3)
+        assert values(results, passed).tolist() == [2] * 8
+
+    def test_over_points(self):
+        lowest_of_all = quantity('test_loss', over='min')
+        expected = np.minimum(SEEDS, 10 - SEEDS).tolist()
+        assert values(RESULTS, lowest_of_all).tolist() == expected
+
+    def test_what_is_not_finite_is_worst(self):
+        results = make_results([[np.nan, 1, np.inf]])
+        assert values(results, quantity('test_loss')).tolist() == [math.inf, 1, math.inf]
+
+    @pytest.mark.parametrize(
+        ('what', 'message'),
+        [
+            (quantity('test_loss'), '4 points'),
+            (quantity('test_los'), 'test_loss'),
+            (at(0.5), 'no point has optimizer.learning_rate = 0.5'),
+            (quantity('test_loss', {'optimizer.rate': 1}), 'learning_rate'),
+            (at(0.1, at=7), 'no evaluation after epoch 7'),
+        ],
+    )
+    def test_what_is_not_there(self, what, message):
+        with pytest.raises(errors.UserError, match=message):
+            values(RESULTS, what)
+
+    def test_words_are_checked(self):
+        with pytest.raises(errors.UserError, match="'best'"):
+            quantity('test_loss', at='bets')
+        with pytest.raises(errors.UserError, match='level'):
+            quantity('test_loss', at='reaches')
+        with pytest.raises(errors.UserError, match='median'):
+            quantity('test_loss', over='mean')
+
+    def test_labels(self):
+        assert label(at(0.1)) == 'test_loss, optimizer.learning_rate = 0.1'
+        assert label(quantity('test_loss', minus='train_loss', at=3)) == (
+            'test_loss - train_loss after epoch 3'
+        )
+
+
+class TestConditions:
+    @pytest.mark.parametrize(
+        ('condition', 'successes'),
+        [
+            (less(at(0.1), at(0.2)), 8),
+            (greater(at(0.1), at(0.2)), 0),
+            (less(at(0.1), at(0.1)), 0),  # a tie is no success
+            (less(at(0.1), 3), 3),
+            (greater(5, at(0.1)), 5),
+            (rising(quantity('test_loss'), 'optimizer.learning_rate'), 6),
+            (lowest(quantity('test_loss'), {'optimizer.learning_rate': 0.1}), 5),
+            (highest(quantity('test_loss'), {'optimizer.learning_rate': 0.4}), 4),
+            (
+                lowest(
+                    quantity('test_loss'),
+                    {'optimizer.learning_rate': 0.2},
+                    {'optimizer.learning_rate': 0.1},
+                ),
+                5,
+            ),
+        ],
+    )
+    def test_successes(self, condition, successes):
+        assert judged(RESULTS, condition).successes == successes
+
+    def test_a_trend_is_that_of_kendall(self):
+        loss = np.random.default_rng(0).normal(size=(4, 50))
+        tau = [stats.kendalltau(np.arange(4), column).statistic for column in loss.T]
+        for condition, sign in ((rising, 1), (falling, -1)):
+            verdict = judged(
+                make_results(loss), condition(quantity('test_loss'), 'optimizer.learning_rate')
+            )
+            assert verdict.successes == sum(sign * t > 1e-9 for t in tau)
+
+    def test_all_conditions_together(self):
+        assert judged(RESULTS, less(at(0.1), 3), greater(at(0.1), 0.5)).successes == 2
+
+    def test_seeds_in_common(self):
+        results = make_results([SEEDS, SEEDS + 1])
+        runs = results.runs[(results.runs['point'] == 0) | (results.runs['seed'] < 5)]
+        results = nnstudy.Results(**{**vars(results), 'runs': runs})
+        assert judged(results, less(at(0.1), at(0.2))).n == 5
+
+    def test_plain_data(self):
+        """Claims come back from JSON as they went."""
+        from nnstudy import results as results_lib
+
+        one = claim('X', 'x', less(quantity('a', {'model.widths': (3, 4)}), 3))
+        assert '"model.widths"' in results_lib.to_json([one])
+
+    def test_errors(self):
+        with pytest.raises(errors.UserError, match='no condition'):
+            claim('X', 'x')
+        with pytest.raises(errors.UserError, match="'median'"):
+            claim('X', 'x', less(1, at(0.1)), of='medians')
+        everything = [{'optimizer.learning_rate': rate} for rate in (0.1, 0.2, 0.3, 0.4)]
+        with pytest.raises(errors.UserError, match='none is left'):
+            judged(RESULTS, lowest(quantity('test_loss'), *everything))
+        with pytest.raises(errors.UserError, match='no number'):
+            judged(RESULTS, rising(quantity('test_loss'), 'dataset'))
+
+
+def share(true, n, **more):
+    """A claim that is true of `true` among n seeds."""
+    results = make_results([np.arange(n) >= true])
+    return judged(results, less(at(0.1), 0.5), **more)
+
+
+class TestVerdicts:
+    @pytest.mark.parametrize(
+        ('true', 'n', 'verdict'),
+        [
+            (5, 5, 'holds'),
+            (0, 5, 'does not hold'),
+            (4, 4, 'undecided'),
+            (3, 3, 'undecided'),
+            (2, 5, 'depends on the seed'),
+            (19, 20, 'holds'),
+            (16, 20, 'depends on the seed'),
+            (1, 20, 'does not hold'),
+            (96, 100, 'holds'),
+            (80, 100, 'depends on the seed'),
+        ],
+    )
+    def test_of_seeds(self, true, n, verdict):
+        found = share(true, n)
+        assert (found.verdict, found.n, found.share) == (verdict, n, true / n)
+
+    def test_the_p_value_is_that_of_the_sign_test(self):
+        assert share(9, 9).p_value == pytest.approx(0.5**9)
+
+    def test_how_many_would_do(self):
+        assert share(3, 3).needed == 5
+        assert share(5, 5).needed is None
+
+    def test_some(self):
+        assert share(1, 1000, of='some').verdict == 'holds'
+        assert share(0, 100, of='some').verdict == 'does not hold'
+        assert share(0, 20, of='some').verdict == 'undecided'
+
+    def test_of_medians(self):
+        """True of the medians for certain, and of two seeds in three."""
+        rng = np.random.default_rng(0)
+        results = make_results(rng.normal([[0.0], [0.6]], 1, (2, 400)))
+        assert judged(results, less(at(0.1), at(0.2)), of='median').verdict == 'holds'
+        assert judged(results, less(at(0.1), at(0.2))).verdict == 'depends on the seed'
+        three = make_results([[0, 0, 0], [1, 1, 1]])
+        assert judged(three, less(at(0.1), at(0.2)), of='median').verdict == 'undecided'
+
+    def test_several_claims_are_corrected(self):
+        results = make_results([np.zeros(5), np.ones(5)])
+        one = claim('X', 'x', less(at(0.1), at(0.2)))
+        assert [v.verdict for v in claims.judge(results, [one])] == ['holds']
+        verdicts = claims.judge(results, [one, one])
+        assert [v.verdict for v in verdicts] == ['undecided'] * 2
+        assert verdicts[0].needed == 6
+
+    def test_holm(self):
+        """The example of the function p.adjust of R: p.adjust(p, 'holm')."""
+        p = np.array([0.01, 0.04, 0.03, np.nan, 0.005])
+        expected = [0.03, 0.06, 0.06, np.nan, 0.02]
+        np.testing.assert_allclose(claims.holm(p), expected)
+        assert claims.holm(np.array([])).size == 0
+
+
+@pytest.mark.parametrize('of', ['seed', 'median'])
+def test_errors_on_runs_of_known_truth(of, monkeypatch):
+    """Of two equal points 'holds' is said in at most 5% of studies; power grows with the seeds."""
+    monkeypatch.setattr(claims, 'RESAMPLES', 399)
+    rng = np.random.default_rng(0)
+
+    def rate(shift, n, studies=150):
+        one = claim('X', 'x', less(at(0.1), at(0.2)), of=of)
+        said = [
+            claims.judge(make_results(rng.normal([[0.0], [shift]], 1, (2, n))), [one])[0].verdict
+            for _ in range(studies)
+        ]
+        return np.mean([verdict == 'holds' for verdict in said])
+
+    allowed = stats.binom.ppf(0.999, 150, 0.05) / 150
+    assert rate(0, 8) <= allowed
+    assert rate(0, 25) <= allowed
+    power = [rate(4, n, 40) for n in (4, 6, 12)]
+    assert power[0] < power[1] <= power[2]
+    assert power[2] > 0.9
+
+
+def test_several_claims_err_together_in_at_most_5_percent():
+    rng = np.random.default_rng(1)
+    several = [claim('X', 'x', less(at(0.1), at(rate))) for rate in (0.2, 0.3, 0.4)]
+    wrong = 0
+    for _ in range(120):
+        results = make_results(rng.normal(size=(4, 12)))
+        wrong += any(v.verdict == 'holds' for v in claims.judge(results, several))
+    assert wrong <= stats.binom.ppf(0.999, 120, 0.05)
+
+
+class TestReferences:
+    def test_place(self):
+        (placed,) = references.place(RESULTS, [references.reference('x', 3, at(0.1))])
+        assert (placed.n, placed.median, placed.low, placed.high) == (8, 3.5, 0, 7)
+        assert placed.quantile == pytest.approx(3.5 / 8)
+        assert placed.is_covered
+
+    def test_printed_digits(self):
+        results = make_results([[3.1, 3.3, 3.4]])
+        what = quantity('test_loss')
+        (exact,) = references.place(results, [references.reference('x', 3, what)])
+        (rounded,) = references.place(results, [references.reference('x', 3, what, 0)])
+        assert (exact.is_covered, exact.quantile) == (False, 0)
+        assert (rounded.is_covered, rounded.quantile) == (True, 0.5)
