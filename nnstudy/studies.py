@@ -94,7 +94,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         '--out', type=Path, default=Path('docs/studies.md'), help='the page that is written'
     )
-    return parser.parse_args(argv)
+    return parser.parse_intermixed_args(argv)  # names after flags too
 
 
 def _run(args: argparse.Namespace) -> None:

@@ -23,6 +23,8 @@ ARGUMENTS = {
 }
 # The archive of CIFAR-10 takes 10 s to unpack.
 SLOW_ARGUMENTS = {
+    'cifar10_cnn': ['', 'quick'],
+    'cifar10_vgg': ['', 'reduced', 'quick'],
     'lenet_activations': ['cifar10', 'cifar10,quick'],
     'lr_sweep': ['cifar10', 'cifar10,lenet'],
 }
@@ -40,7 +42,7 @@ def load(name, arg, overrides=None):
 
 
 def test_every_config_is_here():
-    assert {path.stem for path in (ROOT / 'configs').glob('*.py')} == set(ARGUMENTS)
+    assert {path.stem for path in (ROOT / 'configs').glob('*.py')} == {*ARGUMENTS, *SLOW_ARGUMENTS}
 
 
 def planned(study, data, data_dir):

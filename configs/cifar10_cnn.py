@@ -1,0 +1,58 @@
+"""The strided convolutional net on CIFAR-10, for 15 and for 30 epochs (report, E3).
+
+    python launch.py --config=configs/cifar10_cnn.py             # 6 seeds, about 20 min
+    python launch.py --config=configs/cifar10_cnn.py:quick       # 2,000 images, about a minute
+
+The net of `fashion_cnn.py`: convolutions of 32, 64 and 128 filters (3x3, stride 2, valid, ReLU),
+dropout 0.2, a dense layer of 512, dropout 0.2; Adam at Keras's defaults, batch 32. 30 epochs; what
+there is after 15 of them stands in the history.
+
+What comes out: loss and accuracy of the training and the test set over the epochs.
+
+Ours: that it is the same net; the number of seeds; what *overfits* means in E3a.
+"""
+
+import nnstudy
+from nnstudy.analysis.claims import claim, greater, less
+from nnstudy.analysis.quantities import quantity
+
+
+def get_config(arg=''):
+    (quick,) = nnstudy.options(arg, ('', 'quick'))
+    config = nnstudy.default_config()
+    config.dataset = 'cifar10'
+    config.split.train = 'train[:2000]' if quick else 'train'
+    config.split.validation = None
+    config.split.test = 'test[:2000]' if quick else 'test'
+    config.model.name = 'cnn'
+    with config.unlocked():
+        config.model.widths = (32, 64, 128)
+        config.model.dense_widths = (512,)
+        config.model.flatten_dropout = 0.2
+        config.model.dense_dropout = 0.2
+        config.model.kernel_init = 'glorot_uniform'
+        config.optimizer.eps = 1e-7
+    config.optimizer.name = 'adam'
+    config.optimizer.learning_rate = 1e-3
+    config.batch_size = 32
+    config.epochs = 30
+    config.eval_train_examples = 10_000
+    config.num_seeds = 2 if quick else 6
+    return config
+
+
+def claims():
+    def accuracy(split, epoch, **more):
+        return quantity(f'{split}_accuracy', at=epoch, **more)
+
+    return [
+        claim(
+            'E3a',
+            'The plain CNN overfits CIFAR-10: from epoch 15 to 30 the training accuracy climbs by '
+            'a twentieth or more, the test accuracy by less than a fiftieth, and the test loss '
+            'ends a quarter above its lowest value or more',
+            greater(accuracy('train', 30), accuracy('train', 15, times=1.05)),
+            less(accuracy('test', 30), accuracy('test', 15, times=1.02)),
+            greater(quantity('test_loss'), quantity('test_loss', at='best', times=1.25)),
+        )
+    ]

@@ -1,0 +1,104 @@
+"""A VGG-like net with batch normalisation and augmentation on CIFAR-10 (report, E4).
+
+    python launch.py --config=configs/cifar10_vgg.py             # 50 epochs, 3 seeds, about 3 hours
+    python launch.py --config=configs/cifar10_vgg.py:reduced     # 10,000 images, 20 epochs, 6 seeds
+    python launch.py --config=configs/cifar10_vgg.py:quick       # 500 images, a minute
+
+Three groups of two convolutions (32-32, 64-64, 128-128), batch normalisation after each activation,
+max-pooling, dropout 0.2, a dense layer of 1,024, dropout 0.5; training images are rotated, shifted
+and flipped; Adam, batch 32, 50 epochs. Beside it the plain CNN of `cifar10_cnn.py`, on the same
+images for as many epochs.
+
+What comes out: training and test accuracy of both, and the gap between them.
+
+Ours: the strength of augmentation (15 degrees, a tenth of the side, half of the images), the place
+of dropout and batch normalisation, the number of seeds. `docs/studies.md` shows `:reduced`, which
+two cores can do in half an hour: 10,000 images, 20 epochs.
+"""
+
+import nnstudy
+from nnstudy.analysis.claims import claim, greater, less
+from nnstudy.analysis.quantities import quantity
+
+VARIANTS = ('reduced',)
+
+VGG, CNN = {'model.name': 'vgg'}, {'model.name': 'cnn'}
+
+
+def get_config(arg=''):
+    (size,) = nnstudy.options(arg, ('', 'reduced', 'quick'))
+    examples, epochs, seeds = {
+        '': ('', 50, 3),
+        'reduced': ('[:10000]', 20, 6),
+        'quick': ('[:500]', 2, 2),
+    }[size]
+    config = nnstudy.default_config()
+    config.dataset = 'cifar10'
+    config.split.train = 'train' + examples
+    config.split.validation = None
+    config.split.test = 'test[:500]' if size == 'quick' else 'test'
+    with config.unlocked():
+        config.optimizer.eps = 1e-7
+    config.optimizer.name = 'adam'
+    config.optimizer.learning_rate = 1e-3
+    config.batch_size = 32
+    config.epochs = epochs
+    config.eval_train_examples = 5_000
+    config.num_seeds = seeds
+    return config
+
+
+def sweep(config):
+    del config
+    vgg = {
+        **VGG,
+        'model.groups': ((32, 32), (64, 64), (128, 128)),
+        'model.dense_widths': (1024,),
+        'model.batch_norm': 'after',
+        'model.batch_norm_momentum': 0.99,
+        'model.batch_norm_epsilon': 1e-3,
+        'model.flatten_dropout': 0.2,
+        'model.dense_dropout': 0.5,
+        'augmentation.rotation': 15.0,
+        'augmentation.shift': 0.1,
+        'augmentation.horizontal_flip': 0.5,
+    }
+    cnn = {
+        **CNN,
+        'model.widths': (32, 64, 128),
+        'model.dense_widths': (512,),
+        'model.flatten_dropout': 0.2,
+        'model.dense_dropout': 0.2,
+    }
+    return [vgg, cnn]
+
+
+def claims():
+    def accuracy(split, net, **more):
+        return quantity(f'{split}_accuracy', net, **more)
+
+    def gap(net):
+        return accuracy('train', net, minus='test_accuracy')
+
+    return [
+        claim(
+            'E4a',
+            'The VGG-like net with augmentation and batch normalisation reaches a higher training '
+            'and test accuracy than the plain CNN, with a smaller gap between them',
+            greater(accuracy('train', VGG), accuracy('train', CNN)),
+            greater(accuracy('test', VGG), accuracy('test', CNN)),
+            less(gap(VGG), gap(CNN)),
+        ),
+        claim(
+            'E4a, test',
+            'It reaches a higher test accuracy than the plain CNN (ours, a part of E4a)',
+            greater(accuracy('test', VGG), accuracy('test', CNN)),
+        ),
+        claim(
+            'E4a, gap',
+            'Its gap is smaller, and its test accuracy is still below its training accuracy (ours, '
+            'a part of E4a)',
+            less(gap(VGG), gap(CNN)),
+            greater(gap(VGG), 0),
+        ),
+    ]

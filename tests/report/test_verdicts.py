@@ -1,0 +1,66 @@
+"""How verdicts and printed numbers are written."""
+
+import io
+import math
+
+import pytest
+from rich.console import Console
+
+from nnstudy.analysis.claims import Side, Verdict
+from nnstudy.analysis.references import Placed
+from nnstudy.report import verdicts
+
+
+def make(**fields):
+    sides = [[Side('a', 1.0, 0.5, 2.0), Side('b', 3.0, 3.0, 3.0)]]
+    defaults = {
+        'name': 'X1',
+        'statement': 'a is below b',
+        'of': 'seed',
+        'verdict': 'holds',
+        'n': 1000,
+        'successes': 964,
+        'interval': (0.95, 0.97),
+        'resampled': 1.0,
+        'p_value': 1e-9,
+        'needed': None,
+        'tests': ['less'],
+        'sides': sides,
+    }
+    return Verdict(**{**defaults, **fields})
+
+
+@pytest.mark.parametrize(
+    ('fields', 'text'),
+    [
+        ({}, 'holds (96% of 1000 seeds)'),
+        ({'of': 'median', 'resampled': 0.5}, 'holds (96% of 1000 seeds, 50% of resampled medians)'),
+        ({'of': 'fact'}, 'holds (a fact, of no seed)'),
+        (
+            {'verdict': 'undecided', 'n': 3, 'successes': 3, 'needed': 5},
+            'undecided (100% of 3 seeds; 5 would do)',
+        ),
+    ],
+)
+def test_said(fields, text):
+    assert verdicts.said(make(**fields)) == text
+
+
+def test_evidence():
+    assert verdicts.evidence(make()) == 'a: 1 [0.5, 2] < b: 3'
+    many = [[Side(f'p{i}', i, i, math.inf) for i in range(9)]]
+    text = verdicts.evidence(make(tests=['lowest'], sides=many))
+    assert text.startswith('lowest: p0: 0 [0, ∞]; ')
+    assert text.endswith('and 5 more')
+
+
+def test_tables():
+    placed = Placed('MSE', 28.62, 20, 27.5, 23.7, 615.9, is_covered=True, quantile=0.7)
+    console = Console(width=120, file=io.StringIO())
+    console.print(verdicts.claims_table([make()]))
+    console.print(verdicts.references_table([placed]))
+    text = console.file.getvalue()
+    assert 'a is below b' in text
+    assert '27.5 [23.7, 615.9]' in text
+    assert verdicts.verdicts([make()]).iloc[0]['successes'] == 964
+    assert verdicts.places([placed]).iloc[0]['quantile'] == 0.7

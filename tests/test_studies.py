@@ -1,0 +1,125 @@
+"""Studies with claims, as their user runs them: listed, run, run again, on a page."""
+
+import textwrap
+
+import pandas as pd
+import pytest
+
+from nnstudy import studies
+
+CONFIG = '''
+    """Which rate is better.
+
+    More is said here.
+    """
+
+    import nnstudy
+    from nnstudy.analysis.claims import claim, less
+    from nnstudy.analysis.quantities import quantity
+    from nnstudy.analysis.references import reference
+
+    LOW, HIGH = ({'optimizer.learning_rate': rate} for rate in (0.001, 0.1))
+
+
+    def get_config(arg=''):
+        (quick,) = nnstudy.options(arg, ('', 'quick'))
+        config = nnstudy.default_config()
+        config.split.train = 'train[:64]'
+        config.split.test = 'test[:50]'
+        config.split.validation = None
+        config.epochs = 2
+        config.num_seeds = 2 if quick else 6
+        return config
+
+
+    def sweep(config):
+        return [LOW, HIGH]
+
+
+    def claims():
+        both = less(quantity('test_loss', HIGH), quantity('test_loss', LOW))
+        drop = less(quantity('drop', LOW), 100)
+        return [claim('X1', 'The high rate is better', both), claim('X2', 'It drops', drop)]
+
+
+    def references(config):
+        return [reference('loss', 2.0, quantity('test_loss', HIGH))]
+
+
+    def measure(results):
+        return {'drop': results.runs['test_loss'] - 2.0}
+'''
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'configs').mkdir()
+    (tmp_path / 'configs' / 'rates.py').write_text(textwrap.dedent(CONFIG))
+    (tmp_path / 'configs' / 'no_claims.py').write_text('import nnstudy\n')
+    return tmp_path
+
+
+def test_listed_run_and_put_on_a_page(folder, capsys):
+    assert studies.main(['list']) == 0
+    listed = capsys.readouterr().out
+    assert 'Which rate is better.' in listed
+    assert 'no_claims' not in listed
+
+    assert studies.main(['page']) == 2
+    assert 'python -m nnstudy.studies run rates' in capsys.readouterr().err
+
+    assert studies.main(['run']) == 0
+    printed = capsys.readouterr().out
+    assert '6 of 6 seeds' in printed
+    claims = pd.read_csv(folder / 'runs/studies/rates/claims.csv')
+    assert claims['verdict'].tolist() == ['holds', 'holds']
+    assert 'drop' in pd.read_csv(folder / 'runs/studies/rates/runs.csv')
+
+    # Claims are no part of what is trained: another one is judged anew, and nothing is trained.
+    path = folder / 'configs' / 'rates.py'
+    path.write_text(path.read_text().replace("drop', LOW), 100", "drop', LOW), -100"))
+    assert studies.main(['run']) == 0
+    assert 'finished already' in capsys.readouterr().err
+    claims = pd.read_csv(folder / 'runs/studies/rates/claims.csv')
+    assert claims['verdict'].tolist() == ['holds', 'does not hold']
+
+    assert studies.main(['list']) == 0
+    assert '1 holds, 1 does not hold' in ' '.join(capsys.readouterr().out.split())
+    assert studies.main(['page', '--out=page.md']) == 0
+    page = (folder / 'page.md').read_text()
+    assert '| X1 | The high rate is better | **holds** | 6 of 6 seeds |' in page
+    assert '- **X2** (rates): It drops. Does not hold' in page
+    assert '| loss | 2 |' in page
+    assert (folder / 'images/studies/rates.png').is_file()
+
+
+def test_quick_ones_are_others(folder, capsys):
+    assert studies.main(['run', '--quick', 'rates']) == 0
+    assert '5 would do' in capsys.readouterr().out or '6' in capsys.readouterr().out
+    assert (folder / 'runs/studies/rates-quick/runs.csv').is_file()
+    assert not (folder / 'runs/studies/rates').exists()
+
+
+def test_one_that_fails_does_not_stop_the_others(folder, capsys):
+    bad = textwrap.dedent(CONFIG).replace("'train[:64]'", "'trian'")
+    (folder / 'configs' / 'bad.py').write_text(bad)
+    assert studies.main(['run', '--quick']) == 2
+    err = capsys.readouterr().err
+    assert '1 of 2 failed: bad:quick' in err
+    assert (folder / 'runs/studies/rates-quick/claims.csv').is_file()
+
+
+@pytest.mark.parametrize(
+    ('argv', 'message'),
+    [
+        (['run', 'rats'], "'rates'"),
+        (['go'], 'run'),
+        (['--configs=nowhere'], 'nowhere'),
+    ],
+)
+def test_bad_input_costs_one_line(folder, argv, message, capsys):
+    assert studies.main(argv) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count('\n') == 1
