@@ -96,7 +96,7 @@ def test_listed_run_and_put_on_a_page(folder, capsys):
 
 def test_quick_ones_are_others(folder, capsys):
     assert studies.main(['run', '--quick', 'rates']) == 0
-    assert '5 would do' in capsys.readouterr().out or '6' in capsys.readouterr().out
+    assert '2 seeds; 6 would do' in ' '.join(capsys.readouterr().out.split())
     assert (folder / 'runs/studies/rates-quick/runs.csv').is_file()
     assert not (folder / 'runs/studies/rates').exists()
 
