@@ -192,7 +192,7 @@ def conclude(
       The results with the columns that were measured.
     """
     # matplotlib and scipy.stats take a second, which training need not wait for.
-    from nnstudy.analysis import claims, references
+    from nnstudy.analysis import axes, claims, references
     from nnstudy.report import plots, verdicts
 
     workdir = results.workdir
@@ -201,7 +201,8 @@ def conclude(
     if measure is not None:
         results = results_lib.with_columns(results, measure(results))
     drawn = {} if pictures is None else pictures(results)
-    written = plots.save(results.runs, results.history, results.swept, workdir / 'plots', drawn)
+    telling = axes.telling(results.runs, results.swept)
+    written = plots.save(results.runs, results.history, telling, workdir / 'plots', drawn)
     console.print(table.summarise(results.runs, results.history, results.swept))
     files = ['runs.csv', 'runs.parquet', 'history.parquet']
     if results.references and said_of_all:

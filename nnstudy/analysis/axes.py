@@ -32,6 +32,27 @@ def settings(runs: pd.DataFrame, swept: list[str]) -> pd.DataFrame:
     return pd.DataFrame(columns, index=index)
 
 
+def telling(runs: pd.DataFrame, swept: list[str]) -> list[str]:
+    """Returns the swept fields without those that come with another one.
+
+    A field comes with one whose values are words, such as the name of a schedule, if points that
+    agree in that one always agree in it too: `schedule.factor` tells nothing that `schedule.name`
+    does not. Numbers are left alone, for in a random search every draw is another one.
+    """
+    table = settings(runs, swept).map(repr)
+    words = [
+        field
+        for field, column in settings(runs, swept).items()
+        if column.map(lambda value: isinstance(value, str)).all() and column.nunique() > 1
+    ]
+    kept: list[str] = []
+    for field in sorted(swept, key=lambda field: field not in words):
+        leads = [word for word in words if word in kept]
+        if not any((table.groupby(word)[field].nunique() == 1).all() for word in leads):
+            kept.append(field)
+    return [field for field in swept if field in kept]
+
+
 @dataclasses.dataclass(frozen=True)
 class Axis:
     """The distinct values of one swept field.

@@ -89,3 +89,20 @@ def test_settings_undo_what_tables_do_to_values():
 def test_settings_without_swept_fields():
     settings = axes.settings(pd.DataFrame({'point': [0, 0]}), [])
     assert list(settings.index) == [0] and settings.columns.empty
+
+
+@pytest.mark.parametrize(
+    ('columns', 'telling'),
+    [
+        ({'name': ['a', 'b'], 'rate': [0.1, 0.2]}, ['name']),
+        ({'rate': [0.1, 0.2], 'name': ['a', 'b']}, ['name']),
+        ({'name': ['a', 'a', 'b'], 'rate': [0.1, 0.2, 0.3]}, ['name', 'rate']),
+        ({'rate': [0.1, 0.2, 0.3], 'momentum': [0.5, 0.3, 0.9]}, ['rate', 'momentum']),
+        ({'conv': ['relu', 'sigmoid'], 'dense': ['relu', 'tanh']}, ['conv']),
+        ({'name': ['a', 'a'], 'rate': [0.1, 0.1]}, ['name', 'rate']),
+        ({'name': ['a', 'b'], 'factor': [None, 0.5]}, ['name']),
+    ],
+)
+def test_what_comes_with_a_word_tells_nothing(columns, telling):
+    runs = pd.DataFrame({'point': range(len(next(iter(columns.values())))), **columns})
+    assert axes.telling(runs, list(columns)) == telling
