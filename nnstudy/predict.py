@@ -147,16 +147,23 @@ def point_of(results: Results, run: int) -> int:
     return int(results.runs.set_index('run').loc[run, 'point'])
 
 
+def dataset_of(results: Results, point: int) -> data_lib.Dataset:
+    """Returns the data set of a point, with the names of its classes.
+
+    Raises:
+      UserError: there is no such point, or the data are not there.
+    """
+    name = _fields(results, point)['dataset']
+    return results.data or data_lib.load(name, results.data_dir)
+
+
 def net(results: Results, point: int) -> Net:
     """Returns model and data of a point.
 
     Raises:
       UserError: there is no such point, or the data are not there.
     """
-    if point not in range(len(results.points)):
-        raise errors.UserError(f'no point {point!r}: there are {len(results.points)}, from 0 on')
-    fields = config_lib.merge(config_lib.flatten(results.config), results.points[point])
-    dataset = results.data or data_lib.load(fields['dataset'], results.data_dir)
+    fields, dataset = _fields(results, point), dataset_of(results, point)
     # A plan prepares the data as it does for training, and checks everything.
     group = plan_lib.make(config_lib.unflatten(fields), data=dataset).groups[0]
     data, loss = group.data, group.config['loss.name']
@@ -170,3 +177,10 @@ def net(results: Results, point: int) -> Net:
         return outputs if data.is_classification else losses.predicted_values(loss, outputs)
 
     return Net(dataset, data, apply, model)
+
+
+def _fields(results: Results, point: int) -> dict[str, Any]:
+    """Returns all fields of a point by dotted name."""
+    if point not in range(len(results.points)):
+        raise errors.UserError(f'no point {point!r}: there are {len(results.points)}, from 0 on')
+    return config_lib.merge(config_lib.flatten(results.config), results.points[point])
