@@ -17,6 +17,7 @@ import nnstudy
 from nnstudy.analysis.claims import claim, greater, highest, lowest
 from nnstudy.analysis.quantities import quantity
 from nnstudy.analysis.references import reference
+from nnstudy.report import cells
 
 # Test MSE in the document, by batch size.
 PRINTED = {
@@ -93,3 +94,9 @@ def references():
         )
         for size, value in PRINTED.items()
     ]
+
+
+def pictures(results):
+    return {
+        'test_loss_by_batch_size': cells.overview(results, (), ('batch_size',), 'test_loss'),
+    }

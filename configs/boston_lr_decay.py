@@ -20,6 +20,7 @@ import nnstudy
 from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
 from nnstudy.analysis.references import reference
+from nnstudy.report import generalization
 
 A = {'schedule.name': 'constant'}
 B = {'schedule.name': 'rounded'}
@@ -99,3 +100,8 @@ def references():
         reference('B, validation MSE of epoch 47', 23.48, quantity('test_loss', B, at=48)),
         reference('B, validation MAE of epoch 47', 3.07, quantity('test_mae', B, at=48)),
     ]
+
+
+def pictures(results):
+    rates = {'A: 0.001, constant': A, 'B: 0.02, decay': B}
+    return {'train_and_test': generalization.curves(results, rates)}

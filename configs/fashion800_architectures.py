@@ -20,6 +20,7 @@ import nnstudy
 from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
 from nnstudy.analysis.references import reference
+from nnstudy.report import generalization
 
 INCEPTION = {'model.name': 'inception', 'optimizer.learning_rate': 0.05}
 RESNET = {
@@ -118,3 +119,13 @@ def references(config):
         reference(f'{net}, {metric.replace("_", " ")}', value, quantity(metric, nets[net]))
         for (net, metric), value in printed.items()
     ]
+
+
+def pictures(results):
+    epochs = {'epochs': results.config['epochs']}
+    nets = {
+        'Inception': {**INCEPTION, **epochs},
+        'ResNet (Glorot)': RESNET,
+        'ResNet (He)': {**RESNET, 'model.kernel_init': 'he_uniform'},
+    }
+    return {'train_and_test': generalization.curves(results, nets)}

@@ -16,6 +16,7 @@ share of right answers below that of all classes together.
 import nnstudy
 from nnstudy.analysis.claims import claim, less
 from nnstudy.analysis.quantities import quantity
+from nnstudy.report import examples, generalization
 
 SHIRT, DRESS = 6, 3
 
@@ -69,3 +70,12 @@ def claims():
             ),
         ),
     ]
+
+
+def pictures(results):
+    drawn = {}
+    for point, setting in enumerate(results.points):
+        dataset = setting['dataset']
+        drawn[f'confusion_{dataset}'] = examples.confusion(results, point)
+        drawn[f'misclassified_{dataset}'] = examples.misclassified(results, point)
+    return {**drawn, 'train_and_test': generalization.curves(results)}

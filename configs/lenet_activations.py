@@ -22,6 +22,7 @@ import nnstudy
 from nnstudy.analysis.claims import claim, less
 from nnstudy.analysis.quantities import quantity
 from nnstudy.analysis.references import reference
+from nnstudy.report import examples, generalization
 
 VARIANTS = ('mnist', 'cifar10')
 
@@ -132,3 +133,13 @@ def references(config):
             epoch = next(e for e, value in enumerate(printed, start=1) if value > 98)
             listed.append(reference(f'{name}, epoch that passes 98%', epoch, passed))
     return listed
+
+
+def pictures(results):
+    versions = {'ReLU': RELU, 'sigmoid and tanh': SIGMOID}
+    drawn = {'train_and_test': generalization.curves(results, versions)}
+    for point, setting in enumerate(results.points):
+        version = 'relu' if setting['model.dense_activation'] == 'relu' else 'sigmoid_and_tanh'
+        drawn[f'sample_{version}'] = examples.sample(results, point)
+        drawn[f'misclassified_{version}'] = examples.misclassified(results, point, which='best')
+    return drawn

@@ -19,6 +19,7 @@ mean, which stands in each claim. A7 adds Adam at its defaults, at h = 100 in mi
 import nnstudy
 from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
+from nnstudy.report import cells
 
 WIDTHS = (25, 50, 100)
 RATES = (10.0, 1.0, 0.01)
@@ -131,3 +132,22 @@ def claims(config):
             greater(adam, accuracy(over='max')),
         ),
     ]
+
+
+def pictures(results):
+    whole = max(point['batch_size'] for point in results.points)
+    regimes = {whole: 'gradient descent', 1: 'stochastic'}
+    names = {
+        'model.widths': lambda widths: f'{widths[-1]} hidden units',
+        'optimizer.learning_rate': lambda rate: f'rate {rate:g}',
+        'batch_size': lambda size: f'{regimes.get(size, "mini-batch")} (batch {size})',
+    }
+    sgd = {'optimizer.name': 'sgd'}
+    rows, columns = ('model.widths', 'optimizer.learning_rate'), ('batch_size',)
+    overview = cells.overview(results, rows, columns, where=sgd, names=names)
+    adam = cells.each(results, where={'optimizer.name': 'adam'}, names=names)
+    return {
+        'cells': overview,
+        **cells.each(results, where=sgd, names=names),
+        **{f'adam_{name}': picture for name, picture in adam.items()},
+    }

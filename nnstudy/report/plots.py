@@ -131,7 +131,7 @@ def metric_vs(
         i = next(i for i, points in enumerate(series.values()) if best.point in points)
         x = places[settings.loc[best.point, field]] + _shift(axis, i, len(series))
         y = intervals.quartiles(values[(runs['point'] == best.point).to_numpy()]).median
-        label = f'best on {best.split}:\n{_point_names(settings)[best.point]}'
+        label = f'best on {best.split}:\n{point_names(settings)[best.point]}'
         handles += panel.plot([x], [y], label=label, linestyle='', **style.STAR)
 
     _scale_x(panel, axis, places)
@@ -146,7 +146,7 @@ def metric_vs(
     over = 'all runs at a value, ' if pooled else ''
     if shared:
         over = 'all runs at neighbouring values, '
-    notes = [_spread_note(runs, 'band' if axis.numbers else 'bar', over), *notes]
+    notes = [spread_note(runs, 'band' if axis.numbers else 'bar', over), *notes]
     if pooled:
         notes.append(f'Pooled over {", ".join(others)}; the star is the best point alone.')
     style.caption(picture, f'Final {metric.replace("_", " ")} against {field}', notes)
@@ -154,7 +154,7 @@ def metric_vs(
     return picture
 
 
-def _point_names(settings: pd.DataFrame) -> dict[int, str]:
+def point_names(settings: pd.DataFrame) -> dict[int, str]:
     """Returns the written values of every point's swept fields."""
     texts = []
     for field in settings:
@@ -167,7 +167,7 @@ def _point_names(settings: pd.DataFrame) -> dict[int, str]:
 
 def _series(settings: pd.DataFrame, others: list[str]) -> dict[str, list[int]]:
     """Returns the points of every line by the line's name; of a single one if too many."""
-    names = _point_names(settings[others])
+    names = point_names(settings[others])
     if not 1 < len(set(names.values())) <= MAX_LINES:
         return {'': list(settings.index)}
     ranks = pd.DataFrame(index=settings.index)
@@ -413,12 +413,12 @@ def curves(history: pd.DataFrame, runs: pd.DataFrame, swept: list[str]) -> figur
     best = comparison.best(runs) if len(looks) > 1 else None
     split = comparison.selection_split(runs)
     metrics = ['train_loss', f'{split}_{comparison.headline(runs)}']
-    spread = _spread_over_seeds(history, metrics)
+    spread = spread_over_seeds(history, metrics)
 
     picture = figure.Figure(figsize=(10, 4.2), layout='constrained')
     panels = picture.subplots(1, 2)
     banded = any(look['band'] for look in looks.values())
-    notes = [_spread_note(runs, 'band' if banded else '')]
+    notes = [spread_note(runs, 'band' if banded else '')]
     if axis is not None and not all(look['band'] for look in looks.values()):
         notes.append(f'Without bands along {axis.field}: more than {MAX_BANDS} points.')
     if diverged.any():
@@ -485,7 +485,7 @@ def _looks_named(runs: pd.DataFrame, settings: pd.DataFrame) -> dict[int, dict]:
     """Returns looks with a colour, marker and name each, grey and nameless beyond the best few."""
     if settings.columns.empty:
         return {point: _look() for point in settings.index}
-    names = _point_names(settings)
+    names = point_names(settings)
     ranking = comparison.ranking(runs)
     chosen = sorted(ranking[:MAX_LEGEND])
     looks = {point: _look(color='0.8', zorder=1, band=False) for point in ranking[MAX_LEGEND:]}
@@ -500,7 +500,7 @@ def _norm(axis: axes.Axis) -> colors.Normalize:
     return kind(axis.scale[0], axis.scale[-1])
 
 
-def _spread_over_seeds(history: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
+def spread_over_seeds(history: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
     """Returns the quartiles over seeds of every point and step, in the metrics' units.
 
     A run that stopped goes on with its last values to the end of its point: else the median after
@@ -553,7 +553,7 @@ def _draw_curves(
         if len(epoch) == 1:
             line['marker'] = line['marker'] or 'o'
         panel.plot(epoch, median, linewidth=1.5, markevery=max(1, len(epoch) // 8), **line)
-    notes = [] if comparison.higher_is_better(metric) else _limit_loss(panel, spread, metric)
+    notes = [] if comparison.higher_is_better(metric) else limit_loss(panel, spread, metric)
     for _, last in spread[spread['point'] == best].tail(1).iterrows():
         # At the edge if the best point's curve, like all others, has left the panel.
         y = np.clip(last[f'{metric}_median'], *panel.get_ylim())
@@ -591,7 +591,7 @@ def _draw_crowd(
         panel.scatter(x, y, (4.5 * size) ** 2, shades, zorder=chosen[0]['zorder'])
 
 
-def _limit_loss(panel: mpl_axes.Axes, spread: pd.DataFrame, metric: str) -> list[str]:
+def limit_loss(panel: mpl_axes.Axes, spread: pd.DataFrame, metric: str) -> list[str]:
     """Gives a loss a log axis that ends not far above the loss of step 0; returns notes."""
     first = spread.groupby('point')[f'{metric}_median'].first().max()
     values = spread[[f'{metric}_{part}' for part in intervals.Quartiles._fields]].to_numpy()
@@ -627,7 +627,7 @@ def _wrapped(fields: list[str]) -> str:
     return '\n'.join(textwrap.wrap(', '.join(fields), 26))
 
 
-def _spread_note(runs: pd.DataFrame, mark: str, over: str = '') -> str:
+def spread_note(runs: pd.DataFrame, mark: str, over: str = '') -> str:
     """Returns what medians are over, and what `mark`, if any, shows."""
     counts = runs.groupby('point').size()
     low, high = int(counts.min()), int(counts.max())

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import nnstudy
+
 EPOCHS = 10
 
 
@@ -83,3 +85,15 @@ def study() -> Callable:
 def rate_sweep() -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """Thirteen learning rates from 1e-4 to 10, eight seeds: the low stall, the high diverge."""
     return make_study({'optimizer.learning_rate': np.geomspace(1e-4, 10, 13).tolist()})
+
+
+@pytest.fixture
+def results_of() -> Callable:
+    """Results of such tables, of which only what is drawn from tables can be drawn."""
+
+    def make(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> nnstudy.Results:
+        points = runs.drop_duplicates('point')[swept].to_dict('records')
+        config = nnstudy.default_config().to_dict()
+        return nnstudy.Results('study', config, points, runs, history, None, [], [])
+
+    return make

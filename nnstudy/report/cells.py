@@ -1,0 +1,274 @@
+"""A picture for each cell of a grid, and all of them as small multiples: a metric over the epochs.
+
+Every run is a thin line, the median over seeds a thick one. Fields are named in titles as a study
+says, for example
+
+    names = {'model.widths': lambda widths: f'{widths[-1]} hidden units'}
+"""
+
+import itertools
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import axes as mpl_axes
+from matplotlib import collections, figure, ticker
+
+from nnstudy import config as config_lib
+from nnstudy import errors
+from nnstudy.analysis import axes, comparison, quantities
+from nnstudy.report import labels, style
+from nnstudy.results import Results
+
+Names = Mapping[str, Callable[[Any], str]]
+
+# A loss beyond this many times that of step 0 is off the picture. Far, because how high a run goes
+# is what a cell is looked at for.
+MAX_LOSS_RATIO = 100.0
+# Beyond this ratio between the highest and the lowest loss, the axis is logarithmic.
+MAX_LINEAR_RATIO = 20.0
+# Cells side by side where there are no rows.
+MAX_WRAPPED = 4
+
+
+def each(
+    results: Results,
+    metric: str = 'train_loss',
+    where: Mapping[str, Any] | None = None,
+    names: Names | None = None,
+) -> dict[str, figure.Figure]:
+    """Draws a picture for each point, see `cell`.
+
+    Args:
+      results: of the study.
+      metric: a metric column of the history.
+      where: values of fields, which choose the points; all of them by default.
+      names: how the values of the fields of the title are written; by default of all that differ
+        between these points, as `learning_rate = 0.1`.
+
+    Returns:
+      Figures by the names of their files, `cell_<title>`.
+    """
+    points = quantities.chosen(results, where or {})
+    names = names or _names(results, points)
+    pictures = {}
+    for point in points:
+        title = ', '.join(_title(results, point, names, names))
+        slug = re.sub(r'[^\w.-]+', '_', title).strip('_') or f'point_{point}'
+        pictures[f'cell_{slug}'] = cell(results, point, metric, names)
+    return pictures
+
+
+def cell(
+    results: Results, point: int, metric: str = 'train_loss', names: Names | None = None
+) -> figure.Figure:
+    """Draws a metric of all runs of a point against the epoch.
+
+    Args:
+      results: of the study.
+      point: its number.
+      metric: a metric column of the history.
+      names: see `each`.
+
+    Raises:
+      UserError: there is no such metric.
+    """
+    names = names or _names(results, range(len(results.points)))
+    curves = _curves(results, point, metric)
+    picture = figure.Figure(figsize=(5.6, 3.8), layout='constrained')
+    panel = style.dress(picture.subplots())
+    lost = _draw(panel, curves)
+    panel.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, steps=(1, 2, 5, 10)))
+    notes = [_seeds_note([curves])]
+    if lost:
+        runs = labels.count(lost, 'run')
+        notes.append(f'Cross: where the {metric.replace("_", " ")} of {runs} became not finite.')
+    notes += _scale([panel], [curves], metric)
+    panel.set_xlabel('epoch')
+    panel.set_ylabel(labels.metric(metric))
+    style.caption(picture, ', '.join(_title(results, point, names, names)), notes)
+    return picture
+
+
+def overview(
+    results: Results,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    metric: str = 'train_loss',
+    where: Mapping[str, Any] | None = None,
+    names: Names | None = None,
+) -> figure.Figure:
+    """Draws the pictures of many cells side by side, with one y-axis for all.
+
+    Args:
+      results: of the study.
+      rows: fields whose combinations of values are the rows. With none, the columns go on in
+        further rows, four in each.
+      columns: fields whose combinations of values are the columns.
+      metric: a metric column of the history.
+      where: values of fields, which choose the points; all of them by default.
+      names: see `each`.
+
+    Raises:
+      UserError: two points are in the same place, or there is no such field or metric.
+    """
+    points = quantities.chosen(results, where or {})
+    names = names or {}
+    of_rows, of_columns = (_settings(results, points, fields) for fields in (rows, columns))
+    row_keys, column_keys = (list(dict.fromkeys(keys.values())) for keys in (of_rows, of_columns))
+    places: dict[tuple, int] = {}
+    for point in points:
+        first = places.setdefault((of_rows[point], of_columns[point]), point)
+        if first != point:
+            raise errors.UserError(
+                f'points {first} and {point} are in the same place of the overview: name more '
+                'fields in rows, columns or where'
+            )
+    curves = {place: _curves(results, point, metric) for place, point in places.items()}
+
+    is_wrapped = not rows
+    width = min(MAX_WRAPPED, len(column_keys)) if is_wrapped else len(column_keys)
+    height = math.ceil(len(column_keys) / width) if is_wrapped else len(row_keys)
+    inches = 1.2 + 2.5 * width, 1.2 + (1.9 if is_wrapped else 1.15) * height
+    picture = figure.Figure(
+        figsize=(max(6.0, inches[0]), max(3.4, inches[1])), layout='constrained'
+    )
+    share: Any = False if is_wrapped else 'col'
+    panels = picture.subplots(height, width, sharex=share, sharey=True, squeeze=False)
+    lost = 0
+    keys = itertools.product(row_keys, column_keys)
+    for place, panel in itertools.zip_longest(keys, panels.ravel().tolist()):
+        style.dress(panel).tick_params(which='both', labelsize=7.5)
+        panel.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True, steps=(1, 2, 5, 10)))
+        if place in curves:
+            lost += _draw(panel, curves[place])
+        elif place is None:
+            panel.set_axis_off()
+        else:
+            panel.text(0.5, 0.5, 'not run', transform=panel.transAxes, ha='center', color='0.4')
+    titled = panels.ravel() if is_wrapped else panels[0]
+    for column, panel in zip(column_keys, titled, strict=False):
+        point = next(p for p in points if of_columns[p] == column)
+        title = '\n'.join(_title(results, point, columns, names))
+        panel.set_title(title, fontsize=9, color=style.INK)
+    for panel in panels[-1]:
+        panel.set_xlabel('epoch', fontsize=8.5)
+    for row, panel in zip(row_keys, panels[:, 0], strict=False):
+        point = next(p for p in points if of_rows[p] == row)
+        title = '\n'.join(_title(results, point, rows, names))
+        panel.set_ylabel(title, fontsize=8.5, rotation=0, ha='right', va='center')
+    notes = [_seeds_note(list(curves.values()))]
+    if lost:
+        runs = labels.count(lost, 'run')
+        notes.append(f'Cross: where the {metric.replace("_", " ")} of {runs} became not finite.')
+    notes += _scale(panels.ravel().tolist(), list(curves.values()), metric)
+    cells = labels.count(len(places), 'cell')
+    style.caption(picture, f'{labels.metric(metric).capitalize()} in {cells}', notes)
+    return picture
+
+
+def _names(results: Results, points: Sequence[int]) -> Names:
+    """Returns the default names of the fields that differ between points."""
+    settings = pd.DataFrame([results.points[point] for point in points])
+    fields = [field for field in results.swept if settings[field].map(repr).nunique() > 1]
+    short = labels.short(fields)
+
+    def name(field: str) -> Callable[[Any], str]:
+        return lambda value: f'{short[field]} = {labels.value(value)}'
+
+    return {field: name(field) for field in fields}
+
+
+def _title(results: Results, point: int, fields: Sequence[str] | Names, names: Names) -> list[str]:
+    """Returns the written values of some fields of a point."""
+    values = _fields(results, point)
+    short = labels.short(list(fields))
+    return [
+        names[field](values[field])
+        if field in names
+        else f'{short[field]} = {labels.value(values[field])}'
+        for field in fields
+    ]
+
+
+def _fields(results: Results, point: int) -> dict[str, Any]:
+    return config_lib.merge(config_lib.flatten(results.config), results.points[point])
+
+
+def _settings(
+    results: Results, points: Sequence[int], fields: Sequence[str]
+) -> dict[int, tuple[Any, ...]]:
+    """Returns the values of some fields at each of the points, in the order of the points."""
+    settings = {}
+    for point in points:
+        values = _fields(results, point)
+        for field in fields:
+            if field not in values:
+                raise errors.unknown('field of the overview', field, values)
+        settings[point] = tuple(axes.plain(values[field]) for field in fields)
+    return settings
+
+
+def _curves(results: Results, point: int, metric: str) -> pd.DataFrame:
+    """Returns a metric of the runs of a point in its unit: a row an epoch, a column a run."""
+    history = results.history[results.history['point'] == point]
+    if metric not in comparison.metrics(history):
+        raise errors.unknown('metric', metric, comparison.metrics(history))
+    curves = history.pivot(index='epoch', columns='run', values=metric).astype(np.float64)
+    return curves.where(np.isfinite(curves)) * labels.scale(metric)
+
+
+def _draw(panel: mpl_axes.Axes, curves: pd.DataFrame) -> int:
+    """Draws the runs of a point and their median; returns how many became not finite."""
+    epochs, values = curves.index.to_numpy(), curves.to_numpy()
+    if not np.isfinite(values).any():
+        style.say_empty(panel)
+        return values.shape[1]
+    size = style.size(values.shape[1])
+    lines = [np.column_stack([epochs, run]) for run in values.T]
+    look: dict[str, Any] = {'alpha': 0.55 * size, 'linewidths': 0.8, 'zorder': 2}
+    panel.add_collection(collections.LineCollection(lines, colors=[style.BLUE], **look))
+    ended = np.isnan(values[-1])
+    for run in values.T[ended & np.isfinite(values).any(axis=0)]:
+        last = np.flatnonzero(np.isfinite(run))[-1]
+        panel.plot(epochs[last], run[last], color=style.RED, linestyle='', **style.DIVERGED)
+    # A run that is lost counts as the worst, not as absent; the median of such runs is no number.
+    worst = np.where(np.isnan(values), np.inf, values)
+    median = np.median(worst, axis=1)
+    median[~np.isfinite(median)] = np.nan
+    panel.plot(epochs, median, color=style.INK, linewidth=1.7, zorder=4)
+    panel.autoscale_view()
+    return int(ended.sum())
+
+
+def _scale(panels: list[mpl_axes.Axes], curves: list[pd.DataFrame], metric: str) -> list[str]:
+    """Gives panels that share their y-axis its scale; returns notes on what was cut."""
+    values = np.concatenate([table.to_numpy().ravel() for table in curves])
+    values = values[np.isfinite(values)]
+    if comparison.higher_is_better(metric) or not values.size:
+        return []
+    first = max(float(np.nanmax(table.to_numpy()[0], initial=0.0)) for table in curves)
+    ceiling = MAX_LOSS_RATIO * first if first > 0 else np.inf
+    low, high = values.min(), min(values.max(), ceiling)
+    if low > 0 and high > MAX_LINEAR_RATIO * low:
+        low = max(low, 1e-6 * high)
+        for panel in panels:
+            style.log_y(panel, low, high)
+            panel.set_ylim(low / 1.2, high * 1.2)
+    elif values.max() > ceiling:
+        for panel in panels:
+            panel.set_ylim(top=ceiling)
+    if values.max() <= ceiling:
+        return []
+    return [f'The axis ends at {MAX_LOSS_RATIO:g} times the loss of step 0; curves may leave it.']
+
+
+def _seeds_note(curves: list[pd.DataFrame]) -> str:
+    counts = sorted({table.shape[1] for table in curves})
+    seeds = labels.count(counts[-1], 'seed')
+    if len(counts) > 1:
+        seeds = f'{counts[0]} to {seeds}'
+    return f'Thin: each of {seeds}; thick: their median.'
