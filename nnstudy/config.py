@@ -116,6 +116,10 @@ def default_config() -> ConfigDict:
     config.metrics = ()
     # train_loss and train_accuracy are taken on this many first training examples; None: on all.
     config.eval_train_examples = config_dict.placeholder(int)
+    # Measured at every evaluation too: 'sharpness', 'noise_scale'; see nnstudy.diagnostics.
+    config.diagnostics = ()
+    # Taken on this many first training examples; None: on all.
+    config.diagnostic_examples = config_dict.placeholder(int)
     # Steps between two rows of steps.parquet (batch loss and accuracy); None: no such table.
     config.log_every_steps = config_dict.placeholder(int)
 
@@ -433,7 +437,7 @@ def _ranges() -> dict[str, _Range]:
     by_range = {
         _Range(1): (
             'batch_size epochs num_seeds eval_every eval_in_first_epoch eval_train_examples '
-            'log_every_steps image_size '
+            'diagnostic_examples log_every_steps image_size '
             'text.length text.vocabulary_size stop.patience execution.lanes optimizer.memory_size '
             'halving.min_epochs'
         ),

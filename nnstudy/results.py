@@ -37,7 +37,7 @@ class Results:
       runs: one row a run: `run`, `point`, `seed`, `group`, the swept fields, `status`
         ('finished', 'diverged', 'stopped' or 'pruned'), `diverged_step`, `steps`, `num_params`,
         `seconds` (the run's share of the wall time), the final loss and metric of every split,
-        `best_<metric>` on the test split at the best evaluation, and `best_step`.
+        the diagnostics, `best_<metric>` on the test split at the best evaluation, and `best_step`.
       history: one row a run and evaluation, step 0 included. A run that is over keeps the metrics
         of its last evaluation, and has neither learning rate nor gradient; the rows of a pruned
         run end where it did.
@@ -293,9 +293,11 @@ def _held(
 
 
 def measures(group: plan_lib.Group) -> list[str]:
-    """Returns the names of loss and metrics of every split, in the order of the tables."""
+    """Returns the names of loss and metrics of every split and of the diagnostics, in the order of
+    the tables."""
     measured = ['loss', *metrics.select(group.config['metrics'], group.data)]
-    return [f'{split}_{what}' for split, _ in group.data.sizes for what in measured]
+    of_splits = [f'{split}_{what}' for split, _ in group.data.sizes for what in measured]
+    return [*of_splits, *group.config['diagnostics']]
 
 
 def _columns(measured: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from nnstudy import components, errors, losses, metrics, models, optimizers, schedules
+from nnstudy import (
+    components,
+    diagnostics,
+    errors,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    schedules,
+)
 from nnstudy import config as config_lib
 from nnstudy.data.device import Data
 
@@ -99,6 +108,7 @@ def check(config: Mapping[str, Any], data: Data) -> None:
         config['batch_size'],
         data.num_train,
     )
+    diagnostics.check(config['diagnostics'], config['diagnostic_examples'], data.num_train)
     measured = metrics.select(config['metrics'], data)
     numbers = ['loss', *(name for name, metric in measured.items() if not metric.is_array)]
     watched = {f'{split}_{name}' for split, _ in data.sizes for name in numbers}

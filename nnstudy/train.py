@@ -25,6 +25,7 @@ from ml_collections import ConfigDict
 
 from nnstudy import (
     components,
+    diagnostics,
     errors,
     losses,
     metrics,
@@ -209,6 +210,8 @@ class Training:
             schedule = self._schedule(hparams, data)
             watched = schedule.observe(state.schedule, row[f'{data.selection_split}_loss'])
             alive = state.frozen_at < 0
+            for name, value in self.diagnose(state.variables, keys, hparams, data).items():
+                row[name] = jnp.where(alive, value, jnp.nan)
             rate = schedule.rate(watched, jnp.asarray(stop))
             row['learning_rate'] = jnp.where(alive, rate, jnp.nan)
             row['l2_grads'] = jnp.where(alive, l2_grads, jnp.nan)
@@ -297,6 +300,28 @@ class Training:
                 # Outputs that are not finite predict nothing, but argmax would say class 0.
                 row[f'{name}_{metric}'] = jnp.where(jnp.isfinite(mean_loss), value, jnp.nan)
         return row
+
+    def diagnose(
+        self, variables: models.Variables, keys: Keys, hparams: HParams, data: Data
+    ) -> dict[str, jax.Array]:
+        """Returns the diagnostics that are asked for, float32 [], see `nnstudy.diagnostics`."""
+        model = self._model(hparams, data)
+        rest = {name: value for name, value in variables.items() if name != 'params'}
+        penalties = self._arguments('regularization', hparams)
+        regularised = self._regularised()
+
+        def objective(params, rows, mask):
+            inputs, labels = data.normalized(data.inputs[rows]), data.labels[rows]
+            outputs, _ = model.apply({'params': params, **rest}, inputs, train=False, rng=None)
+            loss = _mean(self._loss(hparams, data, outputs, labels, train=True), mask)
+            return loss + regularization.penalty(params, regularised, penalties)
+
+        count = diagnostics.num_examples(self.config['diagnostic_examples'], data.num_train)
+        key = jax.random.fold_in(keys['init'], 1)
+        return {
+            name: diagnostics.DIAGNOSTICS[name](objective, variables['params'], count, key)
+            for name in self.config['diagnostics']
+        }
 
     def step(
         self,

@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from nnstudy import config as config_lib
 from nnstudy import data as data_lib
 from nnstudy import (
+    diagnostics,
     errors,
     hparams,
     sections,
@@ -403,9 +404,11 @@ def _group(
 
 
 def _evaluated(config: Mapping[str, Any], data: device.Data) -> int:
-    """Returns how many examples an evaluation goes through."""
+    """Returns how many examples an evaluation goes through, as often as it does."""
     most = config['eval_train_examples'] or data.num_train
-    return sum(min(size, most) if split == 'train' else size for split, size in data.sizes)
+    evaluated = sum(min(size, most) if split == 'train' else size for split, size in data.sizes)
+    diagnosed = diagnostics.num_examples(config['diagnostic_examples'], data.num_train)
+    return evaluated + diagnostics.num_passes(config['diagnostics']) * diagnosed
 
 
 def one_run(config: Mapping[str, Any]) -> tuple[train.Keys, dict[str, jax.ShapeDtypeStruct]]:
