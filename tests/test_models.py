@@ -9,7 +9,7 @@ import optax
 import pytest
 from flax import linen as nn
 from jax import lax
-from scipy import signal
+from scipy import signal, special
 from small import make_config, make_dataset
 
 import nnstudy
@@ -36,7 +36,9 @@ TINY = {
     'inception': ((5, 7, 2), {'modules': ((2, 3, 2, 3, 2, 1), 'pool')}),
     'googlenet': ((5, 7, 2), {'stem': (3,), 'modules': ('pool', (2, 3, 2, 3, 2, 1))}),
     'embedding': ((7,), {'width': 4, 'dense_widths': (5,)}),
+    'recurrent': ((7,), {'width': 4, 'state_width': 3, 'dense_widths': (5,)}),
 }
+TEXT = ('embedding', 'recurrent')  # take token ids
 NORMED = ('vgg16', 'resnet20', 'resnet18', 'googlenet')  # train and evaluate differently
 ACTIVATIONS = ('activation', 'conv_activation', 'dense_activation', 'shortcut_activation')
 
@@ -45,14 +47,14 @@ jit = functools.partial(jax.jit, compiler_options={'xla_backend_optimization_lev
 
 
 def make(name, num_outputs=3, **fields):
-    if name == 'embedding':
+    if name in TEXT:
         fields = {'num_tokens': NUM_TOKENS} | fields
     return models.make(models.MODELS[name], num_outputs, **fields)
 
 
 def inputs(name, shape, size=6):
     rng = np.random.default_rng(1)
-    if name == 'embedding':
+    if name in TEXT:
         return rng.integers(0, NUM_TOKENS, (size, *shape), dtype=np.int32)
     return rng.uniform(size=(size, *shape)).astype(np.float32)
 
@@ -82,7 +84,7 @@ def tiny(name, **fields):
 def shapes(name, shape, num_outputs=3, train=False, **fields):
     """Returns the shapes of variables, outputs and updates, at no cost."""
     model = make(name, num_outputs, **fields)
-    x = jax.ShapeDtypeStruct((6, *shape), jnp.int32 if name == 'embedding' else jnp.float32)
+    x = jax.ShapeDtypeStruct((6, *shape), jnp.int32 if name in TEXT else jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), x)
     apply = functools.partial(model.apply, train=train)
     return variables, *jax.eval_shape(apply, variables, x, rng=jax.random.key(0))
@@ -115,6 +117,7 @@ def test_all_models_are_tested():
         ('resnet', (28, 28, 1), 10, {'depth': 32}, 160 + 30 * 2_320 + 170),
         ('resnet', (28, 28, 1), 10, {'depth': 32, 'skips': False}, 160 + 30 * 2_320 + 170),
         ('embedding', (100,), 2, {'num_tokens': 5000}, 80_000 + 272 + 34),
+        ('recurrent', (9,), 2, {'num_tokens': 50}, 800 + 4 * 32 * (16 + 32 + 1) + 66),
         # github.com/kuangliu/pytorch-cifar: VGG('VGG16') and ResNet18().
         ('vgg16', (32, 32, 3), 10, {}, 14_728_266),
         ('resnet18', (32, 32, 3), 10, {}, 11_173_962),
@@ -171,7 +174,7 @@ def test_gradients(name, train):
     with jax.enable_x64(True):
         model, variables, x = tiny(name, **dict.fromkeys(smooth, 'tanh'))
         variables = jax.tree.map(lambda leaf: leaf.astype(np.float64), variables)
-        x = x if name == 'embedding' else x.astype(np.float64)
+        x = x if name in TEXT else x.astype(np.float64)
         y = np.arange(6) % 3
 
         @jit
@@ -216,6 +219,7 @@ OVERFIT = {
     'resnet18': ((5, 5, 1), {'depth': 4, 'widths': (16,), 'pooling': 'max'}),
     'googlenet': ((5, 5, 1), {'stem': (8,), 'modules': ('pool', (8, 8, 8, 8, 8, 8))}),
     'embedding': ((6,), {}),
+    'recurrent': ((6,), {}),
 }
 
 
@@ -238,7 +242,7 @@ def test_overfits(name):
     resolved = sections.resolve(config_lib.flatten(config))
     training = train.make_training(resolved)
     rng = np.random.default_rng(0)
-    is_text = name == 'embedding'
+    is_text = name in TEXT
     data = device.Data(
         inputs=rng.integers(0, 50, (32, *shape), dtype=np.int32 if is_text else np.uint8),
         labels=rng.integers(0, 3, 32, dtype=np.int32),
@@ -293,9 +297,10 @@ def test_smallest_images(name, smallest, fields):
             shapes(name, shape, **fields)
 
 
-def test_texts_are_rows_of_tokens():
+@pytest.mark.parametrize('name', TEXT)
+def test_texts_are_rows_of_tokens(name):
     with pytest.raises(UserError, match='at least 1 token'):
-        shapes('embedding', (5, 5))
+        shapes(name, (5, 5))
 
 
 @pytest.mark.parametrize(
@@ -325,13 +330,14 @@ def test_texts_are_rows_of_tokens():
         ('inception', {'pool_size': 0}, 'config.model.pool_size must be positive'),
         ('embedding', {'width': 0}, 'config.model.width must be positive'),
         ('embedding', {'pooling': 'sum'}, "config.model.pooling 'sum': known: flatten, max, mean"),
+        ('recurrent', {'state_width': 0}, 'config.model.state_width must be positive'),
         ('resnet', {'kernel_init': 'he'}, "unknown config.model.kernel_init 'he'"),
         ('resnet', {'activation': 'rellu'}, "did you mean 'relu'"),
     ],
 )
 def test_values_that_make_no_net(name, fields, message):
     with pytest.raises(UserError, match=message):
-        shapes(name, (7,) if name == 'embedding' else (32, 32, 3), **fields)
+        shapes(name, (7,) if name in TEXT else (32, 32, 3), **fields)
 
 
 def correlate(x, layer, stride=1):
@@ -619,6 +625,60 @@ def test_embedding_poolings():
         assert np.isfinite(padding).all() and (np.abs(padding).max() > 0) == (pooling == 'flatten')
 
 
+def read_by_hand(vectors, cell):
+    """Returns the state of an LSTM after the vectors `[T, D]`, by a loop in NumPy."""
+
+    def gate(name, x, h):
+        return (
+            x @ cell[f'i{name}']['kernel']
+            + h @ cell[f'h{name}']['kernel']
+            + (cell[f'h{name}']['bias'])
+        )
+
+    state = memory = np.zeros(cell['hi']['bias'].shape)
+    for x in vectors:
+        i, f, o = (special.expit(gate(name, x, state)) for name in 'ifo')
+        memory = f * memory + i * np.tanh(gate('g', x, state))
+        state = o * np.tanh(memory)
+    return state
+
+
+def test_recurrent_against_numpy():
+    """The state after the whole row; or, masked, after its words, whichever side the rest is."""
+    x = np.array([[3, 5, 2, 0, 0], [0, 0, 3, 5, 2], [7, 0, 1, 0, 8], [4, 4, 6, 1, 2], [0] * 5])
+    outputs = {}
+    for masked in (False, True):
+        model = make('recurrent', width=4, state_width=6, masked=masked)
+        variables = random_variables(model, x)
+        p = variables['params']
+        rows = [row[row > 0] if masked else row for row in x]
+        vectors = p['Embed_0']['embedding']
+        states = np.array([read_by_hand(vectors[row], p['LSTMCell_0']) for row in rows])
+        expected = states @ p['Dense_0']['kernel'] + p['Dense_0']['bias']
+        outputs[masked], _ = model.apply(variables, x, train=False)
+        np.testing.assert_allclose(outputs[masked], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(outputs[True][0], outputs[True][1])
+    assert np.abs(outputs[False][0] - outputs[False][1]).max() > 0.01
+
+
+def test_recurrent_runs_side_by_side():
+    """Two lanes with rates of their own: each run is what it is alone."""
+    texts = np.array(['good day', 'bad', 'a good one', 'so bad', 'good', 'a bad day'] * 6)
+    labels = np.arange(36) % 2
+    dataset = nnstudy.Dataset('texts', {'train': (texts, labels), 'test': (texts[:6], labels[:6])})
+    config = make_config(model__name='recurrent', model__masked=True, epochs=1)
+    config.split.train, config.split.validation = 'train', None
+    config.execution.lanes = 2
+    points = nnstudy.choice('optimizer.learning_rate', [0.1, 1.0])
+    runs = nnstudy.run(config, points, data=dataset, quiet=True).runs
+    data = nnstudy.data.prepare(dataset)
+    train_one = jit(nnstudy.make_train(config))
+    for rate, together in zip([0.1, 1.0], runs['test_loss'], strict=True):
+        rates = {'optimizer.learning_rate': jnp.float32(rate)}
+        _, history = train_one(nnstudy.make_keys(0), rates, data)
+        np.testing.assert_allclose(history['test_loss'][-1], together, rtol=1e-5)
+
+
 def test_flops_against_counts_by_hand():
     """Two for each multiplication with addition; XLA counts activations and pooling too."""
     dense = 784 * 64 + 64 * 64 + 64 * 10
@@ -627,6 +687,8 @@ def test_flops_against_counts_by_hand():
     taps = (28 * 5 - 6) ** 2
     lenet = 6 * taps + 100 * 16 * 6 * 25 + 400 * 120 + 120 * 84 + 84 * 10
     assert abs(overview.forward_flops('lenet') / (2 * lenet) - 1) < 0.04
+    lstm = 100 * 4 * (16 * 32 + 32 * 32 + 3 * 32) + 32 * 10  # of 100 words
+    assert abs(overview.forward_flops('recurrent') / (2 * lstm) - 1) < 0.04
 
 
 def test_overview(capsys):

@@ -13,7 +13,7 @@ import jax
 from flax import linen as nn
 
 from nnstudy import components, errors
-from nnstudy.models import alexnet, cnn, embedding, inception, lenet, mlp, resnet, vgg
+from nnstudy.models import alexnet, cnn, embedding, inception, lenet, mlp, recurrent, resnet, vgg
 
 Variables = Mapping[str, Any]
 
@@ -50,6 +50,7 @@ MODELS: dict[str, Callable[..., Any]] = {
     'inception': inception.Inception,
     'googlenet': inception.GoogLeNet,
     'embedding': embedding.Embedding,
+    'recurrent': recurrent.Recurrent,
 }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from nnstudy import commands, components, devices, hparams, models, sections, train
+from nnstudy import commands, components, devices, flops, hparams, models, sections, train
 from nnstudy import config as config_lib
 from nnstudy.data import device
 from nnstudy.ops import convolution
@@ -24,7 +24,7 @@ INPUTS = {
     **dict.fromkeys(('linear', 'mlp', 'lenet', 'cnn'), FASHION),
     **dict.fromkeys(('resnet', 'pooled_resnet', 'inception'), FASHION),
     **dict.fromkeys(('alexnet', 'vgg', 'vgg16', 'resnet20', 'resnet18', 'googlenet'), CIFAR),
-    'embedding': TEXT,
+    **dict.fromkeys(('embedding', 'recurrent'), TEXT),
 }
 NUM_OUTPUTS, NUM_TOKENS, BATCH_SIZE = 10, 5000, 32
 REPETITIONS, REPETITION_SECONDS = 5, 0.3
@@ -79,12 +79,10 @@ def num_params(name: str) -> int:
 
 
 def forward_flops(name: str) -> float:
-    """Returns the floating-point operations of one forward pass of one example, as XLA counts."""
+    """Returns the floating-point operations of one forward pass of one example, see `flops`."""
     model, variables, x = _shapes(name)
-    forward = jax.jit(functools.partial(model.apply, train=False))
     with convolution.as_written():
-        lowered = forward.lower(variables, x)
-    return float((lowered.cost_analysis() or {})['flops'])
+        return flops.count(functools.partial(model.apply, train=False), variables, x)
 
 
 def step_seconds(name: str) -> float:

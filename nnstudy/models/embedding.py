@@ -11,10 +11,6 @@ from nnstudy.models import layers
 POOLINGS = ('mean', 'max', 'flatten')
 
 
-def _uniform(key, shape, dtype):
-    return jax.random.uniform(key, shape, dtype, -0.05, 0.05)  # as Keras does
-
-
 class Embedding(nn.Module):
     """A vector for each token, pooling over the text, and dense layers.
 
@@ -45,13 +41,8 @@ class Embedding(nn.Module):
         layers.check_widths(width=self.width, dense_widths=self.dense_widths)
         if self.pooling not in POOLINGS:
             raise errors.unknown('value of config.model.pooling', self.pooling, POOLINGS)
-        if x.ndim != 2:
-            raise errors.UserError(
-                f'Embedding takes texts of at least 1 token, [B, T], not inputs of shape '
-                f'{x.shape[1:]}'
-            )
-        tokens = x.astype(jnp.int32)
-        x = nn.Embed(self.num_tokens, self.width, embedding_init=_uniform)(tokens)
+        tokens = check_tokens(self, x)
+        x = vectors(tokens, self.num_tokens, self.width)
         is_word = (tokens != text.PADDING)[..., None]
         if self.pooling == 'mean':
             x = x.sum(axis=1, where=is_word) / jnp.maximum(is_word.sum(axis=1), 1)
@@ -63,3 +54,22 @@ class Embedding(nn.Module):
         for width in self.dense_widths:
             x = layers.dense(x, width, activation=self.activation, kernel_init=self.kernel_init)
         return layers.dense(x, self.num_outputs, kernel_init=self.kernel_init)
+
+
+def check_tokens(module: nn.Module, x: jax.Array) -> jax.Array:
+    """Returns token ids, int32 `[B, T]`; raises UserError if x cannot be rows of some."""
+    if x.ndim != 2:
+        raise errors.UserError(
+            f'{type(module).__name__} takes texts of at least 1 token, [B, T], not inputs of shape '
+            f'{x.shape[1:]}'
+        )
+    return x.astype(jnp.int32)
+
+
+def vectors(tokens: jax.Array, num_tokens: int, width: int) -> jax.Array:
+    """Returns a learnt vector for each token `[B, T]` -> `[B, T, width]`, see `layers`."""
+    return nn.Embed(num_tokens, width, embedding_init=_uniform)(tokens)
+
+
+def _uniform(key, shape, dtype):
+    return jax.random.uniform(key, shape, dtype, -0.05, 0.05)  # as Keras does

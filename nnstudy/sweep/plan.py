@@ -22,6 +22,7 @@ from nnstudy import data as data_lib
 from nnstudy import (
     diagnostics,
     errors,
+    flops,
     hparams,
     sections,
     train,
@@ -421,7 +422,7 @@ def _trace(config: Mapping[str, Any], data: device.Data) -> tuple[train.TrainSta
     """Traces all that a run does, without compiling.
 
     Returns:
-      The shapes of a run's state, and the floating-point operations of a step as XLA counts them.
+      The shapes of a run's state, and the floating-point operations of a step, see `flops.count`.
 
     Raises:
       UserError: what model, optimizer or loss cannot do with the data or their fields.
@@ -434,7 +435,7 @@ def _trace(config: Mapping[str, Any], data: device.Data) -> tuple[train.TrainSta
     try:
         state = jax.eval_shape(training.init, keys, values, shapes)
         jax.eval_shape(training.segment, state, keys, values, shapes, step, step, evaluate)
-        lowered = jax.jit(training.step).lower(state, keys, values, shapes, step, step)
+        cost = flops.count(training.step, state, keys, values, shapes, step, step)
     except errors.UserError:
         raise
     except Exception as error:
@@ -444,4 +445,4 @@ def _trace(config: Mapping[str, Any], data: device.Data) -> tuple[train.TrainSta
             f'traced on inputs of shape {data.inputs.shape[1:]}: '
             f'{type(error).__name__}: {message[:300]}'
         ) from error
-    return state, float((lowered.cost_analysis() or {}).get('flops', 0.0))
+    return state, cost
