@@ -105,6 +105,11 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         raise errors.UserError(
             '--coordinator, --num_processes and --process_id go together, with --distributed'
         )
+    # JAX fails on an address without a port, and waits forever for one that is no number.
+    if args.coordinator is not None and not re.fullmatch(r'.+:\d+', args.coordinator):
+        raise errors.UserError(
+            f'--coordinator={args.coordinator}: write --coordinator=HOST:PORT, such as node1:12345'
+        )
     args.shard = None if args.shard is None else _shard(args.shard)
     if not args.config:
         raise errors.UserError('--config=FILE.py is needed, such as --config=configs/lr_sweep.py')
@@ -129,14 +134,16 @@ def _run(args: argparse.Namespace) -> None:
     )
     workdir = args.workdir or workdir_lib.default(plan, study_spec.name)
     splits = plan.config.zoom.train
-    if not splits and processes.is_first():
-        workdir_lib.check(plan, workdir)
+    if not splits:
+        processes.from_first(lambda: workdir_lib.check(plan, workdir))
     console = _console()
     console.print(overview.headline(plan, study_spec.name), markup=False)
     if not plan.groups:
         console.print('nothing to train: there are more shards than runs')
         return
     if args.dry_run:
+        if splits:
+            stages.checked(study_spec.config, points, data_dir=args.data_dir)
         console.print(overview.describe(plan), markup=False)
         console.print(f'working directory: {workdir}', markup=False)
         if splits:

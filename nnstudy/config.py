@@ -443,14 +443,16 @@ def _ranges() -> dict[str, _Range]:
         ),
         _Range(2): 'halving.factor',
         _Range(0): (
-            'seed init_scale execution.memory_gib execution.checkpoint_seconds '
+            'seed init_scale execution.checkpoint_seconds '
             'optimizer.learning_rate optimizer.weight_decay optimizer.eps '
             'regularization.l1 regularization.l2 regularization.proximal_l1 '
             'model.batch_norm_epsilon schedule.warmup_epochs schedule.factor schedule.power '
             'schedule.final_factor schedule.start_factor schedule.min_factor schedule.decrement '
             'schedule.threshold'
         ),
-        _Range(0, above=True): 'optimizer.clip_norm loss.delta schedule.timescale',
+        _Range(0, above=True): (
+            'execution.memory_gib optimizer.clip_norm loss.delta schedule.timescale'
+        ),
         _Range(0, 1): (
             'loss.label_smoothing model.batch_norm_momentum schedule.rise optimizer.momentum '
             'optimizer.decay optimizer.rho augmentation.horizontal_flip augmentation.shift '

@@ -94,9 +94,7 @@ def run_stages(
       UserError: as `nnstudy.run`, or no run of a stage has a finite value to choose by.
     """
     points = [{}] if points is None else list(points)
-    stages = [_stage(config, split) for split in config_lib.complete(config).zoom.train]
-    for stage in stages:  # what is wrong with the data of a later stage is said now
-        plan_lib.make(stage, points, data=data, data_dir=data_dir)
+    stages = checked(config, points, data, data_dir)
     folder = None if workdir is None else Path(workdir)
     if folder is not None and (folder / 'config.json').is_file():
         raise errors.UserError(f'--workdir {str(folder)!r} holds a study; name another directory')
@@ -120,6 +118,26 @@ def run_stages(
                 )
             points = spec.zoom(results.points, results.points[best.point], seed=number)
     return results
+
+
+def checked(
+    config: ConfigDict,
+    points: Sequence[Mapping[str, Any]],
+    data: Dataset | None = None,
+    data_dir: str | os.PathLike | None = None,
+) -> list[ConfigDict]:
+    """Returns the config of every stage; what is wrong with the data of a later one is said now.
+
+    Args:
+      See `nnstudy.run`.
+
+    Raises:
+      UserError: as `nnstudy.run`.
+    """
+    stages = [_stage(config, split) for split in config_lib.complete(config).zoom.train]
+    for stage in stages:
+        plan_lib.make(stage, points, data=data, data_dir=data_dir)
+    return stages
 
 
 def _stage(config: ConfigDict, split: str) -> ConfigDict:

@@ -231,6 +231,7 @@ BAD_INPUT = [
             ('model.activation=relu,tanhh', "did you mean 'tanh'"),
             ('loss=binary_hinge', 'is for two classes'),
             ('loss=huber loss.delta=0', 'config.loss.delta must be above 0, not 0'),
+            ('execution.memory_gib=0', 'config.execution.memory_gib must be above 0, not 0'),
             ('metrics=r2', "config.metrics: 'r2' is for regression"),
             ('metrics=confusion stop.metric=test_confusion stop.target=1', 'config.stop.metric'),
             ('optimizer=lbfgs', "'lbfgs' needs the whole training set in each step"),

@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from small import ROOT, launch
 
+from nnstudy import cli
+
 ARGS = (
     '--config=configs/lr_sweep.py',
     '--config.epochs=3',
@@ -112,6 +114,13 @@ def test_flags_go_together(flags):
     assert done.returncode == 2
     assert 'go together, with --distributed' in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize('address', ['node1', 'node1:', 'node1:port'])
+def test_an_address_has_a_port(address, capsys):
+    flags = ['--distributed', f'--coordinator={address}', '--num_processes=2', '--process_id=0']
+    assert cli.main([*ARGS, *flags]) == 2
+    assert f'--coordinator={address}: write --coordinator=HOST:PORT' in capsys.readouterr().err
 
 
 def test_nobody_to_find():

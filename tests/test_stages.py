@@ -91,6 +91,14 @@ def test_what_is_wrong_is_said_before_training(splits, points, message, dataset,
     assert not list(tmp_path.iterdir())
 
 
+def test_a_dry_run_looks_at_the_last_stage_too(tmp_path, monkeypatch, capsys):
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    monkeypatch.chdir(tmp_path)
+    command = ['--config=configs/lr_sweep.py', '--config.zoom.train=train[:20%],trian']
+    assert cli.main([*command, '--dry_run']) == 2
+    assert "did you mean 'train'" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_stage_without_a_best_point(dataset):
     points = nnstudy.choice('optimizer.learning_rate', [1e38, 2e38])
