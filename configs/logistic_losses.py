@@ -21,11 +21,10 @@ import numpy as np
 from matplotlib import figure
 
 import nnstudy
-from nnstudy import losses
+from nnstudy import losses, predict
 from nnstudy.analysis.claims import claim, less
 from nnstudy.analysis.quantities import quantity
 from nnstudy.analysis.references import reference
-from nnstudy.predict import model_of, predict
 from nnstudy.report import style
 
 PICTURE = 'fitted_curve'
@@ -67,7 +66,7 @@ def get_data(config):
 
 def measure(results):
     (run,) = results.runs['run']
-    p = predict(results, run, 'train', 'final').probabilities[:, 1].astype(np.float64)
+    p = predict.predict(results, run, 'train', 'final').probabilities[:, 1].astype(np.float64)
     uniform, label = np.full((1, 5), 0.2), np.array([0])
     columns = {
         'uniform_cross_entropy': losses.softmax_cross_entropy(np.log(uniform), label),
@@ -131,8 +130,8 @@ def pictures(results):
     inputs = np.linspace(-0.3, 3.4, 200, dtype=np.float32)[:, None]
     picture = figure.Figure(figsize=(6, 3.8), layout='constrained')
     panel = style.dress(picture.subplots())
-    fitted, _ = model_of(results, run)
-    logits = np.asarray(fitted(results.variables(run, 'final'), inputs))[:, 0]
+    net = predict.net(results, point=0)
+    logits = np.asarray(net.apply(results.variables(run, 'final'), inputs))[:, 0]
     panel.plot(inputs[:, 0], 1 / (1 + np.exp(-logits)), color=style.BLUE, label='fitted curve')
     panel.plot(X, Y, 'o', color=style.INK, label='the ten points')
     panel.set_xlabel('x')
