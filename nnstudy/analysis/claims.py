@@ -122,8 +122,8 @@ class Verdict:
       interval: Clopper-Pearson 95% interval of the share of seeds of which it is true.
       resampled: share of resamples of the seeds in whose medians it is true.
       p_value: the corrected one of what the verdict says; NaN for `'undecided'`.
-      needed: so many seeds would decide if the share stayed; None if it is decided, or if more than
-        ten thousand are needed.
+      needed: so many seeds would decide, if the share stayed and this were the claim with the
+        smallest p-value; None if it is decided, or if more than ten thousand are needed.
       tests: the name of each condition.
       sides: the quantities of each condition.
     """
@@ -177,12 +177,10 @@ def judge(results: Results, claims: Sequence[Claim] | None = None) -> list[Verdi
     p_values = np.array([found.p_values for found in evidence]).reshape(-1, 3)
     corrected = np.array([holm(column) for column in p_values.T]).reshape(3, -1).T
     verdicts = []
-    for one, found, p, before in zip(claims, evidence, corrected, p_values, strict=True):
+    num_tested = sum(one['of'] != 'fact' for one in claims)
+    for one, found, p in zip(claims, evidence, corrected, strict=True):
         verdict, p_value = _verdict(one['of'], *p)
-        needed = None
-        if verdict == 'undecided':
-            factor = np.max(p / np.maximum(before, 1e-300)) if len(claims) > 1 else 1.0
-            needed = _needed(one['of'], found, min(factor, len(claims)))
+        needed = _needed(one['of'], found, num_tested) if verdict == 'undecided' else None
         verdicts.append(
             Verdict(
                 name=one['name'],
@@ -355,7 +353,7 @@ def _verdict(of: str, holds: float, fails: float, mixed: float) -> tuple[str, fl
     return 'undecided', math.nan
 
 
-def _needed(of: str, found: _Evidence, factor: float) -> int | None:
+def _needed(of: str, found: _Evidence, factor: int) -> int | None:
     """Returns how many seeds would decide, if the shares stayed what they are."""
     share = found.successes / found.n
     sizes = np.unique(np.geomspace(found.n + 1, MAX_NEEDED, 500).astype(int)).tolist()

@@ -145,7 +145,13 @@ class Plan:
             'data': self.fingerprints,
             'sources': self.sources,
         }
-        config = {key: value for key, value in content['config'].items() if key != 'execution'}
+        # What is off counts for nothing, so that a study that was begun before there was a field
+        # for it goes on.
+        config = {
+            field: value
+            for field, value in config_lib.flatten(self.config).items()
+            if not field.startswith('execution.') and value is not None and value != ()
+        }
         text = json.dumps({**content, 'config': config}, sort_keys=True)
         shard = {} if self.shard is None else {'shard': self.shard}
         return {**content, 'digest': hashlib.sha256(text.encode()).hexdigest(), **shard}

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from ml_collections import config_dict
 from small import make_config, make_dataset
 
 import nnstudy
 from nnstudy import UserError
+from nnstudy import config as config_lib
 from nnstudy.sweep import plan as plan_lib
 
 
@@ -113,3 +115,21 @@ def test_bad_fields(fields, message):
 def test_classes_and_numbers_are_not_mixed_up(regression):
     with pytest.raises(UserError, match=r'needs class labels.*squared_error'):
         make(dataset=regression, **{'split.train': 'train', 'split.validation': None})
+
+
+def test_what_is_off_is_no_part_of_the_identity(monkeypatch):
+    """A study that was begun before there was a field goes on when there is one."""
+    make = config_lib.default_config
+    before = plan_lib.make(make()).identity['digest']
+
+    def with_a_new_field():
+        config = make()
+        with config.unlocked():
+            config.new_feature = config_dict.placeholder(float)
+        return config
+
+    monkeypatch.setattr(config_lib, 'default_config', with_a_new_field)
+    assert plan_lib.make(with_a_new_field()).identity['digest'] == before
+    on = with_a_new_field()
+    on.new_feature = 0.0
+    assert plan_lib.make(on).identity['digest'] != before
