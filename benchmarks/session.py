@@ -65,7 +65,13 @@ class Worker:
             raise errors.UserError(
                 f'--python {side}={python}: cannot be started: {error.strerror}'
             ) from error
-        hello = self._read()
+        try:
+            hello = self._read()
+        except WorkerError as error:
+            self.close()
+            if python == sys.executable:
+                raise
+            raise errors.UserError(f'--python {side}={python}: no Python, or {error}') from error
         self.missing: str | None = hello.get('missing')
         self.versions: dict[str, str] = hello.get('versions', {})
 
