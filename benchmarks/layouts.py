@@ -7,26 +7,24 @@ from benchmarks import measuring, session, workloads
 from benchmarks.measuring import Row
 from benchmarks.session import Worker
 
-# The lanes that are tried: those of nets without convolutions, and of nets with them, where
-# vmapped kernels make grouped convolutions.
-FEW, MANY = (1, 2), (1, 2, 4, 8, 16, 32, 64)
+# The lanes that are tried, as parts of those of the rule; one lane always is.
+AROUND = (1 / 4, 1 / 2, 1, 2, 4)
 
 
 def measure(data_dir: str | None, quick: bool) -> Iterator[Row]:
     """Yields a row for each workload and number of lanes, and one for what the rule loses."""
-    for name, workload in workloads.WORKLOADS.items():
-        has_convolutions = any(layer['op'] != 'dense' for layer in workload.net)
-        yield from _of(name, FEW if has_convolutions else MANY, data_dir, quick)
+    for name in workloads.WORKLOADS:
+        yield from _of(name, data_dir, quick)
     yield from _convolutions(session.QUICK_REPEATS if quick else session.REPEATS)
 
 
-def _of(name: str, tried: tuple[int, ...], data_dir: str | None, quick: bool) -> list[Row]:
+def _of(name: str, data_dir: str | None, quick: bool) -> list[Row]:
     request = {'workload': name, 'quick': quick, 'data_dir': data_dir}
     worker = Worker('nnstudy')
     try:
         # A program for each, one after the other in one process: the one asked for last is timed.
         chosen = worker.ask('prepare', **request)['settings']['lanes']
-        lanes = sorted({*tried, chosen})
+        lanes = sorted({1, *(int(chosen * part) for part in AROUND)} - {0})
         times = measuring.interleaved(
             {str(k): functools.partial(_per_step, worker, request, k) for k in lanes},
             session.QUICK_REPEATS if quick else session.REPEATS,

@@ -173,7 +173,7 @@ def _lanes(backend: str, flops_per_step: float, num_params: int, has_convolution
     """The rule. Measured on two CPU cores, see docs/performance.md; elsewhere a first guess."""
     if backend != 'cpu':
         return 8 if has_convolutions else 32
-    # vmapped kernels make a grouped convolution, 10-40 times slower than one by one.
+    # vmapped kernels make a grouped convolution, twice and more as slow as one by one.
     if not has_convolutions:
         for lanes, most_flops in ((32, 1e6), (8, 2e7)):
             # The parameters of a block are read in every step, and should stay in a core's cache.
