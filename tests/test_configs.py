@@ -19,6 +19,7 @@ ARGUMENTS = {
     'lenet_activations': ['mnist', 'mnist,quick'],
     'lr_sweep': ['', 'mnist', 'fashion_mnist', 'mnist,lenet', 'fashion_mnist,lenet'],
     'mlp_grid': ['', 'quick'],
+    'text_embedding': ['', 'quick'],
 }
 # The archive of CIFAR-10 takes 10 s to unpack.
 SLOW_ARGUMENTS = {
@@ -26,6 +27,8 @@ SLOW_ARGUMENTS = {
     'lr_sweep': ['cifar10', 'cifar10,lenet'],
 }
 NO_DATA = {('lr_sweep', '')}
+# Columns of the table of runs that a study's measure(results) adds.
+MEASURED = {'text_embedding': ['padding_difference', 'distance_spread', 'random_spread']}
 
 
 def cases(arguments):
@@ -65,6 +68,8 @@ def planned(study, data, data_dir):
         items = {'history': history, 'log': {}, 'outcome': outcome}
         chunks.append(checkpoints.Checkpoint(about, items))
     runs, history, steps = results_lib.tables(plan.groups, plan.points, chunks)
+    measured = MEASURED.get(study.name.partition('-')[0], [])
+    runs = runs.assign(**{column: rng.random(len(runs)) for column in measured})
     results = results_lib.Results(
         name=study.name,
         config=plan.config.to_dict(),
