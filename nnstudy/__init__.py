@@ -12,6 +12,7 @@ from nnstudy.config import default_config, options
 from nnstudy.data import Dataset
 from nnstudy.devices import setup
 from nnstudy.errors import UserError
+from nnstudy.rerun import rerun
 from nnstudy.results import Results, load
 from nnstudy.stages import run
 from nnstudy.sweep.spec import chain, choice, grid, log_uniform, logspace, zip_
@@ -33,6 +34,7 @@ __all__ = [
     'make_train',
     'models',
     'options',
+    'rerun',
     'run',
     'setup',
     'zip_',

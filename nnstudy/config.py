@@ -106,6 +106,10 @@ def default_config() -> ConfigDict:
     # order of examples, at every point.
     config.seed = 0
     config.num_seeds = 1
+    # Initial weights and data vary apart: the run of seed s has the initial weights of seed
+    # s // data_seeds, and the order of examples (dropout and augmentation too) of seed
+    # s % data_seeds. 20 seeds with data_seeds = 4: 5 initialisations, each with the same 4 orders.
+    config.data_seeds = config_dict.placeholder(int)
 
     # Epochs between two evaluations; step 0 and the last step are always evaluated.
     config.eval_every = 1
@@ -441,7 +445,7 @@ def _ranges() -> dict[str, _Range]:
             'text.length text.vocabulary_size stop.patience execution.lanes optimizer.memory_size '
             'halving.min_epochs'
         ),
-        _Range(2): 'halving.factor',
+        _Range(2): 'halving.factor data_seeds',
         _Range(0): (
             'seed init_scale execution.checkpoint_seconds '
             'optimizer.learning_rate optimizer.weight_decay optimizer.eps '

@@ -83,13 +83,15 @@ class TrainState(struct.PyTreeNode):
     best: Best
 
 
-def make_keys(seed: int | jax.Array) -> Keys:
+def make_keys(seed: int | jax.Array, data_seed: int | jax.Array | None = None) -> Keys:
     """Returns the random keys of a run: `{'init': ..., 'data': ...}`, both from its seed.
 
-    `jax.vmap(make_keys)` gives those of several runs. To vary the initial weights and the order
-    of the data apart, take each from its own seed.
+    `jax.vmap(make_keys)` gives those of several runs. With `data_seed` the order of the data is
+    that of another seed than the initial weights.
     """
     init_key, data_key = jax.random.split(jax.random.key(seed))
+    if data_seed is not None:
+        data_key = make_keys(data_seed)['data']
     return {'init': init_key, 'data': data_key}
 
 
@@ -123,6 +125,11 @@ class Training:
         """Whether all components came with nnstudy or optax."""
         parts = (self.model, self.loss, self.optimizer, self.schedule)
         return all(components.is_library_code(part) for part in parts)
+
+    def keys(self, seed: jax.Array) -> Keys:
+        """Returns the random keys of the run with a seed, int [], see `config.data_seeds`."""
+        num = self.config['data_seeds']
+        return make_keys(seed) if num is None else make_keys(seed // num, seed % num)
 
     def init(self, keys: Keys, hparams: HParams, data: Data) -> TrainState:
         """Returns the state before the first step."""

@@ -20,6 +20,7 @@ ARGUMENTS = {
     'logistic_losses': ['', 'quick'],
     'lr_sweep': ['', 'mnist', 'fashion_mnist', 'mnist,lenet', 'fashion_mnist,lenet'],
     'mlp_grid': ['', 'quick'],
+    'text_embedding': ['', 'quick'],
 }
 # The archive of CIFAR-10 takes 10 s to unpack.
 SLOW_ARGUMENTS = {

@@ -1,8 +1,10 @@
-"""Spread of a few seeds: quartiles, and an interval for the median.
+"""Spread of a few seeds: quartiles, and intervals for the median and the interquartile mean.
 
 Knows numbers only, nothing of runs or metrics.
 """
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -77,6 +79,37 @@ def median_interval(values: ArrayLike, level: float = 0.95, resamples: int = 999
       The interval; NaN with fewer than two values or with one that is not finite, since one value
       says nothing of its spread; the value itself if all are equal.
     """
+    return _interval(values, np.median, level, resamples)
+
+
+def interquartile_mean(values: ArrayLike) -> float:
+    """Returns the mean of the middle half of `values` `[n]`, without the n // 4 at either end.
+
+    No outlier moves it far, and it varies less from sample to sample than the median: of ten
+    Gaussian values its standard error is a tenth smaller (Agarwal et al. 2021, arXiv 2108.13264).
+    NaN if there are none or one is not finite.
+    """
+    values = np.asarray(values, np.float64)
+    if not values.size or not np.isfinite(values).all():
+        return np.nan
+    return float(scipy.stats.trim_mean(values, 0.25))
+
+
+def interquartile_mean_interval(
+    values: ArrayLike, level: float = 0.95, resamples: int = 9999
+) -> Interval:
+    """Percentile bootstrap interval of the interquartile mean of `values` `[n]`.
+
+    See `median_interval`. Simulated coverage at level 0.95 (Gaussian values): 76% at n = 3, 87% at
+    n = 4 to 6, 91% at n = 8, 94% from n = 10 on.
+    """
+    statistic = functools.partial(scipy.stats.trim_mean, proportiontocut=0.25)
+    return _interval(values, statistic, level, resamples)
+
+
+def _interval(
+    values: ArrayLike, statistic: Callable[..., ArrayLike], level: float, resamples: int
+) -> Interval:
     values = np.asarray(values, np.float64)
     if values.size < 2 or not np.isfinite(values).all():
         return Interval(np.nan, np.nan)
@@ -85,7 +118,7 @@ def median_interval(values: ArrayLike, level: float = 0.95, resamples: int = 999
     interval = scipy.stats.bootstrap(
         # Sorted, because resamples are drawn by place: the order of the rows must not matter.
         (np.sort(values),),
-        np.median,
+        statistic,
         axis=-1,
         vectorized=True,
         confidence_level=level,

@@ -36,6 +36,7 @@ MAX_RUNS = 10_000_000
 _NOT_SWEPT = {
     'seed': 'every point runs config.num_seeds seeds from config.seed on',
     'num_seeds': 'every point has the same number of seeds',
+    'data_seeds': 'all points have the same seeds',
     'zoom.train': 'its stages are those of the whole study',
 }
 

@@ -1,0 +1,90 @@
+"""Sensitivity and the boundary of divergence, on curves of which both are known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from small import make_config, make_dataset
+
+import nnstudy
+from nnstudy.analysis import sensitivity
+
+RATES = [0.01, 0.1, 1.0, 10.0]
+
+
+def make_tables(losses, diverged):
+    """Runs at four rates of losses [points of width, seeds, rates], with initial loss 2."""
+    runs, history = [], []
+    for place, seed, rate in np.ndindex(np.shape(losses)):
+        run = len(runs)
+        fields = {'optimizer.learning_rate': RATES[rate], 'model.widths': (8 + place,)}
+        status = 'diverged' if diverged[place][seed][rate] else 'finished'
+        row = {'run': run, 'seed': seed, **fields, 'status': status}
+        runs.append({**row, 'test_loss': losses[place][seed][rate]})
+        for step, loss in ((0, 2.0), (9, losses[place][seed][rate])):
+            history.append({'run': run, 'seed': seed, 'step': step, 'test_loss': loss})
+    # In no order.
+    return pd.DataFrame(runs).sample(frac=1, random_state=0), pd.DataFrame(history)
+
+
+SWEPT = ['optimizer.learning_rate', 'model.widths']
+
+
+def test_sensitivity_by_hand():
+    assert sensitivity.sensitivity([1.0, 1.0, 1.0], 2.0) == 0
+    # 1, 0 and, not to train at all, 3 above the best.
+    assert sensitivity.sensitivity([2.0, 1.0, 1e9], 4.0) == pytest.approx(4 / 3)
+    assert sensitivity.sensitivity([2.0, 1.0, np.nan], 4.0) == pytest.approx(4 / 3)
+    assert sensitivity.sensitivity([2.0, 1.0, np.inf], 4.0) == pytest.approx(4 / 3)
+    many = sensitivity.sensitivity([[2.0, 1.0, 9.0], [1.0, 1.0, 1.0]], [4.0, 2.0])
+    np.testing.assert_allclose(many, [4 / 3, 0])
+
+
+def test_gradient_descent_on_a_quadratic():
+    """f = h x² / 2 from x = 1: one step at rate r ends at (1 - r h)² f0; r > 2 / h diverges."""
+    rates = np.geomspace(0.01, 100, 9)
+    for curvature in (0.1, 1.0, 10.0):
+        start = curvature / 2
+        losses = start * (1 - rates * curvature) ** 2
+        ends = np.where(rates > 2 / curvature, start, losses)
+        expected = ends.mean() - ends.min()
+        assert sensitivity.sensitivity(losses, start) == pytest.approx(expected)
+
+
+def test_tables():
+    losses = [[[1.0, 0.5, 5.0, np.nan], [1.5, 1.0, 0.5, 9.0]], [[1.0, 1.0, 1.0, 1.0]] * 2]
+    diverged = [[[0, 0, 1, 1], [0, 0, 0, 1]], [[0] * 4, [1, 0, 0, 1]]]
+    runs, history = make_tables(losses, diverged)
+    table = sensitivity.of_seeds(runs, history, SWEPT).set_index(['model.widths', 'seed'])
+    assert (table['n'] == 4).all()
+    assert table.loc[((8,), 0), 'sensitivity'] == pytest.approx((0.5 + 0 + 1.5 + 1.5) / 4)
+    assert table.loc[((8,), 1), 'sensitivity'] == pytest.approx((1 + 0.5 + 0 + 1.5) / 4)
+    assert table.loc[((9,), 0), 'sensitivity'] == 0
+
+    table = sensitivity.boundaries(runs, SWEPT).set_index(['model.widths', 'seed'])
+    found = {key: tuple(row) for key, row in table.iterrows()}
+    np.testing.assert_allclose(found[(8,), 0], (0.1, 1, 10**-0.5))
+    np.testing.assert_allclose(found[(8,), 1], (1, 10, 10**0.5))
+    np.testing.assert_allclose(found[(9,), 0], (10, np.inf, np.nan))
+    np.testing.assert_allclose(found[(9,), 1], (np.nan, 0.01, np.nan))
+
+    spread = sensitivity.boundary_spread(runs, SWEPT).set_index('model.widths')
+    assert spread.loc[[(8,)], 'n'].item() == 2 and spread.loc[[(9,)], 'n'].item() == 0
+    assert spread.loc[[(9,)], 'outside'].item() == 2
+    row = spread.loc[[(8,)]].iloc[0]
+    np.testing.assert_allclose(
+        row[['median', 'low', 'high']].to_list(), (11 / 2 * 10**-0.5, 10**-0.5, 10**0.5)
+    )
+    assert row['decades'] == pytest.approx(np.std([-0.5, 0.5], ddof=1))
+
+
+def test_of_a_study():
+    config = make_config(num_seeds=2, epochs=3, model__kernel_init='glorot_uniform')
+    points = nnstudy.logspace('optimizer.learning_rate', 1e-2, 1e4, 4)
+    results = nnstudy.run(config, points, data=make_dataset(), quiet=True)
+    found = sensitivity.boundaries(results.runs, results.swept)
+    assert found.columns.tolist() == ['seed', 'stable', 'diverged', 'boundary']
+    assert found['stable'].between(1e-2, 1e2).all()
+    found = sensitivity.of_seeds(results.runs, results.history, results.swept)
+    start = results.history.query('step == 0')['validation_loss'].max()
+    assert found['sensitivity'].between(0.05, start).all()
+    assert len(sensitivity.boundary_spread(results.runs, results.swept)) == 1

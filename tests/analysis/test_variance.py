@@ -1,0 +1,72 @@
+"""The split of a variance, against other tests, simulation, and runs of a study."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from small import make_config, make_dataset
+
+import nnstudy
+from nnstudy import UserError, sections, train
+from nnstudy import config as config_lib
+from nnstudy.analysis import variance
+
+
+def simulate(rng, init, order, rest, shape=(20, 20)):
+    effects = rng.normal(0, init, (shape[0], 1)) + rng.normal(0, order, shape[1])
+    return 3 + effects + rng.normal(0, rest, shape)
+
+
+def test_two_rows_are_a_paired_t_test():
+    values = simulate(np.random.default_rng(0), 1.0, 2.0, 1.0, shape=(2, 9))
+    found = variance.split(values)
+    assert found.p_init == pytest.approx(stats.ttest_rel(*values).pvalue)
+    assert variance.split(values.T).p_order == pytest.approx(found.p_init)
+
+
+def test_sums_of_two_effects_have_no_rest():
+    found = variance.split(np.array([0.0, 1, 2])[:, None] + np.array([0.0, 10]))
+    assert (found.init, found.order, found.rest) == pytest.approx((1, 50, 0))
+    assert found.p_init == found.p_order == 0
+    assert found.shares == pytest.approx((1 / 51, 50 / 51, 0))
+    assert np.isnan(variance.split(np.ones((2, 2))).shares).all()
+
+
+def test_simulated_components_are_found():
+    """Mean over 300 tables within four standard errors; 400 seeds split sd 1, 2 and 0.5."""
+    rng = np.random.default_rng(1)
+    found = [variance.split(simulate(rng, 1.0, 2.0, 0.5)) for _ in range(300)]
+    components = np.array([(s.init, s.order, s.rest) for s in found])
+    error = components.std(axis=0) / np.sqrt(len(found))
+    assert (np.abs(components.mean(axis=0) - (1, 4, 0.25)) < 4 * error).all()
+
+
+def test_false_positives_are_at_the_level():
+    rng = np.random.default_rng(2)
+    found = [variance.split(simulate(rng, 0.0, 1.0, 1.0, shape=(5, 4))) for _ in range(2000)]
+    p_values = [s.p_init for s in found]
+    assert stats.kstest(p_values, 'uniform').pvalue > 0.01
+    assert np.mean([s.p_order < 0.05 for s in found]) > 0.6
+    assert min(s.init for s in found) == 0
+
+
+def test_what_is_no_table():
+    with pytest.raises(UserError, match='at least 2 initialisations and 2 orders'):
+        variance.split([[1.0, 2.0]])
+    with pytest.raises(UserError, match='1 of 4 values'):
+        variance.split([[1.0, 2.0], [np.nan, 1.0]])
+
+
+def test_seeds_of_weights_and_of_data_apart():
+    """Runs of a row begin with the same weights; those of a column go through the same order."""
+    config = make_config(num_seeds=6, data_seeds=3, epochs=1)
+    results = nnstudy.run(config, data=make_dataset(), quiet=True)
+    start = variance.crossed(results.history.query('step == 0'), 'train_loss', 3).to_numpy()
+    assert start.shape == (2, 3)
+    assert (start == start[:, :1]).all() and start[0, 0] != start[1, 0]
+    end = variance.crossed(results.runs, 'train_loss', 3).to_numpy()
+    assert len(np.unique(end)) == 6
+    assert sum(variance.split(end).shares) == pytest.approx(1)
+    fields = sections.resolve(config_lib.flatten(config))
+    keys = train.make_training(fields).keys(5)
+    init, data = train.make_keys(1), train.make_keys(2)
+    assert keys['init'] == init['init'] and keys['data'] == data['data']
