@@ -5,6 +5,7 @@ Where one net is shown, it is that of the median seed, and how many of the other
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from matplotlib import axes as mpl_axes
 from matplotlib import cm, colors, figure
@@ -238,7 +239,8 @@ def _confusions(results: Results, point: int, split: str, num_classes: int) -> n
     matrices = []
     for run in runs['run']:
         said = net.predict(results.variables(run, 'final'), split)
-        matrix = metrics.CLASSIFICATION['confusion'](said.outputs, said.labels)
+        pair = jnp.asarray(said.outputs), jnp.asarray(said.labels)
+        matrix = np.asarray(metrics.CLASSIFICATION['confusion'](*pair))
         is_finite = np.isfinite(said.outputs).all()
         matrices.append(matrix if is_finite else np.full_like(matrix, np.nan))
     return np.stack(matrices).astype(np.float64)

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import axes as mpl_axes
@@ -15,7 +16,7 @@ from nnstudy.results import Results
 
 MAX_RIDGES = 12  # evaluations that are drawn of a layer
 BINS = 80
-TAIL = 0.002  # share of the numbers on each side that may lie beyond the x-axis
+TAIL = 0.01  # share of the numbers on each side that may lie beyond the x-axis
 MAX_FILTERS = 64
 MAX_MAPS = 8
 COLUMNS = ('weights', 'gradient of weights', 'biases', 'gradient of biases')
@@ -79,7 +80,7 @@ def histograms(
     notes = [
         f'Histograms of the numbers of {seeds} together, each as high as there is room, from '
         f'{labels.number(float(epochs[0]))} to {labels.number(float(epochs[-1]))} epochs. '
-        f'{2 * TAIL:.1%} of all may lie beyond an axis. Gradients: of one mini-batch.'
+        f'At most {2 * TAIL:.0%} lie beyond an axis. Gradients: of one mini-batch.'
     ]
     what = f'Weights and gradients over the epochs, {examples.setting(results, point)}'
     style.caption(picture, what, notes)
@@ -201,7 +202,7 @@ def _natural(name: str) -> list:
 
 def _convolutions(params: Mapping, path: str = '') -> dict[str, np.ndarray]:
     """Returns the kernels [H, W, C, F] of all convolutions by the name of the layer."""
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for name, value in params.items():
         if isinstance(value, Mapping):
             found |= _convolutions(value, f'{path}/{name}' if path else name)
@@ -229,7 +230,7 @@ def _ridges(panel: mpl_axes.Axes, counts: np.ndarray, epochs: np.ndarray) -> Non
         base = epochs[i]
         shade = style.VIRIDIS(place / max(1, len(chosen) - 1))
         top = base + 1.8 * room * height
-        order = {'zorder': 3 + len(chosen) - place}
+        order: dict[str, Any] = {'zorder': 3 + len(chosen) - place}
         panel.fill_between(middles, base, top, color=shade, alpha=0.75, linewidth=0, **order)
         panel.plot(middles, top, color='white', linewidth=0.9, **order)
         panel.plot(middles, top, color=style.INK, linewidth=0.5, **order)
@@ -251,5 +252,5 @@ def _range(counts: np.ndarray) -> tuple[float, float]:
 
 def _name(panel: mpl_axes.Axes, text: str) -> None:
     """Writes a name to the left of a panel that has no axes."""
-    place = {'transform': panel.transAxes, 'ha': 'right', 'va': 'center'}
+    place: dict[str, Any] = {'transform': panel.transAxes, 'ha': 'right', 'va': 'center'}
     panel.text(-0.12, 0.5, text, fontsize=8.5, color=style.INK, **place)
