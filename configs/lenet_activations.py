@@ -22,7 +22,7 @@ import nnstudy
 from nnstudy.analysis.claims import claim, less
 from nnstudy.analysis.quantities import quantity
 from nnstudy.analysis.references import reference
-from nnstudy.report import examples, generalization
+from nnstudy.report import examples, generalization, weights
 
 VARIANTS = ('mnist', 'cifar10')
 
@@ -67,6 +67,7 @@ def get_config(arg=''):
     config.batch_size = 64
     config.epochs = 8 if quick else 20
     config.eval_train_examples = 10_000
+    config.histograms = True
     config.stop.target = 0.99
     config.num_seeds = 3 if quick else 10
     return config
@@ -141,5 +142,8 @@ def pictures(results):
     for point, setting in enumerate(results.points):
         version = 'relu' if setting['model.dense_activation'] == 'relu' else 'sigmoid_and_tanh'
         drawn[f'sample_{version}'] = examples.sample(results, point)
+        drawn[f'histograms_{version}'] = weights.histograms(results, point)
+        drawn[f'filters_{version}'] = weights.filters(results, point)
+        drawn[f'feature_maps_{version}'] = weights.feature_maps(results, point)
         drawn[f'misclassified_{version}'] = examples.misclassified(results, point, which='best')
     return drawn

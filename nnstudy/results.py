@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import pandas as pd
 
-from nnstudy import checkpoints, errors, metrics
+from nnstudy import checkpoints, errors, histograms, metrics
 from nnstudy import data as data_lib
 from nnstudy.sweep import plan as plan_lib
 from nnstudy.sweep import spec
@@ -84,13 +84,36 @@ class Results:
         """Returns all variables of a run, such as `'batch_stats'` beside `'params'`."""
         if which not in WHICH:
             raise errors.unknown('kind of parameters', which, WHICH)
+        return self._item(run, which)
+
+    def histograms(self, run: int) -> dict[str, dict[str, np.ndarray]]:
+        """Returns how the numbers of each layer of a run were spread, with `config.histograms`.
+
+        Returns:
+          `{'params': ..., 'grads': ...}`, each by the name of the array, such as
+          `'Dense_0/kernel'`: counts in the bins of `nnstudy.histograms`, float32 [E, B], a row an
+          evaluation in the order of the history; NaN where the run was over.
+
+        Raises:
+          UserError: there is no such run, or the study has no histograms.
+        """
+        measured, names = self._item(run, 'history'), histograms.names(self.params(run))
+        if 'params_histogram' not in measured:
+            raise errors.UserError('the study has no histograms: set config.histograms=True')
+        return {
+            kind: dict(zip(names, np.swapaxes(measured[f'{kind}_histogram'], 0, 1), strict=True))
+            for kind in ('params', 'grads')
+        }
+
+    def _item(self, run: int, name: str) -> Mapping[str, Any]:
+        """Returns what is kept of a run as an item of `checkpoints.ITEMS`."""
         if run not in self._places:
             first, last = self.runs['run'].min(), self.runs['run'].max()
             raise errors.UserError(
                 f'no run {run!r}: there are {len(self.runs)} runs, from {first} to {last}'
             )
         number, row = self._places[run]
-        tree = self._load(number, which).items[which]
+        tree = self._load(number, name).items[name]
         return jax.tree.map(lambda leaf: np.array(leaf[row]), tree)
 
     @functools.cached_property

@@ -27,6 +27,7 @@ from nnstudy import (
     components,
     diagnostics,
     errors,
+    histograms,
     losses,
     metrics,
     models,
@@ -196,7 +197,7 @@ class Training:
             alive = state.frozen_at < 0
             # One iteration more than there are steps: an evaluation needs the gradient of the
             # coming batch, and a second copy of the backward pass would double the compile time.
-            state, loss, metric, l2_grads = self.step(state, keys, hparams, data, step, stop)
+            state, loss, metric, of_grads = self.step(state, keys, hparams, data, step, stop)
             if log:
                 # Steps that are not logged go to a last row, which is cut off.
                 row = jnp.where(step % log_every == 0, step // log_every - first_row, log_size)
@@ -205,11 +206,11 @@ class Training:
                     name: log[name].at[row].set(jnp.where(alive, value, jnp.nan))
                     for name, value in zip(names, (loss, metric), strict=True)
                 }
-            return state, l2_grads, log
+            return state, of_grads, log
 
         evaluate = jnp.asarray(evaluate)
-        carry = (state, jnp.float32(0), empty)
-        state, l2_grads, log = lax.fori_loop(start, stop + evaluate.astype(int), body, carry)
+        carry = (state, self._of_no_grads(state.variables['params']), empty)
+        state, of_grads, log = lax.fori_loop(start, stop + evaluate.astype(int), body, carry)
 
         def evaluated(state: TrainState):
             row = self.evaluate(state.variables, hparams, data)
@@ -221,7 +222,10 @@ class Training:
                 row[name] = jnp.where(alive, value, jnp.nan)
             rate = schedule.rate(watched, jnp.asarray(stop))
             row['learning_rate'] = jnp.where(alive, rate, jnp.nan)
-            row['l2_grads'] = jnp.where(alive, l2_grads, jnp.nan)
+            for name, values in of_grads.items():
+                row[name] = jnp.where(alive, values, jnp.nan)
+            if self.config['histograms']:
+                row['params_histogram'] = histograms.count(state.variables['params'])
             best = _better(state.best, state.variables, self._score(row, data), stop)
             stops = alive & self._is_over(row, best, hparams, data, stop)
             state = state.replace(
@@ -338,14 +342,14 @@ class Training:
         data: Data,
         step: jax.Array,
         stop: jax.Array,
-    ) -> tuple[TrainState, jax.Array, jax.Array, jax.Array]:
+    ) -> tuple[TrainState, jax.Array, jax.Array, dict[str, jax.Array]]:
         """Takes step number `step` of gradient descent.
 
         From `stop` on, and once the run is frozen, it changes nothing.
 
         Returns:
-          The state; loss and metric of the mini-batch, and, from `stop` on, the norm of its
-          gradient (before, 0): float32 [].
+          The state; loss and metric of the mini-batch, float32 []; and, from `stop` on, what is
+          measured of its gradient by name (before, zeros): the norm, float32 [], and histograms.
         """
         epoch, batch = jnp.divmod(step, steps_per_epoch(self.config, data.num_train))
         order_key, step_key, augmentation_key = data_keys(keys)
@@ -422,7 +426,9 @@ class Training:
             # would have them written out.
             variables, opt_state = _where(alive & finite, updated(), old)
         # Only an evaluation asks for it, and it takes a pass over all gradients.
-        l2_grads = lax.cond(step >= stop, lambda: optax.tree.norm(grads), lambda: jnp.float32(0))
+        of_grads = lax.cond(
+            step >= stop, lambda: self._of_grads(grads), lambda: self._of_no_grads(grads)
+        )
         num_examples = jnp.where(alive, len(inputs) if mask is None else mask.sum(), 0)
         state = state.replace(
             variables=variables,
@@ -431,7 +437,18 @@ class Training:
             num_examples=state.num_examples + num_examples,
             frozen_at=jnp.where(alive & ~finite, step, state.frozen_at),
         )
-        return state, loss, metric, l2_grads
+        return state, loss, metric, of_grads
+
+    def _of_grads(self, grads: Any) -> dict[str, jax.Array]:
+        """Returns what an evaluation measures of a gradient."""
+        measured = {'l2_grads': optax.tree.norm(grads)}
+        if self.config['histograms']:
+            measured['grads_histogram'] = histograms.count(grads)
+        return measured
+
+    def _of_no_grads(self, grads: Any) -> dict[str, jax.Array]:
+        """Returns zeros of the same shapes."""
+        return jax.tree.map(jnp.zeros_like, jax.eval_shape(self._of_grads, grads))
 
     def _batch(self, order: jax.Array | None, data: Data, batch: jax.Array):
         """Returns numbers, inputs, labels and mask (None: all count) of a batch's examples."""

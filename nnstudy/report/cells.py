@@ -27,9 +27,12 @@ Names = Mapping[str, Callable[[Any], str]]
 
 # A loss beyond this many times that of step 0 is off the picture. Far, because how high a run goes
 # is what a cell is looked at for.
-MAX_LOSS_RATIO = 100.0
+MAX_LOSS_RATIO = 1000.0
 # Beyond this ratio between the highest and the lowest loss, the axis is logarithmic.
 MAX_LINEAR_RATIO = 20.0
+# With so many evaluations within the first epoch, and more epochs than this, the first epoch has a
+# panel of its own.
+MIN_EARLY, MAX_UNZOOMED = 5, 4
 # Cells side by side where there are no rows.
 MAX_WRAPPED = 4
 
@@ -65,7 +68,7 @@ def each(
 def cell(
     results: Results, point: int, metric: str = 'train_loss', names: Names | None = None
 ) -> figure.Figure:
-    """Draws a metric of all runs of a point against the epoch.
+    """Draws a metric of all runs of a point against the epoch, and the first epoch in detail.
 
     Args:
       results: of the study.
@@ -78,17 +81,25 @@ def cell(
     """
     names = names or _names(results, range(len(results.points)))
     curves = _curves(results, point, metric)
-    picture = figure.Figure(figsize=(5.6, 3.8), layout='constrained')
-    panel = style.dress(picture.subplots())
-    lost = _draw(panel, curves)
-    panel.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, steps=(1, 2, 5, 10)))
+    early = curves.index[(curves.index > 0) & (curves.index < 1)]
+    is_zoomed = len(early) >= MIN_EARLY and curves.index[-1] > MAX_UNZOOMED
+    widths = (1, 2) if is_zoomed else (1,)
+    picture = figure.Figure(figsize=(2.4 + 3.2 * len(widths), 3.8), layout='constrained')
+    grid = picture.subplots(1, len(widths), sharey=True, width_ratios=widths, squeeze=False)
+    panels = grid[0].tolist()
+    for panel in panels:
+        lost = _draw(style.dress(panel), curves)
+        panel.set_xlabel('epoch')
+    if is_zoomed:
+        panels[0].set_xlim(-0.03, 1.03)
+        panels[0].set_xlabel('first epoch')
+    panels[-1].xaxis.set_major_locator(ticker.MaxNLocator(integer=True, steps=(1, 2, 5, 10)))
+    panels[0].set_ylabel(labels.metric(metric))
     notes = [_seeds_note([curves])]
     if lost:
         runs = labels.count(lost, 'run')
         notes.append(f'Cross: where the {metric.replace("_", " ")} of {runs} became not finite.')
-    notes += _scale([panel], [curves], metric)
-    panel.set_xlabel('epoch')
-    panel.set_ylabel(labels.metric(metric))
+    notes += _scale(panels, [curves], metric)
     style.caption(picture, ', '.join(_title(results, point, names, names)), notes)
     return picture
 

@@ -67,7 +67,7 @@ def confusion(results: Results, point: int = 0, split: str = 'test') -> figure.F
     if lost.any():
         runs = labels.count(int(lost.sum()), 'run')
         notes.append(f'Without {runs} whose outputs are not finite.')
-    style.caption(picture, f'Confusion matrix, {_setting(results, point)}', notes)
+    style.caption(picture, f'Confusion matrix, {setting(results, point)}', notes)
     return picture
 
 
@@ -109,7 +109,7 @@ def misclassified(
     for panel in panels:
         panel.set_axis_off()
     for panel, i in zip(panels, chosen, strict=False):
-        _draw_image(panel, shown.inputs[i], net)
+        draw_image(panel, shown.inputs[i], net)
         seeds = f', {agreeing[i]}/{len(said)}' if len(said) > 1 else ''
         title = f'{names[shown.labels[i]]}\n→ {names[shown.classes[i]]}\n{confidence[i]:.0%}{seeds}'
         panel.set_title(title, fontsize=8, color=style.INK, pad=3)
@@ -123,7 +123,7 @@ def misclassified(
     ]
     if not len(chosen):
         panels[0].text(0.5, 0.5, 'no image is misclassified', ha='center', color=style.INK)
-    style.caption(picture, f'Misclassified {split} images, {_setting(results, point)}', notes)
+    style.caption(picture, f'Misclassified {split} images, {setting(results, point)}', notes)
     return picture
 
 
@@ -144,14 +144,10 @@ def sample(
     """
     net = predict.net(results, point)
     names = _image_classes(net)
-    inputs, truth = net.examples(split)
-    if index not in range(len(inputs)):
-        raise errors.UserError(f'no {split} image {index!r}: there are {len(inputs)}, from 0 on')
+    picked, label = image_of(net, split, index)
     runs, run = _runs(results, point), typical(results, point)
-    outputs = [
-        np.asarray(net.apply(results.variables(r, which), inputs[index : index + 1])) for r in runs
-    ]
-    said = predict.Predictions(inputs[[index]], truth[[index]], np.concatenate(outputs))
+    outputs = [np.asarray(net.apply(results.variables(r, which), picked[None])) for r in runs]
+    said = predict.Predictions(picked[None], np.array([label]), np.concatenate(outputs))
     own = runs.index(run)
     # [R, K]
     probabilities = 100 * said.probabilities
@@ -160,8 +156,7 @@ def sample(
     picture = figure.Figure(figsize=(7.4, 3.6), layout='constrained')
     image, bars = picture.subplots(1, 2, width_ratios=(1, 1.5))
     image.set_axis_off()
-    _draw_image(image, inputs[index], net)
-    label = int(truth[index])
+    draw_image(image, picked, net)
     title = f'predicted: {names[said.classes[own]]} ({said.confidence[own]:.1%})'
     title += f'\ntrue: {names[label]}'
     image.set_title(title, fontsize=9.5, color=style.INK, loc='left')
@@ -189,9 +184,22 @@ def sample(
     ]
     if len(runs) > 1:
         notes.append('Bars: median over seeds; dots: each seed.')
-    what = f'{split.capitalize()} image {index}, {_setting(results, point)}'
+    what = f'{split.capitalize()} image {index}, {setting(results, point)}'
     style.caption(picture, what, notes)
     return picture
+
+
+def image_of(net: predict.Net, split: str, index: int) -> tuple[np.ndarray, int]:
+    """Returns an image [H, W, C] as stored, and its label.
+
+    Raises:
+      UserError: there is no such split or image, or the data are no images of classes.
+    """
+    _image_classes(net)
+    inputs, truth = net.examples(split)
+    if index not in range(len(inputs)):
+        raise errors.UserError(f'no {split} image {index!r}: there are {len(inputs)}, from 0 on')
+    return inputs[index], int(truth[index])
 
 
 def typical(results: Results, point: int) -> int:
@@ -231,8 +239,8 @@ def _confusions(results: Results, point: int, split: str, num_classes: int) -> n
     matrices = []
     for run in runs['run']:
         said = net.predict(results.variables(run, 'final'), split)
-        outputs, labels_of = map(jnp.asarray, (said.outputs, said.labels))
-        matrix = metrics.CLASSIFICATION['confusion'](outputs, labels_of)
+        pair = jnp.asarray(said.outputs), jnp.asarray(said.labels)
+        matrix = np.asarray(metrics.CLASSIFICATION['confusion'](*pair))
         is_finite = np.isfinite(said.outputs).all()
         matrices.append(matrix if is_finite else np.full_like(matrix, np.nan))
     return np.stack(matrices).astype(np.float64)
@@ -289,7 +297,7 @@ def _matrix(
                 panel.text(j, i + 0.27, small, va='center', fontsize=size - 3, **look)
 
 
-def _draw_image(panel: mpl_axes.Axes, image: np.ndarray, net: predict.Net) -> None:
+def draw_image(panel: mpl_axes.Axes, image: np.ndarray, net: predict.Net) -> None:
     """Draws an image [H, W, C] as stored: in colour if it has three channels, else in grey."""
     image = image.astype(np.float32) / net.data.max_value
     if image.shape[-1] != 3:
@@ -297,7 +305,7 @@ def _draw_image(panel: mpl_axes.Axes, image: np.ndarray, net: predict.Net) -> No
     panel.imshow(np.clip(image, 0, 1), cmap='gray', vmin=0, vmax=1, interpolation='nearest')
 
 
-def _setting(results: Results, point: int) -> str:
+def setting(results: Results, point: int) -> str:
     """Writes what is swept as it is at a point."""
     swept = results.swept
     short = labels.short(swept)

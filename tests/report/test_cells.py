@@ -48,6 +48,20 @@ def test_each_cell_is_titled_with_its_fields(grid):
     assert rates['cell_learning_rate_1'].get_suptitle() == 'learning_rate = 1'
 
 
+def test_evaluations_within_the_first_epoch_are_seen(grid):
+    """All of them are drawn; where they would be a few pixels wide, a panel shows them alone."""
+    history = grid.history.assign(epoch=grid.history['epoch'] ** 2 / 10)
+    early = np.unique(history['epoch'])
+    figure = cells.cell(dataclasses.replace(grid, history=history), 1)
+    zoomed, whole = figure.axes
+    assert zoomed.get_xlim() == pytest.approx((0, 1), abs=0.1)
+    assert zoomed.get_ylim() == whole.get_ylim()
+    for panel in figure.axes:
+        np.testing.assert_allclose(lines(panel)[1].get_xdata(), early)
+    short = history.assign(epoch=history['epoch'] / 5)
+    assert len(cells.cell(dataclasses.replace(grid, history=short), 1).axes) == 1
+
+
 def test_a_run_that_blew_up_is_marked_and_counts_as_the_worst(grid):
     history = grid.history.copy()
     run = history.loc[history['point'] == 1, 'run'].iloc[0]

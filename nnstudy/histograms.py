@@ -1,0 +1,46 @@
+"""How the numbers of each layer are spread: counts in bins that serve every size of number.
+
+The bins are fixed, so that evaluations, runs and layers compare, and their edges are powers: 20
+to a decade, from 1e-8 to 1e2 on both sides of zero. What is nearer to zero shares a bin, and so
+does what lies beyond on each side.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+PER_DECADE = 20
+_POWERS = 10.0 ** (np.arange(-8 * PER_DECADE, 2 * PER_DECADE + 1) / PER_DECADE)
+# [B + 1], rising from -inf to inf.
+EDGES = np.concatenate([[-np.inf], -_POWERS[::-1], _POWERS, [np.inf]]).astype(np.float32)
+
+
+def count(tree: Any) -> jax.Array:
+    """Returns how many numbers of each leaf lie in each bin: float32 [leaves, B].
+
+    A number on an edge counts in the bin above it; NaN in none.
+    """
+    return jnp.stack([jnp.histogram(leaf, EDGES)[0] for leaf in jax.tree.leaves(tree)])
+
+
+def names(tree: Any) -> list[str]:
+    """Returns the names of the leaves in the order of `count`, such as `'Dense_0/kernel'`."""
+    paths = jax.tree_util.tree_leaves_with_path(tree)
+    return [jax.tree_util.keystr(path, simple=True, separator='/') for path, _ in paths]
+
+
+def rebinned(counts: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Returns counts in other bins; within each of the old ones numbers are taken as even.
+
+    Args:
+      counts: [..., B].
+      edges: rising, finite, [C + 1].
+
+    Returns:
+      float64 [..., C]; what lies outside `edges` is left out.
+    """
+    sums = np.cumsum(counts[..., :-1], axis=-1, dtype=np.float64).reshape(-1, len(EDGES) - 2)
+    at = np.stack([np.interp(edges, EDGES[1:-1], row) for row in sums])
+    return np.diff(at, axis=-1).reshape(*counts.shape[:-1], len(edges) - 1)
