@@ -12,8 +12,10 @@ from nnstudy.analysis import claims, references
 from nnstudy.sweep import plan as plan_lib
 
 ARGUMENTS = {
+    'batch_noise': ['', 'quick'],
     'boston_batch_size': ['', 'quick'],
     'boston_lr_decay': ['', 'quick'],
+    'edge_of_stability': ['', 'quick'],
     'fashion800_architectures': ['', 'quick'],
     'fashion_cnn': ['', 'quick'],
     'lenet_activations': ['mnist', 'mnist,quick'],
@@ -21,15 +23,25 @@ ARGUMENTS = {
     'lr_sweep': ['', 'mnist', 'fashion_mnist', 'mnist,lenet', 'fashion_mnist,lenet'],
     'mlp_grid': ['', 'quick'],
     'text_embedding': ['', 'quick'],
+    'trainability': ['quick'],
 }
 # The archive of CIFAR-10 takes 10 s to unpack.
 SLOW_ARGUMENTS = {
+    'batch_noise': ['', 'quick'],
     'cifar10_cnn': ['', 'quick'],
     'cifar10_vgg': ['', 'reduced', 'quick'],
     'lenet_activations': ['cifar10', 'cifar10,quick'],
     'lr_sweep': ['cifar10', 'cifar10,lenet'],
+    'trainability': [''],  # 65,536 points
 }
-NO_DATA = {('lr_sweep', ''), ('logistic_losses', ''), ('logistic_losses', 'quick')}
+NO_DATA = {
+    ('edge_of_stability', ''),
+    ('edge_of_stability', 'quick'),
+    ('logistic_losses', ''),
+    ('logistic_losses', 'quick'),
+    ('lr_sweep', ''),
+    ('trainability', 'quick'),
+}
 
 
 def cases(arguments):

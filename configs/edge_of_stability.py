@@ -1,0 +1,93 @@
+"""Sharpness against 2 / learning rate, along gradient descent (F4).
+
+    python launch.py --config=configs/edge_of_stability.py           # 4 rates x 8 seeds
+    python launch.py --config=configs/edge_of_stability.py:quick     # 500 images, 1,000 steps
+
+After Cohen et al. (2021), "Gradient Descent on Neural Networks Typically Occurs at the Edge of
+Stability", arXiv 2103.00065. On a quadratic, gradient descent with a rate η diverges where the
+largest eigenvalue of the Hessian, the sharpness, is above 2/η. On a network the sharpness rises
+until it is there, and then stays about or a bit above, while the loss goes on falling, though not
+at every step.
+
+What comes out: the sharpness of each run at a hundred points of training, a picture with the lines
+2/η, and the claims.
+
+All of F is ours: 1,000 digits of 8x8 pixels, 64 -> Dense(32, tanh) -> Dense(32, tanh) -> 10,
+squared error summed over the classes, PyTorch's initialisation, 4,000 steps of the whole set; the
+claims' bounds of 1.8 and 2.5 about the 2 of theory.
+"""
+
+import nnstudy
+from nnstudy.analysis.claims import claim, greater, less
+from nnstudy.analysis.quantities import quantity
+from nnstudy.report import style, traces
+
+RATE = 'optimizer.learning_rate'
+RATES = (0.06, 0.08, 0.10, 0.12)
+
+
+def get_config(arg=''):
+    (quick,) = nnstudy.options(arg, ('', 'quick'))
+    config = nnstudy.default_config()
+    num_train = 500 if quick else 1000
+    config.dataset = 'digits'
+    config.split.train, config.split.validation = f'train[:{num_train}]', None
+    with config.unlocked():
+        config.model.widths = (32, 32)
+        config.model.activation = 'tanh'
+        config.model.kernel_init = 'pytorch'
+        config.loss.reduction = 'sum'
+    config.loss.name = 'squared_error'
+    config.batch_size = num_train
+    config.epochs = 1000 if quick else 4000  # of one step
+    config.eval_every = config.epochs // (40 if quick else 100)
+    config.diagnostics = ('sharpness',)
+    config.num_seeds = 8
+    return config
+
+
+def sweep(config):
+    del config
+    return nnstudy.choice(RATE, RATES)
+
+
+def claims():
+    def relative(rate, **more):
+        return quantity('sharpness', {RATE: rate}, times=rate, **more)
+
+    def loss(rate, **more):
+        return quantity('train_loss', {RATE: rate}, **more)
+
+    return [
+        claim(
+            'F4a',
+            'Sharpness starts below 1.8 / rate and ends above it, at every rate (ours)',
+            *(less(relative(rate, at=0), 1.8) for rate in RATES),
+            *(greater(relative(rate), 1.8) for rate in RATES),
+        ),
+        claim(
+            'F4b',
+            'It stays there instead of rising on: it ends below 2.5 / rate (ours)',
+            *(less(relative(rate), 2.5) for rate in RATES),
+        ),
+        claim(
+            'F4c',
+            'The loss falls nevertheless, to less than half of what it was at the start (ours)',
+            *(less(loss(rate), loss(rate, at=0, times=0.5)) for rate in RATES),
+        ),
+    ]
+
+
+def pictures(results):
+    picture = traces.traces(
+        results.history, results.runs, results.swept, ['train_loss', 'sharpness']
+    )
+    losses, panel = picture.axes
+    style.log_y(losses, *results.history['train_loss'].agg(['min', 'max']))
+    rates = [point[RATE] for point in results.points]
+    for rate, color in zip(rates, traces.colours(len(rates)), strict=True):
+        panel.axhline(2 / rate, color=color, linestyle=(0, (5, 2)), linewidth=1, zorder=1)
+        place = {'xy': (1.01, 2 / rate), 'xycoords': ('axes fraction', 'data')}
+        panel.annotate(f'2 / {rate:g}', **place, va='center', fontsize=8.5, color=color)
+    panel.set_ylim(0)
+    return {'sharpness': picture}

@@ -1,0 +1,94 @@
+"""The boundary of trainability: a learning rate for each of two layers, one run a pixel (F3).
+
+    python launch.py --config=configs/trainability.py           # 256 x 256 runs
+    python launch.py --config=configs/trainability.py:quick     # 48 x 48 runs
+
+After Sohl-Dickstein (2024), "The boundary of neural network trainability is fractal", arXiv
+2402.06184: a net of one hidden layer, 16 -> Dense(16, tanh) -> Dense(1), without biases; as many
+random examples as it has weights, 272; mean squared error, gradient descent with the whole set.
+Along one axis lies the rate of the hidden layer, along the other that of the output layer. All runs
+have the same initial weights and examples.
+
+What comes out: a picture with a pixel for each run, of whether it converges and how fast, and the
+column `convergence` behind it.
+
+All of F is ours; here also: initial weights of variance 1/16, 500 steps (quick: 200), and that the
+picture rests on every tenth step instead of all of them.
+"""
+
+import numpy as np
+import optax
+
+import nnstudy
+from nnstudy import optimizers
+from nnstudy.report import maps
+
+RATES = ('optimizer.learning_rate', 'optimizer.output_rate')
+
+
+def two_rates(learning_rate: float, output_rate: float = 0.1):
+    """Gradient descent with a rate for the hidden layer and one for the output; no biases."""
+    parts = {
+        'Dense_0': {'kernel': 'hidden', 'bias': 'none'},
+        'Dense_1': {'kernel': 'output', 'bias': 'none'},
+    }
+    return optax.partition(
+        {
+            'hidden': optax.sgd(learning_rate),
+            'output': optax.sgd(output_rate),
+            'none': optax.set_to_zero(),  # they begin at zero, and stay there
+        },
+        parts,
+    )
+
+
+optimizers.OPTIMIZERS['two_rates'] = two_rates
+
+
+def get_data(config):
+    del config
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2 * 272, 16)).astype(np.float32)
+    y = rng.normal(size=2 * 272).astype(np.float32)
+    return nnstudy.Dataset('noise', {'train': (x[:272], y[:272]), 'test': (x[272:], y[272:])})
+
+
+def get_config(arg=''):
+    (quick,) = nnstudy.options(arg, ('', 'quick'))
+    config = nnstudy.default_config()
+    config.dataset = 'noise'
+    config.split.train, config.split.validation = 'train', None
+    config.split.test = 'test[:16]'
+    config.normalization = None
+    with config.unlocked():
+        config.model.widths = (16,)
+        config.model.activation = 'tanh'
+        config.model.kernel_init = 'lecun_normal'
+        config.optimizer.output_rate = 0.1
+    config.loss.name = 'squared_error'
+    config.optimizer.name = 'two_rates'
+    config.batch_size = 272
+    config.epochs = 200 if quick else 500
+    config.eval_every = 10
+    config.num_seeds = 1
+    return config
+
+
+def sweep(config):
+    side = 48 if config.epochs < 500 else 256
+    return nnstudy.grid(
+        nnstudy.logspace(RATES[0], 1.0, 1e5, side), nnstudy.logspace(RATES[1], 0.05, 2.0, side)
+    )
+
+
+def measure(results):
+    speed = maps.convergence(results.history)
+    return {'convergence': speed.reindex(results.runs['run']).to_numpy()}
+
+
+def pictures(results):
+    picture = maps.trainability(results.runs, results.history, results.swept, *RATES)
+    panel = picture.axes[0]
+    panel.set_xlabel('learning rate of the hidden layer')
+    panel.set_ylabel('learning rate of the output layer')
+    return {'trainability': picture}

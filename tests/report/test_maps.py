@@ -1,0 +1,124 @@
+"""Maps of two swept fields: every run in its cell, and the right shade on it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nnstudy import UserError
+from nnstudy.report import maps, traces
+
+RATE, DECAY = 'optimizer.learning_rate', 'optimizer.weight_decay'
+
+
+def image_of(picture):
+    (image,) = picture.axes[0].get_images()
+    return image
+
+
+def test_cells_are_medians_over_seeds(study):
+    runs, _, swept = study({RATE: [0.01, 0.1, 1.0], 'batch_size': [16, 64]}, seeds=5)
+    picture = maps.heat_map(runs, swept, RATE, 'batch_size')
+    expected = runs.pivot_table(
+        values='test_accuracy', index='batch_size', columns=RATE, aggfunc='median'
+    )
+    np.testing.assert_allclose(image_of(picture).get_array(), 100 * expected)
+    panel = picture.axes[0]
+    assert [t.get_text() for t in panel.get_xticklabels()] == ['0.01', '0.1', '1']
+    assert [t.get_text() for t in panel.get_yticklabels()] == ['16', '64']
+    written = [t.get_text() for t in panel.texts]
+    assert len(written) == 6 and written[0] == f'{100 * expected.iloc[0, 0]:.3g}'
+    assert 'Median of 5 runs' in picture.get_supxlabel()
+
+
+def test_values_apart_and_categories(study):
+    """Off and names have cells of their own; what is pooled is said."""
+    grid = {DECAY: [None, 0.0, 1e-4, 1e-2], 'model.activation': ['relu', 'tanh'], RATE: [0.1, 1.0]}
+    runs, _, swept = study(grid, seeds=2)
+    picture = maps.heat_map(runs, swept, DECAY, 'model.activation', 'test_loss')
+    panel = picture.axes[0]
+    assert [t.get_text() for t in panel.get_xticklabels()] == ['off', '0', '0.0001', '0.01']
+    assert [t.get_text() for t in panel.get_yticklabels()] == ['relu', 'tanh']
+    assert image_of(picture).get_array().shape == (2, 4)
+    assert f'Pooled over {RATE}' in picture.get_supxlabel()
+
+
+def test_diverged_cells_are_crossed(study):
+    runs, _, swept = study({RATE: [0.1, 1.0, 30.0], 'batch_size': [16, 64]}, seeds=2)
+    runs['status'] = np.where(runs[RATE] == 30.0, 'diverged', 'finished')
+    panel = maps.heat_map(runs, swept, RATE, 'batch_size').axes[0]
+    marked = {tuple(np.round(np.ravel(line.get_xydata())).tolist()) for line in panel.lines}
+    assert marked == {(2.0, 0.0), (2.0, 1.0)}
+
+
+def test_long_axes_name_round_numbers(study):
+    runs, _, swept = study(
+        {RATE: np.geomspace(1e-4, 1, 30).tolist(), 'batch_size': list(range(1, 31))}, seeds=1
+    )
+    panel = maps.heat_map(runs, swept, RATE, 'batch_size').axes[0]
+    texts = [label.get_text() for label in panel.get_xticklabels()]
+    named = dict(zip(texts, panel.get_xticks(), strict=True))
+    assert named.keys() == {'0.0001', '0.001', '0.01', '0.1', '1'}
+    np.testing.assert_allclose([named['0.0001'], named['1'], named['0.01']], [0, 29, 14.5])
+    assert not panel.texts
+
+
+def curves(*losses):
+    """Histories of train losses, a run each."""
+    return pd.concat(
+        pd.DataFrame({'run': run, 'step': range(len(loss)), 'train_loss': loss})
+        for run, loss in enumerate(losses)
+    )
+
+
+def test_convergence():
+    falls, flat, rises = [4.0, 2.0, 1.0, 1.0], [4.0, 4.0, 4.0, 3.9], [1.0, 2.0, 4.0, 8.0]
+    explodes = [1.0, np.inf, np.nan, np.nan]
+    speed = maps.convergence(curves(falls, flat, rises, explodes))
+    np.testing.assert_allclose(speed[0], 1 / 0.5)  # the mean of 1, 1/2, 1/4, 1/4
+    np.testing.assert_allclose(speed[2], -1 / ((1 + 1 / 2 + 1 / 4 + 1 / 8) / 4))
+    np.testing.assert_allclose(speed[3], -4, rtol=1e-5)
+    assert speed[0] > speed[1] > 1 > -1 > speed[2] > speed[3]
+
+
+def test_trainability_has_a_pixel_for_each_run(study):
+    """The sign tells converged from diverged, the rank how fast."""
+    grid = {RATE: [0.01, 0.1], 'optimizer.output_rate': [1.0, 10.0]}
+    runs, _, swept = study(grid, seeds=1)
+    history = curves([1.0, 0.5, 0.1], [1.0, np.inf, np.inf], [1.0, 0.9, 0.8], [1.0, 2.0, 4.0])
+    picture = maps.trainability(runs, history, swept, *swept)
+    shades = image_of(picture).get_array()
+    # Points are in the order of the grid: the last field is the fastest, and along y.
+    np.testing.assert_allclose(shades, [[0.75, 0.25], [-0.75, -0.25]])
+    assert '2 of which converge' in picture.get_supxlabel()
+
+
+def test_runs_that_explode_between_two_evaluations_differ_by_their_last_step(study):
+    runs, _, swept = study({RATE: [0.01, 0.1], 'optimizer.output_rate': [1.0, 10.0]}, seeds=1)
+    runs['steps'] = [7, 3, 5, 3]
+    blown = [1.0, np.inf, np.inf]
+    shades = image_of(maps.trainability(runs, curves(*[blown] * 4), swept, *swept)).get_array()
+    np.testing.assert_allclose(shades, [[-0.125, -0.375], [-0.75, -0.75]])
+
+
+def test_what_cannot_be_drawn_is_refused(study):
+    runs, history, swept = study({RATE: [0.01, 0.1], 'batch_size': [16, 64]}, seeds=2)
+    with pytest.raises(UserError, match='several have the same'):
+        maps.trainability(runs, history, swept, *swept)
+    with pytest.raises(UserError, match="unknown swept field 'epochs'"):
+        maps.heat_map(runs, swept, RATE, 'epochs')
+    with pytest.raises(UserError, match="unknown metric 'accuracy'"):
+        maps.heat_map(runs, swept, *swept, 'accuracy')
+    with pytest.raises(UserError, match="unknown column of the history 'sharpness'"):
+        traces.traces(history, runs, swept, ['sharpness'])
+
+
+def test_traces_have_a_thick_line_of_medians(study):
+    runs, history, swept = study({RATE: [0.01, 0.1]}, seeds=3)
+    history['sharpness'] = np.arange(len(history), dtype=float)
+    picture = traces.traces(history, runs, swept, ['train_loss', 'sharpness'])
+    for panel, column in zip(picture.axes, ('train_loss', 'sharpness'), strict=True):
+        thick = [line for line in panel.lines if line.get_linewidth() > 1]
+        assert len(thick) == 2 and len(panel.lines) == 8
+        rows = history[history['point'] == 1].groupby('step')[column].median()
+        np.testing.assert_allclose(thick[1].get_ydata(), rows)
+        np.testing.assert_array_equal(thick[1].get_xdata(), rows.index)
