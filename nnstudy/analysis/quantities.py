@@ -20,7 +20,7 @@ from nnstudy.results import Results
 Quantity = dict[str, Any]
 
 WHEN = ('end', 'best', 'worst', 'mean', 'reaches', 'rises', 'jitter')
-OVER = ('min', 'max', 'median')
+OVER = ('min', 'max', 'median', 'selected')
 
 
 def quantity(
@@ -45,8 +45,9 @@ def quantity(
         which the metric is higher than at the one before; `'jitter'`, the mean absolute change
         from one to the next.
       level: see `at`.
-      over: what to take of several points, for each seed: `'min'`, `'max'` or `'median'`. None: one
-        point is meant.
+      over: what to take of several points, for each seed: `'min'`, `'max'`, `'median'`, or the
+        `'selected'` one, which is the best of the seed's runs on the validation split (without one,
+        on test), as `comparison.ranking` has it. None: one point is meant.
       times: a factor.
 
     Raises:
@@ -80,12 +81,16 @@ def values(results: Results, what: Quantity) -> pd.Series:
     """
     points = chosen(results, what['where'])
     table = per_point(results, what, points)
+    if what['over'] == 'selected':
+        return pd.Series(
+            {seed: table.at[seed, _selected(results, points, seed)] for seed in table.index}
+        )
     if what['over'] is not None:
         return table.agg(what['over'], axis=1)
     if len(points) > 1:
         raise errors.UserError(
             f'{len(points)} points have {_written(what["where"])}; name more fields, or what to '
-            f"take of them: over='min', 'max' or 'median'"
+            f"take of them: over='min', 'max', 'median' or 'selected'"
         )
     return table[points[0]]
 
@@ -164,6 +169,12 @@ def label(what: Quantity) -> str:
     parts = [name, _written(what['where']) if what['where'] else '']
     parts += [f'{what["over"]} over points' if what['over'] else '']
     return ', '.join(filter(None, parts))
+
+
+def _selected(results: Results, points: Sequence[int], seed: int) -> int:
+    """Returns the point that a search with this seed alone would choose."""
+    runs = results.runs
+    return comparison.ranking(runs[runs['point'].isin(points) & (runs['seed'] == seed)])[0]
 
 
 def _number(table: pd.DataFrame, what: Quantity) -> np.ndarray:

@@ -1,0 +1,93 @@
+"""Too small, too large, too few examples, too long: under- and overfitting (course slides, C4).
+
+    python launch.py --config=configs/fitting.py           # 12 seeds, about 8 min
+    python launch.py --config=configs/fitting.py:quick     # 10 seeds, fewer cells, about 40 s
+
+One hidden layer of 1 to 256 units, trained on 100 to 4,000 images for 60 epochs.
+
+What comes out: training and test loss over width x number of examples, and over the epochs. The gap
+between them grows with the width and shrinks with the examples; a net too small has no gap, and a
+high loss.
+
+Ours: all of it, since the slides show no experiment: MNIST, Adam at Keras's defaults (rate 0.001,
+epsilon 1e-7), Glorot initialisation, batch 32. *Gap* is the test loss less the training loss; what
+the other words mean stands in the claims.
+"""
+
+import nnstudy
+from nnstudy.analysis.claims import claim, greater, less
+from nnstudy.analysis.quantities import quantity
+
+
+def get_config(arg=''):
+    (quick,) = nnstudy.options(arg, ('', 'quick'))
+    config = nnstudy.default_config()
+    config.dataset = 'mnist'
+    config.split.train, config.split.validation = 'train[:500]', None
+    config.split.test = 'test[:1000]' if quick else 'test[:5000]'
+    with config.unlocked():
+        config.model.widths = (32,)
+        config.model.kernel_init = 'glorot_uniform'
+        config.optimizer.eps = 1e-7
+    config.optimizer.name = 'adam'
+    config.optimizer.learning_rate = 1e-3
+    config.batch_size = 32
+    config.epochs = 20 if quick else 60
+    config.eval_every = 5
+    config.num_seeds = 10 if quick else 12
+    return config
+
+
+def axes(config):
+    """Returns widths and numbers of examples, rising."""
+    if config.epochs < 60:
+        return (2, 64), (100, 1000)
+    return (1, 4, 16, 64, 256), (100, 400, 1000, 4000)
+
+
+def sweep(config):
+    widths, sizes = axes(config)
+    return nnstudy.grid(
+        nnstudy.choice('model.widths', [(width,) for width in widths]),
+        nnstudy.choice('split.train', [f'train[:{size}]' for size in sizes]),
+    )
+
+
+def claims(config):
+    widths, sizes = axes(config)
+
+    def cell(metric, width, size, **more):
+        where = {'model.widths': (width,), 'split.train': f'train[:{size}]'}
+        return quantity(metric, where, **more)
+
+    def gap(width, size, **more):
+        return cell('test_loss', width, size, minus='train_loss', **more)
+
+    small, large = widths[0], widths[-1]
+    few, many = sizes[0], sizes[-1]
+    return [
+        claim(
+            'C4a',
+            f'More data and a smaller model lower the gap: of {large} units that with {many} '
+            f'examples is below that with {few}, and with {few} examples that of {small} units '
+            f'below that of {large}; a model too small underfits: with {many} examples {small} '
+            f'units have higher losses on training and on test images than {large}',
+            less(gap(large, many), gap(large, few)),
+            less(gap(small, few), gap(large, few)),
+            *(
+                greater(cell(metric, small, many), cell(metric, large, many))
+                for metric in ('train_loss', 'test_loss')
+            ),
+        ),
+        claim(
+            'C4b',
+            f'At every width, {many} examples have a smaller gap than {few} (ours)',
+            *(less(gap(width, many), gap(width, few)) for width in widths),
+        ),
+        claim(
+            'C4c',
+            f'Training longer widens the gap: of {large} units and {few} examples it is larger at '
+            'the end than after 5 epochs (ours)',
+            greater(gap(large, few), gap(large, few, at=5)),
+        ),
+    ]

@@ -1,0 +1,130 @@
+"""No loss is right for every problem (exercise B2).
+
+    python launch.py --config=configs/loss_choice.py:classes           # 20 seeds, about 2 min
+    python launch.py --config=configs/loss_choice.py:numbers           # 20 seeds, about 2 min
+    python launch.py --config=configs/loss_choice.py:numbers,quick     # also :classes,quick; 30 s
+
+`classes`: the 8x8 digits by cross-entropy and hinge, and by the losses for numbers, which compare
+the outputs with one-hot labels: squared and absolute error, Huber's. `numbers`: the prices of
+Boston housing by those three, as they are and with outliers: of a tenth of the training prices the
+decimal point has slipped, so that they are ten times as high.
+
+What comes out: what each loss reaches at the best of its rates, which every seed chooses on
+validation data (of `numbers` by the loss itself, outliers among them), on test data without
+outliers. A loss that is best at one is not at another.
+
+Ours: all of it, since the exercise only states it. MLPs of 32 units and of 32 and 16, Adam, batch
+32, seven rates; Huber's delta is 1 for the one-hot labels, and 5 (thousand dollars) for prices.
+"""
+
+import numpy as np
+
+import nnstudy
+from nnstudy.analysis.claims import claim, greater, less
+from nnstudy.analysis.quantities import quantity
+
+FOR_NUMBERS = ('squared_error', 'absolute_error', 'huber')
+FOR_CLASSES = ('softmax_cross_entropy', 'hinge')
+
+
+def load(data_dir=None):
+    """Returns Boston housing, and its training rows with outliers as a further split."""
+    splits = nnstudy.data.load('boston_housing', data_dir).splits
+    inputs, prices = splits['train']
+    slipped = np.random.default_rng(0).random(prices.shape) < 0.1
+    outliers = np.where(slipped, 10 * prices, prices)
+    return nnstudy.Dataset('boston_outliers', {**splits, 'outliers': (inputs, outliers)})
+
+
+nnstudy.data.DATASETS['boston_outliers'] = load
+
+
+def get_config(arg=''):
+    task, quick = nnstudy.options(arg, ('classes', 'numbers'), ('', 'quick'))
+    config = nnstudy.default_config()
+    config.optimizer.name = 'adam'
+    config.optimizer.learning_rate = 1e-3
+    config.batch_size = 32
+    config.epochs = 20
+    config.num_seeds = 10 if quick else 20
+    with config.unlocked():
+        config.model.widths = (32,)
+    if task == 'numbers':
+        config.dataset = 'boston_outliers'
+        config.normalization = 'standard'
+        config.model.widths = (32, 16)
+        config.metrics = ('mse',)
+        config.epochs = 60
+    config.eval_every = config.epochs // 4
+    return config
+
+
+def sweep(config):
+    rates = nnstudy.logspace('optimizer.learning_rate', 1e-4, 0.1, 7)
+    if config.dataset == 'digits':
+        return nnstudy.grid(nnstudy.choice('loss.name', [*FOR_CLASSES, *FOR_NUMBERS]), rates)
+    losses = [{'loss.name': name} for name in ('squared_error', 'absolute_error')]
+    losses.append({'loss.name': 'huber', 'loss.delta': 5.0})
+    splits = [
+        {'split.train': f'{split}[:80%]', 'split.validation': f'{split}[80%:]'}
+        for split in ('train', 'outliers')
+    ]
+    return nnstudy.grid(splits, losses, rates)
+
+
+def claims(config):
+    def best(metric, loss, split='train'):
+        where = {'loss.name': loss, 'split.train': f'{split}[:80%]'}
+        return quantity(metric, where, over='selected')
+
+    if config.dataset == 'digits':
+        return [
+            claim(
+                'B2',
+                'Absolute error, which is right for numbers with outliers, is not for classes: a '
+                'lower test accuracy than cross-entropy and hinge',
+                *(
+                    less(best('test_accuracy', 'absolute_error'), best('test_accuracy', loss))
+                    for loss in FOR_CLASSES
+                ),
+            ),
+            *(
+                claim(
+                    name,
+                    f'Cross-entropy has a higher test accuracy than {words} (ours)',
+                    greater(
+                        best('test_accuracy', 'softmax_cross_entropy'), best('test_accuracy', loss)
+                    ),
+                )
+                for name, words, loss in (
+                    ('B2a', 'squared error', 'squared_error'),
+                    ('B2b', "Huber's loss", 'huber'),
+                )
+            ),
+        ]
+    squared, absolute, huber = FOR_NUMBERS
+    return [
+        claim(
+            'B2',
+            'Squared error is not right for numbers with outliers: a higher test MSE, which it '
+            'aims at, than absolute error and Huber',
+            *(
+                greater(best('test_mse', squared, 'outliers'), best('test_mse', loss, 'outliers'))
+                for loss in (absolute, huber)
+            ),
+        ),
+        claim(
+            'B2a',
+            'Without outliers it is right: a lower test MSE than absolute error (ours)',
+            less(best('test_mse', squared), best('test_mse', absolute)),
+        ),
+        claim(
+            'B2b',
+            'And absolute error, for the MAE, which it aims at, is right with outliers and '
+            'without: a lower test MAE than squared error (ours)',
+            *(
+                less(best('test_mae', absolute, split), best('test_mae', squared, split))
+                for split in ('train', 'outliers')
+            ),
+        ),
+    ]

@@ -1,0 +1,67 @@
+"""What a search would have chosen, seed by seed: the quantity `over='selected'`."""
+
+import numpy as np
+import pandas as pd
+
+import nnstudy
+from nnstudy import results as results_lib
+from nnstudy.analysis import claims
+from nnstudy.analysis.quantities import quantity, values
+
+RATES = [0.1, 0.2, 0.3]
+
+
+def make_results(**columns):
+    """Three points of one seed each row of the columns, [S, 3]."""
+    points = [{'optimizer.learning_rate': rate} for rate in RATES]
+    num_seeds = len(columns['test_accuracy'])
+    runs = pd.DataFrame({'point': np.tile(range(3), num_seeds), 'status': 'finished'})
+    runs['seed'] = np.repeat(range(num_seeds), 3)
+    runs = runs.assign(**{name: np.ravel(values) for name, values in columns.items()})
+    config = nnstudy.default_config().to_dict()
+    return results_lib.Results('study', config, points, runs, runs, None, [], [])
+
+
+def test_each_seed_chooses_on_validation_and_is_measured_on_test():
+    results = make_results(
+        validation_accuracy=[[0.5, 0.9, 0.8], [0.7, 0.7, 0.6], [np.nan, 0.2, 0.1]],
+        validation_loss=[[1.0, 2.0, 3.0], [2.0, 1.0, 1.0], [1.0, 1.0, 1.0]],
+        test_accuracy=[[0.99, 0.4, 0.95], [0.1, 0.6, 0.9], [0.9, 0.3, 0.8]],
+        test_loss=np.ones((3, 3)),
+    )
+    # Of equal accuracies the lower loss counts; a run that blew up is not chosen.
+    chosen = values(results, quantity('test_accuracy', over='selected'))
+    assert chosen.to_dict() == {0: 0.4, 1: 0.6, 2: 0.3}
+    # Chosen on test, a search would always seem to pay.
+    assert values(results, quantity('test_accuracy', over='max')).to_dict() == {
+        0: 0.99,
+        1: 0.9,
+        2: 0.9,
+    }
+    among = quantity('test_accuracy', {'optimizer.learning_rate': 0.3}, over='selected')
+    assert values(results, among).to_dict() == {0: 0.95, 1: 0.9, 2: 0.8}
+
+
+def test_a_search_among_equals_does_not_pay():
+    """Two hundred seeds of noise: chosen on validation the winner is the default's equal on test.
+
+    Chosen on test it would seem to be better.
+    """
+    validation, test = np.random.default_rng(0).random((2, 200, 3))
+    results = make_results(
+        validation_accuracy=validation,
+        validation_loss=np.ones((200, 3)),
+        test_accuracy=test,
+        test_loss=np.ones((200, 3)),
+    )
+    default = quantity('test_accuracy', {'optimizer.learning_rate': 0.1})
+
+    def pays(over):
+        searched = quantity('test_accuracy', over=over)
+        (verdict,) = claims.judge(
+            results, [claims.claim('B9', 'A search pays', claims.greater(searched, default))]
+        )
+        return verdict
+
+    assert pays('selected').share < 0.5
+    assert pays('max').share > 0.6
