@@ -26,7 +26,8 @@ VGG, CNN = {'model.name': 'vgg'}, {'model.name': 'cnn'}
 
 
 def get_config(arg=''):
-    (size,) = nnstudy.options(arg, ('', 'reduced', 'quick'))
+    reduced, quick = nnstudy.options(arg, ('', 'reduced'), ('', 'quick'))
+    size = quick or reduced
     examples, epochs, seeds = {
         '': ('', 50, 3),
         'reduced': ('[:10000]', 20, 6),

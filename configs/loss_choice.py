@@ -39,6 +39,9 @@ def load(data_dir=None):
 nnstudy.data.DATASETS['boston_outliers'] = load
 
 
+VARIANTS = ('classes', 'numbers')
+
+
 def get_config(arg=''):
     task, quick = nnstudy.options(arg, ('classes', 'numbers'), ('', 'quick'))
     config = nnstudy.default_config()

@@ -3,6 +3,7 @@
     python launch.py --config=configs/lr_sweep.py                    # digits, an MLP
     python launch.py --config=configs/lr_sweep.py:mnist              # also :fashion_mnist, :cifar10
     python launch.py --config=configs/lr_sweep.py:mnist,lenet
+    python launch.py --config=configs/lr_sweep.py:quick              # 5 epochs, 3 seeds
 
 What comes out: test accuracy against the learning rate over six decades, with all seeds. The low
 end has hardly begun to learn when training ends, the high end diverges, and in between a range of
@@ -24,7 +25,7 @@ SETTINGS = {
 
 def get_config(arg=''):
     config = nnstudy.default_config()
-    dataset, model = nnstudy.options(arg, tuple(SETTINGS), MODELS)
+    dataset, model, quick = nnstudy.options(arg, tuple(SETTINGS), MODELS, ('', 'quick'))
     widths, config.batch_size, config.epochs, examples, config.normalization = SETTINGS[dataset]
     config.dataset = dataset
     config.split.train, config.split.validation = 'train[:80%]', 'train[80%:]'
@@ -37,6 +38,8 @@ def get_config(arg=''):
     config.optimizer.name = 'sgd'
     config.optimizer.momentum = None
     config.num_seeds = 8
+    if quick:
+        config.epochs, config.num_seeds = 5, 3
     return config
 
 

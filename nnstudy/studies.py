@@ -5,8 +5,9 @@
     python -m nnstudy.studies run                 # the full ones, hours; the same command goes on
     python -m nnstudy.studies page                # docs/studies.md from what has been run
 
-A study is a config file that has claims. Its `VARIANTS`, if it has them, are the arguments of
-`get_config` that are run, by default none; with `--quick` the word `quick` is added to each.
+Every config file is a study, with claims or without. Its `VARIANTS`, if it has them, are the
+arguments of `get_config` that are run, by default none; with `--quick` the word `quick` is added to
+each.
 """
 
 import argparse
@@ -59,11 +60,17 @@ class Study:
         return self.path.stem + (f':{self.arg}' if self.arg else '')
 
     @property
+    def outcome(self) -> Path:
+        """Where its tables are: of a search in stages, in the folder of the last one."""
+        stages = sorted(self.workdir.glob('stage-*'), key=lambda stage: int(stage.name[6:]))
+        return stages[-1] if stages else self.workdir
+
+    @property
     def status(self) -> str:
         """`'finished'`, `'begun'` or `'-'`."""
-        if (self.workdir / 'history.parquet').is_file():
+        if (self.outcome / 'plots').is_dir():  # drawn at the very end
             return 'finished'
-        return 'begun' if (self.workdir / 'config.json').is_file() else '-'
+        return 'begun' if self.workdir.is_dir() else '-'
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -129,8 +136,6 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]
         raise errors.UserError(f'--configs: there is no folder {str(configs)!r}')
     for path in sorted(configs.glob('*.py')):
         module = config_lib.load_module(path)
-        if not hasattr(module, 'claims'):
-            continue
         title = (module.__doc__ or path.stem).strip().splitlines()[0]
         for variant in getattr(module, 'VARIANTS', ('',)):
             arg = ','.join(filter(None, (variant, 'quick' if quick else '')))
@@ -154,8 +159,7 @@ def listing(studies: Sequence[Study]) -> Table:
         cells = ['', '', '']
         if study.status == 'finished':
             entry = _entry(study)
-            counts = entry.claims['verdict'].value_counts().to_dict()
-            said = ', '.join(f'{n} {verdict}' for verdict, n in counts.items())
+            said = '' if entry.claims is None else studies_page.counted(entry.claims)
             cells = [f'{entry.num_runs:,}', studies_page.duration(entry.seconds), said]
         table.add_row(study.name, study.status, study.title, *cells)
     return table
@@ -185,14 +189,14 @@ def _carry_out(studies: Sequence[Study], data_dir: Path | None) -> None:
 
 def _entry(study: Study) -> studies_page.Entry:
     """Returns what a page says of a study that has been run."""
-    workdir = study.workdir
-    if study.status != 'finished' or not (workdir / 'claims.csv').is_file():
+    workdir = study.outcome
+    if study.status != 'finished':
         raise errors.UserError(
             f'{study.name} is not finished in {str(workdir)!r}; run it first: '
             f'python -m nnstudy.studies run {study.path.stem}'
         )
     results = results_lib.load(workdir)
-    references = workdir / 'references.csv'
+    claims, references = workdir / 'claims.csv', workdir / 'references.csv'
     picture = workdir / 'plots' / f'{study.picture}.png'
     return studies_page.Entry(
         name=study.name,
@@ -203,7 +207,7 @@ def _entry(study: Study) -> studies_page.Entry:
         num_runs=len(results.runs),
         num_run_steps=int(results.runs['steps'].sum()),
         seconds=float(results.runs['seconds'].sum()),
-        claims=pd.read_csv(workdir / 'claims.csv', keep_default_na=False),
+        claims=pd.read_csv(claims, keep_default_na=False) if claims.is_file() else None,
         references=pd.read_csv(references) if references.is_file() else None,
         picture=picture if picture.is_file() else None,
     )

@@ -56,7 +56,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'configs').mkdir()
     (tmp_path / 'configs' / 'rates.py').write_text(textwrap.dedent(CONFIG))
-    (tmp_path / 'configs' / 'no_claims.py').write_text('import nnstudy\n')
     return tmp_path
 
 
@@ -64,7 +63,6 @@ def test_listed_run_and_put_on_a_page(folder, capsys):
     assert studies.main(['list']) == 0
     listed = capsys.readouterr().out
     assert 'Which rate is better.' in listed
-    assert 'no_claims' not in listed
 
     assert studies.main(['page']) == 2
     assert 'python -m nnstudy.studies run rates' in capsys.readouterr().err

@@ -13,7 +13,7 @@ from nnstudy import errors
 from nnstudy.report import labels
 
 WIDTH = 1000  # pixels of a picture
-VERDICTS = ('does not hold', 'depends on the seed', 'undecided', 'holds')
+VERDICTS = ('holds', 'does not hold', 'depends on the seed', 'undecided')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Entry:
       num_runs: points times seeds.
       num_run_steps: steps of all runs.
       seconds: of training, compiling left out.
-      claims: see `verdicts.verdicts`.
+      claims: see `verdicts.verdicts`; None if it has none.
       references: see `verdicts.places`; None if it has none.
       picture: the file of its main picture, or None.
     """
@@ -40,7 +40,7 @@ class Entry:
     num_runs: int
     num_run_steps: int
     seconds: float
-    claims: pd.DataFrame
+    claims: pd.DataFrame | None
     references: pd.DataFrame | None
     picture: Path | None
 
@@ -80,14 +80,14 @@ def page(entries: Sequence[Entry], pictures: dict[str, str]) -> str:
       entries: the studies, in order.
       pictures: the path of each one's picture, by name.
     """
-    claims = pd.concat([e.claims.assign(study=e.name) for e in entries], ignore_index=True)
-    counts = claims['verdict'].value_counts()
-    parts = ', '.join(f'{counts[v]} {v}' for v in reversed(VERDICTS) if v in counts)
+    said = [e.claims.assign(study=e.name) for e in entries if e.claims is not None]
+    claims = pd.concat(said, ignore_index=True)
     doubted = claims[claims['verdict'].isin(('depends on the seed', 'does not hold'))]
     lines = [
         '# What the studies found',
         '',
-        f'{labels.count(len(claims), "claim")} of {len(entries)} studies: {parts}. Written by',
+        f'{labels.count(len(claims), "claim")} of {len(entries)} studies: {counted(claims)}. '
+        'Written by',
         '',
         '```sh',
         'python -m nnstudy.studies run && python -m nnstudy.studies page',
@@ -146,8 +146,10 @@ def _section(entry: Entry, picture: str | None) -> list[str]:
     ]
     if picture is not None:
         lines += [f'![{entry.title}]({picture})', '']
-    judged = [(row.claim, row.verdict, row.evidence) for row in entry.claims.itertuples()]
-    lines += [*_table(['claim', 'verdict', 'medians over seeds [smallest, largest]'], judged), '']
+    if entry.claims is not None:
+        judged = [(row.claim, row.verdict, row.evidence) for row in entry.claims.itertuples()]
+        header = ['claim', 'verdict', 'medians over seeds [smallest, largest]']
+        lines += [*_table(header, judged), '']
     if entry.references is not None:
         rows = [
             (
@@ -170,9 +172,15 @@ def claims_table(entries: Sequence[Entry]) -> Table:
     for header in ('study', 'claim', 'statement', 'verdict', 'true of'):
         table.add_column(header)
     for entry in entries:
-        for row in entry.claims.itertuples():
+        for row in () if entry.claims is None else entry.claims.itertuples():
             table.add_row(entry.name, row.claim, row.statement, row.verdict, _true_of(row))
     return table
+
+
+def counted(claims: pd.DataFrame) -> str:
+    """Writes how many claims have which verdict: `3 holds, 1 undecided`."""
+    counts = claims['verdict'].value_counts()
+    return ', '.join(f'{counts[v]} {v}' for v in VERDICTS if v in counts)
 
 
 def duration(seconds: float) -> str:
