@@ -1,6 +1,6 @@
 """Text: embeddings, pooled or read word by word, padded before or after (study E6).
 
-    python launch.py --config=configs/text_embedding.py           # 8 seeds, about 6 minutes
+    python launch.py --config=configs/text_embedding.py           # 8 seeds, about 8 minutes
     python launch.py --config=configs/text_embedding.py:quick     # 2 seeds, 1,000 messages, 30 s
 
 SMS spam: 5,574 messages, ham or spam, tokenised, as rows of integers in order of frequency, padded

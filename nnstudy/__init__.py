@@ -12,11 +12,11 @@ from nnstudy.config import default_config, options
 from nnstudy.data import Dataset
 from nnstudy.devices import setup
 from nnstudy.errors import UserError
-from nnstudy.rerun import rerun
 from nnstudy.results import Results, load
 from nnstudy.stages import run
 from nnstudy.sweep.spec import chain, choice, grid, log_uniform, logspace, zip_
 from nnstudy.train import make_keys, make_train
+from nnstudy.winner import rerun
 
 __all__ = [
     'Dataset',

@@ -155,10 +155,10 @@ def compiled(
 
     # A run's keys are made where they are used, of its seed.
     def init(seed, hparams, data):
-        return training.init(training.keys(seed), hparams, data)
+        return training.init(training.make_keys(seed), hparams, data)
 
     def segment(state, seed, hparams, data, start, stop, evaluate):
-        keys = training.keys(seed)
+        keys = training.make_keys(seed)
         return training.segment(state, keys, hparams, data, start, stop, evaluate, log_size)
 
     def shapes(tree: Any, spec: PartitionSpec) -> Any:

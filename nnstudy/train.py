@@ -127,7 +127,7 @@ class Training:
         parts = (self.model, self.loss, self.optimizer, self.schedule)
         return all(components.is_library_code(part) for part in parts)
 
-    def keys(self, seed: jax.Array) -> Keys:
+    def make_keys(self, seed: jax.Array) -> Keys:
         """Returns the random keys of the run with a seed, int [], see `config.data_seeds`."""
         num = self.config['data_seeds']
         return make_keys(seed) if num is None else make_keys(seed // num, seed % num)

@@ -69,7 +69,7 @@ def split(values: ArrayLike) -> Split:
     found = {}
     for name, means, repeats in (('init', of_init, columns), ('order', of_order, rows)):
         mean_square = repeats * (means**2).sum() / (len(means) - 1)
-        found[name] = max(0.0, (mean_square - rest) / repeats)
+        found[name] = max(0.0, float(mean_square - rest) / repeats)
         with np.errstate(divide='ignore', invalid='ignore'):
             ratio = np.divide(mean_square, rest)
         found[f'p_{name}'] = float(stats.f.sf(ratio, len(means) - 1, freedom))

@@ -67,6 +67,13 @@ def test_seeds_of_weights_and_of_data_apart():
     assert len(np.unique(end)) == 6
     assert sum(variance.split(end).shares) == pytest.approx(1)
     fields = sections.resolve(config_lib.flatten(config))
-    keys = train.make_training(fields).keys(5)
+    keys = train.make_training(fields).make_keys(5)
     init, data = train.make_keys(1), train.make_keys(2)
     assert keys['init'] == init['init'] and keys['data'] == data['data']
+
+
+def test_all_points_have_the_same_seeds():
+    with pytest.raises(UserError, match="cannot sweep 'data_seeds': all points have the same"):
+        nnstudy.run(make_config(), nnstudy.choice('data_seeds', [2, 3]), data=make_dataset())
+    with pytest.raises(UserError, match='config.data_seeds must be at least 2, not 1'):
+        nnstudy.run(make_config(data_seeds=1), data=make_dataset())
