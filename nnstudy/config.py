@@ -126,9 +126,9 @@ def default_config() -> ConfigDict:
     config.diagnostic_examples = config_dict.placeholder(int)
     # Steps between two rows of steps.parquet (batch loss and accuracy); None: no such table.
     config.log_every_steps = config_dict.placeholder(int)
-    # Whether evaluations count the weights, biases and gradients of each layer, see
-    # nnstudy.histograms and Results.histograms.
-    config.histograms = False
+    # True: evaluations count the weights, biases and gradients of each layer too, see
+    # nnstudy.histograms and Results.histograms. None: no.
+    config.histograms = config_dict.placeholder(bool)
 
     # When a run stops before its last epoch; judged at every evaluation.
     config.stop = ConfigDict()
