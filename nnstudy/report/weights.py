@@ -235,7 +235,8 @@ def _ridges(panel: mpl_axes.Axes, counts: np.ndarray, epochs: np.ndarray) -> Non
         panel.plot(middles, top, color='white', linewidth=0.9, **order)
         panel.plot(middles, top, color=style.INK, linewidth=0.5, **order)
     panel.xaxis.set_major_locator(ticker.MaxNLocator(4))
-    panel.yaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
+    panel.set_yticks(epochs[chosen[:: math.ceil(len(chosen) / 4)]])
+    panel.yaxis.set_major_formatter(lambda epoch, _: labels.number(float(epoch), 2))
     panel.set_xlim(low, high)
     panel.grid(axis='y', visible=False)
 
