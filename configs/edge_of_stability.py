@@ -1,7 +1,7 @@
 """Sharpness against 2 / learning rate, along gradient descent (F4).
 
-    python launch.py --config=configs/edge_of_stability.py           # 4 rates x 8 seeds
-    python launch.py --config=configs/edge_of_stability.py:quick     # 500 images, 1,000 steps
+    python launch.py --config=configs/edge_of_stability.py           # 4 rates x 8 seeds, 2 min
+    python launch.py --config=configs/edge_of_stability.py:quick     # 500 images, 20 s
 
 After Cohen et al. (2021), "Gradient Descent on Neural Networks Typically Occurs at the Edge of
 Stability", arXiv 2103.00065. On a quadratic, gradient descent with a rate η diverges where the

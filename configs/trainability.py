@@ -1,7 +1,7 @@
 """The boundary of trainability: a learning rate for each of two layers, one run a pixel (F3).
 
-    python launch.py --config=configs/trainability.py           # 256 x 256 runs
-    python launch.py --config=configs/trainability.py:quick     # 48 x 48 runs
+    python launch.py --config=configs/trainability.py           # 256 x 256 runs, 20 min
+    python launch.py --config=configs/trainability.py:quick     # 48 x 48 runs, 20 s
 
 After Sohl-Dickstein (2024), "The boundary of neural network trainability is fractal", arXiv
 2402.06184: a net of one hidden layer, 16 -> Dense(16, tanh) -> Dense(1), without biases; as many
