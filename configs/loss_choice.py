@@ -124,8 +124,8 @@ def claims(config):
         ),
         claim(
             'B2b',
-            'Absolute error is right for numbers with outliers and without: a lower test MAE, which '
-            'it aims at, than squared error (ours)',
+            'Absolute error is right for numbers with outliers and without: a lower test MAE, '
+            'which it aims at, than squared error (ours)',
             *(
                 less(best('test_mae', absolute, split), best('test_mae', squared, split))
                 for split in ('train', 'outliers')
