@@ -18,6 +18,9 @@ train* is about the loss on the training images: what a net does to other images
 import nnstudy
 from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
+from nnstudy.report import plots
+
+PICTURE = 'loss_vs_depth'
 
 
 def get_config(arg=''):
@@ -71,3 +74,11 @@ def claims(config):
             less(train_loss(deepest, True), train_loss(deepest, False)),
         ),
     ]
+
+
+def pictures(results):
+    return {
+        'loss_vs_depth': plots.metric_vs(
+            results.runs, 'model.depth', results.swept, metric='train_loss'
+        )
+    }

@@ -17,6 +17,9 @@ the other words mean stands in the claims.
 import nnstudy
 from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
+from nnstudy.report import generalization
+
+PICTURE = 'train_and_test'
 
 
 def get_config(arg=''):
@@ -38,15 +41,15 @@ def get_config(arg=''):
     return config
 
 
-def axes(config):
+def axes(epochs):
     """Returns widths and numbers of examples, rising."""
-    if config.epochs < 60:
+    if epochs < 60:
         return (2, 64), (100, 1000)
     return (1, 4, 16, 64, 256), (100, 400, 1000, 4000)
 
 
 def sweep(config):
-    widths, sizes = axes(config)
+    widths, sizes = axes(config.epochs)
     return nnstudy.grid(
         nnstudy.choice('model.widths', [(width,) for width in widths]),
         nnstudy.choice('split.train', [f'train[:{size}]' for size in sizes]),
@@ -54,7 +57,7 @@ def sweep(config):
 
 
 def claims(config):
-    widths, sizes = axes(config)
+    widths, sizes = axes(config.epochs)
 
     def cell(metric, width, size, **more):
         where = {'model.widths': (width,), 'split.train': f'train[:{size}]'}
@@ -91,3 +94,16 @@ def claims(config):
             greater(gap(large, few), gap(large, few, at=5)),
         ),
     ]
+
+
+def pictures(results):
+    widths, sizes = axes(results.config['epochs'])
+    corners = {
+        f'{width} units, {size} examples': {
+            'model.widths': (width,),
+            'split.train': f'train[:{size}]',
+        }
+        for width in (widths[0], widths[-1])
+        for size in (sizes[0], sizes[-1])
+    }
+    return {'train_and_test': generalization.curves(results, corners)}
