@@ -22,6 +22,8 @@ from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
 from nnstudy.report import traces
 
+PICTURE = 'noise_scale_vs_epoch'
+
 SIZES = (8, 32, 128)
 QUICK = (16, 128)
 

@@ -19,6 +19,8 @@ from nnstudy.analysis.quantities import quantity
 from nnstudy.analysis.references import reference
 from nnstudy.report import cells
 
+PICTURE = 'metric_vs_batch_size'
+
 # Test MSE in the document, by batch size.
 PRINTED = {
     2: 22.47,

@@ -22,6 +22,8 @@ from nnstudy.analysis.quantities import quantity
 from nnstudy.analysis.references import reference
 from nnstudy.report import generalization
 
+PICTURE = 'train_and_test'
+
 A = {'schedule.name': 'constant'}
 B = {'schedule.name': 'rounded'}
 

@@ -15,6 +15,9 @@ Ours: that it is the same net; the number of seeds; what *overfits* means in E3a
 import nnstudy
 from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
+from nnstudy.report import generalization
+
+PICTURE = 'train_and_test'
 
 
 def get_config(arg=''):
@@ -56,3 +59,7 @@ def claims():
             greater(quantity('test_loss'), quantity('test_loss', at='best', times=1.25)),
         )
     ]
+
+
+def pictures(results):
+    return {'train_and_test': generalization.curves(results)}

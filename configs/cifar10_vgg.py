@@ -19,6 +19,9 @@ two cores can do in half an hour: 10,000 images, 20 epochs.
 import nnstudy
 from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
+from nnstudy.report import generalization
+
+PICTURE = 'train_and_test'
 
 VARIANTS = ('reduced',)
 
@@ -103,3 +106,7 @@ def claims():
             greater(gap(VGG), 0),
         ),
     ]
+
+
+def pictures(results):
+    return {'train_and_test': generalization.curves(results, {'VGG-like': VGG, 'plain CNN': CNN})}

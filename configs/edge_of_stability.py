@@ -22,6 +22,8 @@ from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
 from nnstudy.report import style, traces
 
+PICTURE = 'sharpness'
+
 RATE = 'optimizer.learning_rate'
 RATES = (0.06, 0.08, 0.10, 0.12)
 

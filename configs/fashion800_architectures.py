@@ -22,6 +22,8 @@ from nnstudy.analysis.quantities import quantity
 from nnstudy.analysis.references import reference
 from nnstudy.report import generalization
 
+PICTURE = 'train_and_test'
+
 INCEPTION = {'model.name': 'inception', 'optimizer.learning_rate': 0.05}
 RESNET = {
     'model.name': 'pooled_resnet',

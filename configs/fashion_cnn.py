@@ -18,6 +18,8 @@ from nnstudy.analysis.claims import claim, less
 from nnstudy.analysis.quantities import quantity
 from nnstudy.report import examples, generalization
 
+PICTURE = 'confusion_fashion_mnist'
+
 SHIRT, DRESS = 6, 3
 
 

@@ -24,6 +24,8 @@ from nnstudy.analysis.quantities import quantity
 from nnstudy.analysis.references import reference
 from nnstudy.report import examples, generalization, weights
 
+PICTURE = 'train_and_test'
+
 VARIANTS = ('mnist', 'cifar10')
 
 RELU = {'model.dense_activation': 'relu'}

@@ -12,6 +12,8 @@ rates cannot be told apart with eight seeds.
 
 import nnstudy
 
+PICTURE = 'metric_vs_optimizer.learning_rate'
+
 MODELS = ('mlp', 'lenet')
 # Data set: width and number of the hidden layers, batch size, epochs, training examples that
 # train_loss is taken on, and the normalization of the pixels.

@@ -21,6 +21,8 @@ from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
 from nnstudy.report import cells
 
+PICTURE = 'cells'
+
 WIDTHS = (25, 50, 100)
 RATES = (10.0, 1.0, 0.01)
 # Batch size and epochs; 0 stands for the whole set.

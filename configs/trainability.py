@@ -23,6 +23,8 @@ import nnstudy
 from nnstudy import optimizers
 from nnstudy.report import maps
 
+PICTURE = 'trainability'
+
 RATES = ('optimizer.learning_rate', 'optimizer.output_rate')
 
 
