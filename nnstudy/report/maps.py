@@ -15,6 +15,9 @@ from nnstudy.report import labels, style
 
 # Numbers are written into cells where there are at most this many along each axis.
 MAX_WRITTEN = 12
+# Colours end at this many times the highest final loss of a run that did not diverge: exploding
+# runs would make all others look alike.
+MAX_LOSS_RATIO = 3.0
 # A loss beyond this many times that of step 0 is as good as infinite.
 MAX_RATIO = 1e6
 # Converged runs are bright and diverged ones dark: this reads in black and white too.
@@ -51,6 +54,13 @@ def heat_map(
     known = np.isfinite(values)
     median = intervals.quartiles_by(cells[known], values[known], count)[:, 1].reshape(shape)
     median *= labels.scale(metric)
+    notes = []
+    calm = values[known & (runs['status'] != 'diverged').to_numpy()]
+    if not comparison.higher_is_better(metric) and calm.size and calm.max() > 0:
+        ceiling = MAX_LOSS_RATIO * calm.max()
+        if (median > ceiling).any():
+            notes.append(f'Cells above {labels.number(ceiling)} are drawn as it.')
+            median = np.minimum(median, ceiling)
     diverged = (runs['status'] == 'diverged').to_numpy(np.float64)
     share = np.bincount(cells, diverged, count) / np.maximum(np.bincount(cells, minlength=count), 1)
     share = share.reshape(shape)
@@ -79,7 +89,7 @@ def heat_map(
     sizes = sizes[sizes > 0]
     number = f'{sizes.min()}' if sizes.min() == sizes.max() else f'{sizes.min()} to {sizes.max()}'
     noun = 'run' if sizes.max() == 1 else 'runs'
-    notes = [f'Median of {number} {noun} a cell.']
+    notes.insert(0, f'Median of {number} {noun} a cell.')
     if others:
         notes.append(f'Pooled over {", ".join(others)}.')
     if (share >= 0.5).any():

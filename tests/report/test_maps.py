@@ -50,6 +50,16 @@ def test_diverged_cells_are_crossed(study):
     assert marked == {(2.0, 0.0), (2.0, 1.0)}
 
 
+def test_exploding_runs_leave_the_others_their_colours(study):
+    runs, _, swept = study({RATE: [0.1, 1.0, 30.0], 'batch_size': [16, 64]}, seeds=2)
+    is_wild = runs[RATE] == 30.0
+    runs['status'] = np.where(is_wild, 'diverged', 'finished')
+    runs['test_loss'] = np.where(is_wild, 1e30, 0.5)
+    picture = maps.heat_map(runs, swept, RATE, 'batch_size', 'test_loss')
+    np.testing.assert_allclose(image_of(picture).get_array(), [[0.5, 0.5, 1.5]] * 2)
+    assert 'Cells above 1.5 are drawn as it' in picture.get_supxlabel()
+
+
 def test_long_axes_name_round_numbers(study):
     runs, _, swept = study(
         {RATE: np.geomspace(1e-4, 1, 30).tolist(), 'batch_size': list(range(1, 31))}, seeds=1
