@@ -1,8 +1,8 @@
 """No loss is right for every problem (exercise B2).
 
-    python launch.py --config=configs/loss_choice.py:classes           # 20 seeds, about 2 min
-    python launch.py --config=configs/loss_choice.py:numbers           # 20 seeds, about 2 min
-    python launch.py --config=configs/loss_choice.py:numbers,quick     # also :classes,quick; 30 s
+    python launch.py --config=configs/loss_choice.py:classes           # 20 seeds, half a minute
+    python launch.py --config=configs/loss_choice.py:numbers           # 20 seeds, half a minute
+    python launch.py --config=configs/loss_choice.py:numbers,quick     # also :classes,quick
 
 `classes`: the 8x8 digits by cross-entropy and hinge, and by the losses for numbers, which compare
 the outputs with one-hot labels: squared and absolute error, Huber's. `numbers`: the prices of

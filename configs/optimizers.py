@@ -1,7 +1,7 @@
 """Optimizers and schedules over their rates, on several nets (exercises B4, B9; report, E5).
 
     python launch.py --config=configs/optimizers.py           # 10 seeds, about 12 min
-    python launch.py --config=configs/optimizers.py:quick     # 6 seeds, fewer rates, about a minute
+    python launch.py --config=configs/optimizers.py:quick     # no LeNet, three optimizers, a minute
 
 Gradient descent (one update an epoch, of the whole set), SGD, SGD with momentum, Adagrad, RMSprop
 and Adam; and SGD with momentum under step, exponential and linear decay, each from six rates, for
@@ -23,7 +23,7 @@ from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
 from nnstudy.report import plots
 
-PICTURE = 'lenet'
+PICTURE = 'relu_mlp'
 WHOLE = 2_000
 SIGMOID = {'model.name': 'mlp', 'model.widths': (64,) * 3, 'model.activation': 'sigmoid'}
 RELU = {'model.name': 'mlp', 'model.widths': (64,) * 2, 'model.activation': 'relu'}
@@ -47,14 +47,17 @@ def get_config(arg=''):
     return config
 
 
+def nets(config):
+    return (SIGMOID, RELU, LENET) if config.split.test == 'test' else (SIGMOID, RELU)
+
+
 def sweep(config):
-    quick = config.epochs == 5
-    fast = nnstudy.choice(
-        'optimizer.learning_rate', [0.01, 0.1] if quick else [0.001, 0.003, 0.01, 0.03, 0.1, 0.3]
-    )
-    slow = nnstudy.choice(
-        'optimizer.learning_rate',
-        [0.001, 0.01] if quick else [1e-4, 3e-4, 0.001, 0.003, 0.01, 0.03],
+    def rates(*values):
+        return nnstudy.choice('optimizer.learning_rate', values)
+
+    fast, slow = (
+        rates(0.001, 0.003, 0.01, 0.03, 0.1, 0.3),
+        rates(1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03),
     )
     decays = [
         {'schedule.name': 'step', 'schedule.boundaries': (5, 8)},
@@ -64,23 +67,21 @@ def sweep(config):
     ways = nnstudy.chain(
         nnstudy.grid([{**MOMENTUM, **PLAIN}], fast),
         nnstudy.grid([{**ADAM, **PLAIN}], slow),
-        nnstudy.grid([{**SGD, **PLAIN}], fast),
+        nnstudy.grid([{**SGD, **PLAIN}], rates(0.01, 0.03, 0.1, 0.3, 1.0, 3.0)),
     )
-    if not quick:
+    if LENET in nets(config):
         # Ten updates in all need larger ones.
-        largest = nnstudy.choice('optimizer.learning_rate', [0.03, 0.1, 0.3, 1.0, 3.0, 10.0])
+        largest = rates(0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
         ways += nnstudy.chain(
             nnstudy.grid([{**SGD, **PLAIN, 'batch_size': WHOLE}], largest),
             nnstudy.grid([{**PLAIN, 'optimizer.name': 'adagrad'}], fast),
             nnstudy.grid([{**PLAIN, 'optimizer.name': 'rmsprop'}], slow),
             nnstudy.grid([{**MOMENTUM, **PLAIN, **decay} for decay in decays], fast),
         )
-    return nnstudy.grid([SIGMOID, RELU, LENET], ways)
+    return nnstudy.grid(nets(config), ways)
 
 
 def claims(config):
-    nets = (SIGMOID, RELU, LENET)
-
     def best(net, way):
         return quantity('test_accuracy', {**net, **way, **PLAIN}, over='selected')
 
@@ -89,7 +90,7 @@ def claims(config):
         return quantity('test_accuracy', where)
 
     def pays(way, rate):
-        return [greater(best(net, way), default(net, way, rate)) for net in nets]
+        return [greater(best(net, way), default(net, way, rate)) for net in nets(config)]
 
     listed = [
         claim(
@@ -112,7 +113,7 @@ def claims(config):
             *pays(ADAM, 0.001),
         ),
     ]
-    if config.epochs == 5:
+    if LENET not in nets(config):
         return listed
     decays = ('step', 'exponential', 'linear')
     momentum = {**LENET, **MOMENTUM, 'batch_size': 32}
@@ -139,7 +140,7 @@ def claims(config):
                     quantity('test_accuracy', {**net, **SGD, 'batch_size': WHOLE}, over='selected'),
                     best(net, SGD),
                 )
-                for net in nets
+                for net in nets(config)
             ),
         ),
     ]
@@ -151,6 +152,8 @@ def pictures(results):
     fields = ['optimizer.name', 'optimizer.momentum', 'batch_size', 'optimizer.learning_rate']
     drawn = {}
     for name, net in names.items():
+        if net['model.name'] not in set(runs['model.name']):
+            continue
         points = quantities.chosen(results, net)
         chosen = runs[runs['point'].isin(points)]
         drawn[name] = plots.metric_vs(chosen, 'optimizer.learning_rate', fields)

@@ -3,16 +3,16 @@
     python launch.py --config=configs/pooling.py           # 10 seeds, about 8 min
     python launch.py --config=configs/pooling.py:quick     # 1,000 images, 6 nets, a minute
 
-A net of two 3x3 convolutions (16 and 32 filters, 'same', ReLU). After each the image is halved: by
-a stride of the convolution, by max-pooling or by average-pooling 2x2. A dense layer reads the
-pixels that are left, or only the average or the maximum of each filter over the image (global
-pooling, which takes images of any size).
+A net of three 3x3 convolutions (16, 32 and 64 filters, 'same', ReLU). After each the image is
+halved: by a stride of the convolution, by max-pooling or by average-pooling 2x2. A dense layer
+reads the pixels that are left, or only the average or the maximum of each filter over the image
+(global pooling, which takes images of any size).
 
 What comes out: test accuracy of each, on the test images as they are and on the same ones moved by
 1, 2 and 4 pixels up, down, left and right, which no net was trained on.
 
 Ours: all of it, since the report explains these layers without an experiment: 4,000 images of
-MNIST, 5,000 test images (500 that are moved), Adam at 0.003, batch 64, 10 epochs, and He
+MNIST, 5,000 test images (500 that are moved), Adam at 0.003, batch 32, 10 epochs, and He
 initialisation.
 """
 
@@ -50,7 +50,7 @@ class Halving(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         init = 'he_normal'
-        for width in (16, 32):
+        for width in (16, 32, 64):
             stride = 2 if self.halved_by == 'stride' else 1
             x = layers.conv(x, width, 3, activation='relu', kernel_init=init, stride=stride)
             x = x if stride == 2 else POOLS[self.halved_by](x)
@@ -71,7 +71,7 @@ def get_config(arg=''):
     config.model.name = 'halving'
     config.optimizer.name = 'adam'
     config.optimizer.learning_rate = 3e-3
-    config.batch_size = 64
+    config.batch_size = 32
     config.epochs = 5 if quick else 10
     config.eval_every = 5
     config.num_seeds = 8 if quick else 10
@@ -128,10 +128,10 @@ def claims():
         ),
         claim(
             'E1c',
-            'Global max-pooling loses less by a move of 4 pixels than a dense layer on all pixels, '
-            'however the image is halved (ours)',
+            'Of images moved by 4 pixels global max-pooling recognises more than a dense layer on '
+            'all pixels, however the image is halved (ours)',
             *(
-                less(of('moved_4_lost', by, 'max'), of('moved_4_lost', by))
+                greater(of('moved_4_accuracy', by, 'max'), of('moved_4_accuracy', by))
                 for by in ('stride', 'max', 'mean')
             ),
         ),

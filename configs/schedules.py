@@ -5,7 +5,7 @@
 
 The schedules of the slides (step, exponential, linear: a constant is subtracted every so many
 epochs) and modern ones (cosine, with and without a warm-up, one cycle, inverse square root, reduced
-on a plateau), each at rates from 0.001 to 30, for a small MLP by plain SGD.
+on a plateau), each at rates from 0.001 to 10, for a small MLP by plain SGD.
 
 What comes out: the loss against the rate for each schedule. Of constant rates, those that are too
 low stall and those that are too high oscillate; a decay may begin with one of these.
