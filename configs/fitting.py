@@ -1,6 +1,6 @@
 """Too small, too large, too few examples, too long: under- and overfitting (course slides, C4).
 
-    python launch.py --config=configs/fitting.py           # 12 seeds, about 8 min
+    python launch.py --config=configs/fitting.py           # 12 seeds, about 3 min
     python launch.py --config=configs/fitting.py:quick     # 10 seeds, fewer cells, about 40 s
 
 One hidden layer of 1 to 256 units, trained on 100 to 4,000 images for 60 epochs.
@@ -71,10 +71,10 @@ def claims(config):
     return [
         claim(
             'C4a',
-            f'More data and a smaller model lower the gap: of {large} units that with {many} '
-            f'examples is below that with {few}, and with {few} examples that of {small} units '
-            f'below that of {large}; a model too small underfits: with {many} examples {small} '
-            f'units have higher losses on training and on test images than {large}',
+            f'More data and a smaller model lower the gap: with a width of {large} it is smaller '
+            f'with {many} examples than with {few}, and with {few} examples it is smaller with a '
+            f'width of {small} than of {large}; a model too small underfits: with {many} examples '
+            f'a width of {small} has higher losses on training and on test images than {large}',
             less(gap(large, many), gap(large, few)),
             less(gap(small, few), gap(large, few)),
             *(
@@ -89,7 +89,7 @@ def claims(config):
         ),
         claim(
             'C4c',
-            f'Training longer widens the gap: of {large} units and {few} examples it is larger at '
+            f'Training longer widens the gap: with a width of {large} and {few} examples it is larger at '
             'the end than after 5 epochs (ours)',
             greater(gap(large, few), gap(large, few, at=5)),
         ),
