@@ -89,8 +89,8 @@ def claims(config):
         ),
         claim(
             'C4c',
-            f'Training longer widens the gap: with a width of {large} and {few} examples it is larger at '
-            'the end than after 5 epochs (ours)',
+            f'Training longer widens the gap: with width {large} and {few} examples it is larger '
+            'at the end than after 5 epochs (ours)',
             greater(gap(large, few), gap(large, few, at=5)),
         ),
     ]
