@@ -166,7 +166,7 @@ BAD_INPUT = [
     (['--config=badfield.py'], 'a point has the field 1'),
     (['--config=nosweep.py'], 'no points'),
     (['--config=listsweep.py'], 'sweep must be a function'),
-    ([f'--config={CONFIG}:digits,mnist'], 'one data set and one model'),
+    ([f'--config={CONFIG}:digits,mnist'], 'digits and mnist exclude each other'),
     ([f'--config={CONFIG}', '--config.epochs=1000000000'], 'makes 36,000,000,000 steps'),
     ([f'--config={CONFIG}', '--config.stop.patience=9999999999'], 'must be below 2**31'),
     ([f'--config={CONFIG}', f'--sweep={RATE}=1' + 400 * '0'], 'must be finite in float32'),

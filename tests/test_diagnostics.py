@@ -160,6 +160,7 @@ def test_gradients_that_cannot_be_told_from_zero_have_an_infinite_noise_scale():
     assert value == jnp.inf
 
 
+@pytest.mark.slow
 def test_they_are_in_the_tables():
     """At every evaluation, the last one with the runs; NaN once a loss is not finite."""
     dataset = make_dataset(num_train=100)

@@ -126,6 +126,7 @@ def test_losses_at_initialisation():
     np.testing.assert_allclose(losses.squared_error(uniform, label), [0.16], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_losses_of_a_fitted_logistic_regression():
     """Study B1, digit by digit: fitted here by L-BFGS in one run, then measured by each loss."""
     x = np.float32(0.1) * np.array([[0, 3, 10, 14, 16, 18, 19, 23, 28, 31]], np.float32).T

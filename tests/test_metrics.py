@@ -62,6 +62,7 @@ def test_equal_outputs_rank_by_class_as_for_argmax():
     assert metrics.CLASSIFICATION['zero_one'](outputs, labels) == pytest.approx(0.9)
 
 
+@pytest.mark.slow
 def test_a_run_stops_above_a_target_of_r2_and_below_one_of_an_error(regression):
     fields = {'loss__name': 'squared_error', 'model__name': 'linear', 'normalization': None}
     fields |= {'split__train': 'train[:30]', 'split__validation': 'train[30:]', 'epochs': 30}

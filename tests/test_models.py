@@ -661,6 +661,7 @@ def test_recurrent_against_numpy():
     assert np.abs(outputs[False][0] - outputs[False][1]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_recurrent_runs_side_by_side():
     """Two lanes with rates of their own: each run is what it is alone."""
     texts = np.array(['good day', 'bad', 'a good one', 'so bad', 'good', 'a bad day'] * 6)

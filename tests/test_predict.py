@@ -70,6 +70,7 @@ def test_a_finished_study_predicts_from_its_directory(tmp_path):
         assert np.mean(got.classes == got.labels) == pytest.approx(accuracy)
 
 
+@pytest.mark.slow
 def test_statistics_of_batches_are_the_runs_own():
     """A model with dropout and batch normalisation predicts as it is evaluated."""
     config = make_config(model__batch_norm='before', model__dropout=0.5, split__validation=None)

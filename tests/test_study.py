@@ -153,6 +153,7 @@ def compilations(config, points, dataset, caplog):
     return sum('XLA compilation of jit(lifted)' in message for message in messages)
 
 
+@pytest.mark.slow
 def test_a_model_registered_anew_is_another_program(dataset, monkeypatch):
     """In a notebook a cell that defines a model is run again after a change."""
 
@@ -524,6 +525,7 @@ def test_decided_again_is_decided_alike(dataset, tmp_path):
     assert_equal_results(nnstudy.run(config, points, tmp_path, noise, quiet=True), first)
 
 
+@pytest.mark.slow
 def test_one_pass_over_a_chunk_is_kept_too(dataset, tmp_path, monkeypatch):
     """All segments end at the last step; blocks that are done are not done again."""
     config = small_config(epochs=1, batch_size=18, num_seeds=4)

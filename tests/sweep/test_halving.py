@@ -64,6 +64,7 @@ def test_points_that_fall_behind_are_pruned(dataset):
             np.testing.assert_array_equal(a['kernel'], b['kernel'])
 
 
+@pytest.mark.slow
 def test_points_of_several_programs_compete(dataset, tmp_path):
     points = nnstudy.grid(nnstudy.choice('model.activation', ['relu', 'tanh']), RATES)
     config = config_of(epochs=4)
