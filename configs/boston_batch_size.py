@@ -13,6 +13,8 @@ sizes is more than the luck of its seed.
 Ours: the number of seeds, claim B8c, Glorot initialisation and an epsilon of 1e-7 (Keras's).
 """
 
+import boston_lr_decay
+
 import nnstudy
 from nnstudy.analysis.claims import claim, greater, highest, lowest
 from nnstudy.analysis.quantities import quantity
@@ -35,24 +37,13 @@ PRINTED = {
 
 
 def get_config(arg=''):
-    (quick,) = nnstudy.options(arg, ('', 'quick'))
-    config = nnstudy.default_config()
-    config.dataset = 'boston_housing'
-    config.split.train, config.split.validation = 'train', None
-    config.normalization = 'standard'
+    config = boston_lr_decay.get_config(arg)
+    config.optimizer.learning_rate = 0.02
+    config.schedule.name = 'rounded'
     with config.unlocked():
-        config.model.widths = (16, 8)
-        config.model.output_activation = 'relu'
-        config.model.kernel_init = 'glorot_uniform'
-        config.optimizer.eps = 1e-7
         config.schedule.constant_epochs = 6
         config.schedule.decay = 0.1
         config.schedule.decimals = 4
-    config.loss.name = 'squared_error'
-    config.optimizer.name = 'adam'
-    config.optimizer.learning_rate = 0.02
-    config.schedule.name = 'rounded'
-    config.num_seeds = 20 if quick else 1_000
     return config
 
 

@@ -12,7 +12,8 @@ What comes out: loss and accuracy of the training and the test set over the epoc
 Ours: that it is the same net; the number of seeds; what *overfits* means in E3a.
 """
 
-import nnstudy
+import fashion_cnn
+
 from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
 from nnstudy.report import generalization
@@ -21,26 +22,10 @@ PICTURE = 'train_and_test'
 
 
 def get_config(arg=''):
-    (quick,) = nnstudy.options(arg, ('', 'quick'))
-    config = nnstudy.default_config()
+    config = fashion_cnn.get_config(arg)
     config.dataset = 'cifar10'
-    config.split.train = 'train[:2000]' if quick else 'train'
-    config.split.validation = None
-    config.split.test = 'test[:2000]' if quick else 'test'
-    config.model.name = 'cnn'
-    with config.unlocked():
-        config.model.widths = (32, 64, 128)
-        config.model.dense_widths = (512,)
-        config.model.flatten_dropout = 0.2
-        config.model.dense_dropout = 0.2
-        config.model.kernel_init = 'glorot_uniform'
-        config.optimizer.eps = 1e-7
-    config.optimizer.name = 'adam'
-    config.optimizer.learning_rate = 1e-3
-    config.batch_size = 32
     config.epochs = 30
-    config.eval_train_examples = 10_000
-    config.num_seeds = 2 if quick else 6
+    config.metrics = ()
     return config
 
 

@@ -1,7 +1,7 @@
 """Inception against ResNet on 800 images of Fashion-MNIST (exercise B10).
 
     python launch.py --config=configs/fashion800_architectures.py          # 6 seeds, about 2 hours
-    python launch.py --config=configs/fashion800_architectures.py:quick    # 200 images, a minute
+    python launch.py --config=configs/fashion800_architectures.py:quick    # 128 images, a minute
 
 The first 800 training images, pixels / 255, all 10,000 test images. SGD at 0.05 with momentum 0.8,
 batch 64, 100 epochs. *Inception*: two modules and max-pooling after each, 196,154 parameters.
@@ -36,14 +36,14 @@ def get_config(arg=''):
     (quick,) = nnstudy.options(arg, ('', 'quick'))
     config = nnstudy.default_config()
     config.dataset = 'fashion_mnist'
-    config.split.train = 'train[:200]' if quick else 'train[:800]'
+    config.split.train = 'train[:128]' if quick else 'train[:800]'
     config.split.validation = None
-    config.split.test = 'test[:500]' if quick else 'test'
+    config.split.test = 'test[:256]' if quick else 'test'
     config.optimizer.learning_rate = 0.05
     config.optimizer.momentum = 0.8
     config.batch_size = 64
-    config.epochs = 4 if quick else 100
-    config.eval_every = 2 if quick else 10
+    config.epochs = 2 if quick else 100
+    config.eval_every = 1 if quick else 10
     config.num_seeds = 2 if quick else 6
     return config
 

@@ -1,7 +1,7 @@
 """Hidden units, learning rate and how often the weights are updated (document A).
 
     python launch.py --config=configs/mlp_grid.py            # 27 cells x 3 seeds, hours
-    python launch.py --config=configs/mlp_grid.py:quick      # 2,000 images, about a minute
+    python launch.py --config=configs/mlp_grid.py:quick      # 1,000 images, about a minute
 
 784 -> Dense(784, sigmoid) -> Dense(h, sigmoid) -> Dense(10, softmax), cross-entropy, plain SGD at a
 constant rate. h of 25, 50 or 100, times a rate of 10, 1 or 0.01, times the regime: gradient descent
@@ -27,30 +27,30 @@ WIDTHS = (25, 50, 100)
 RATES = (10.0, 1.0, 0.01)
 # Batch size and epochs; 0 stands for the whole set.
 REGIMES = {'gradient descent': (0, 100), 'mini-batch': (128, 20), 'stochastic': (1, 3)}
-QUICK = {'gradient descent': (0, 60), 'mini-batch': (128, 20), 'stochastic': (1, 3)}
+QUICK = {'gradient descent': (0, 20), 'mini-batch': (128, 10), 'stochastic': (1, 1)}
 
 
 def get_config(arg=''):
     (quick,) = nnstudy.options(arg, ('', 'quick'))
     config = nnstudy.default_config()
     config.dataset = 'mnist'
-    config.split.train = 'train[:2000]' if quick else 'train'
+    config.split.train = 'train[:1000]' if quick else 'train'
     config.split.validation = None
     if quick:
-        config.split.test = 'test[:2000]'
+        config.split.test = 'test[:500]'
     with config.unlocked():
         config.model.widths = (784, 25)
         config.model.activation = 'sigmoid'
         config.model.kernel_init = 'glorot_uniform'
     config.shuffle = False
     config.eval_in_first_epoch = 10 if quick else 100
-    config.num_seeds = 3
+    config.num_seeds = 2 if quick else 3
     return config
 
 
 def sweep(config):
     regimes = REGIMES if config.split.train == 'train' else QUICK
-    whole = 60_000 if config.split.train == 'train' else 2_000
+    whole = 60_000 if config.split.train == 'train' else 1_000
     cells = nnstudy.grid(
         nnstudy.choice('model.widths', [(784, h) for h in WIDTHS]),
         nnstudy.choice('optimizer.learning_rate', RATES),
@@ -67,7 +67,7 @@ def sweep(config):
 
 
 def claims(config):
-    whole = 60_000 if config.split.train == 'train' else 2_000
+    whole = 60_000 if config.split.train == 'train' else 1_000
 
     def cells(metric, h=None, rate=None, size=None, **more):
         where = {'optimizer.name': 'sgd'}

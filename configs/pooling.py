@@ -9,7 +9,8 @@ reads the pixels that are left, or only the average or the maximum of each filte
 (global pooling, which takes images of any size).
 
 What comes out: test accuracy of each, on the test images as they are and on the same ones moved by
-1, 2 and 4 pixels up, down, left and right, which no net was trained on.
+1, 2 and 4 pixels up, down, left and right, which no net was trained on; and what a convolution does
+to one image: blur, edges, modes valid, same and full, and the cosine with a piece of it.
 
 Ours: all of it, since the report explains these layers without an experiment: 4,000 images of
 MNIST, 5,000 test images (500 that are moved), Adam at 0.003, batch 32, 10 epochs, and He
@@ -26,7 +27,7 @@ from nnstudy import models, ops, predict
 from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
 from nnstudy.models import layers
-from nnstudy.report import style
+from nnstudy.report import filtering, style
 
 PICTURE = 'moved'
 SHIFTS = (1, 2, 4)  # pixels
@@ -75,6 +76,7 @@ def get_config(arg=''):
     config.epochs = 5 if quick else 10
     config.eval_every = 5
     config.num_seeds = 8 if quick else 10
+    config.seed = 100  # the claims were worded on runs of other seeds
     return config
 
 
@@ -148,7 +150,7 @@ def claims():
 
 
 def pictures(results):
-    """Draws the accuracy against the move, a panel for what the dense layer reads."""
+    """Draws the accuracy against the move, a panel for what the dense layer reads, and filters."""
     picture = figure.Figure(figsize=(9.6, 3.8), layout='constrained')
     reads = results.runs['model.read'].unique()
     panels = picture.subplots(1, len(reads), sharey=True)
@@ -174,4 +176,5 @@ def pictures(results):
     note = f'Median and interquartile range over {len(runs)} seeds, {NUM_MOVED} images.'
     style.caption(picture, 'Test accuracy of images that are moved', [note])
     style.legend(picture, handles[:3], 'halved by')
-    return {'moved': picture}
+    images, _ = predict.net(results, 0).examples('test', 1)
+    return {'moved': picture, 'convolution': filtering.demonstration(images[0, ..., 0])}

@@ -12,6 +12,8 @@ from typing import NoReturn
 from nnstudy import config as config_lib
 from nnstudy import errors
 
+INTERRUPTED = 130  # exit code: 128 + SIGINT, as shells have it
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises UserError, and takes no shortened flags."""
@@ -46,7 +48,7 @@ def run(
         return 2
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
-        return 130
+        return INTERRUPTED
     return 0
 
 

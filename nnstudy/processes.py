@@ -5,6 +5,7 @@ decide must be the same everywhere. What one of them alone can know, such as wha
 time it is, comes from the first process or from all of them through here.
 """
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from jax.experimental import multihost_utils
 from nnstudy import errors
 
 PIECE = 2**28  # bytes that are sent at once
+PATIENCE = 300  # seconds to wait for the other processes, JAX's own default
 
 
 def start(
@@ -33,7 +35,10 @@ def start(
       UserError: JAX does not find the others.
     """
     try:
-        jax.distributed.initialize(coordinator, num_processes, process_id)
+        print(f'waiting for the other processes, {PATIENCE} s at most', file=sys.stderr)
+        jax.distributed.initialize(
+            coordinator, num_processes, process_id, initialization_timeout=PATIENCE
+        )
     except (ValueError, RuntimeError) as error:
         message = ' '.join(str(error).split())[:200]
         raise errors.UserError(

@@ -190,14 +190,16 @@ def with_settings(runs: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> pd
 
 
 def read_identity(workdir: Path) -> dict[str, Any] | None:
-    """Returns what `config.json` of a working directory says, or None where there is none."""
+    """Returns what `config.json` of a working directory says, or None if it is not of a study."""
     path = workdir / 'config.json'
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text())
+        identity = json.loads(path.read_text())
     except ValueError as error:
         raise errors.UserError(f'{str(path)!r} is not readable: {error}') from error
+    is_study = isinstance(identity, dict) and {'digest', 'config'} <= identity.keys()
+    return identity if is_study else None
 
 
 def tables(

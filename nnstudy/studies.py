@@ -3,7 +3,7 @@
     python -m nnstudy.studies                     # lists them, with status and time
     python -m nnstudy.studies run --quick         # small versions of all, in half an hour
     python -m nnstudy.studies run                 # the full ones, hours; the same command goes on
-    python -m nnstudy.studies page                # docs/studies.md from what has been run
+    python -m nnstudy.studies page                # docs/studies.md from what has been run so far
 
 Every config file is a study, with claims or without. Its `VARIANTS`, if it has them, are the
 arguments of `get_config` that are run, by default none; with `--quick` the word `quick` is added to
@@ -11,7 +11,9 @@ each.
 """
 
 import argparse
+import collections
 import dataclasses
+import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -25,7 +27,7 @@ from rich.table import Table
 from nnstudy import cli, commands, errors
 from nnstudy import config as config_lib
 from nnstudy import results as results_lib
-from nnstudy.report import studies_page
+from nnstudy.report import labels, studies_page
 
 EXAMPLES = """
 examples:
@@ -34,7 +36,6 @@ examples:
   python -m nnstudy.studies run boston_lr_decay lenet_activations
   python -m nnstudy.studies page --out=docs/studies.md
 """
-INTERRUPTED = 130
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +100,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument('--data_dir', type=Path, help='see launch.py')
     parser.add_argument(
-        '--out', type=Path, default=Path('docs/studies.md'), help='the page that is written'
+        '--out',
+        type=Path,
+        help='the page that is written; default: docs/studies.md, of quick ones quick.md in '
+        '--folder',
     )
     return parser.parse_intermixed_args(argv)  # names after flags too
 
@@ -115,10 +119,10 @@ def _run(args: argparse.Namespace) -> None:
     if args.action == 'list':
         _console().print(listing(studies))
     elif args.action == 'run':
-        _carry_out(studies, args.data_dir)
+        _carry_out(studies, args)
     else:
-        written = studies_page.write([_entry(study) for study in studies], args.out)
-        _console().print(f'written: {written}', markup=False)
+        default = args.folder / 'quick.md' if args.quick else Path('docs/studies.md')
+        _write_page(studies, args.out or default)
 
 
 def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]:
@@ -165,36 +169,46 @@ def listing(studies: Sequence[Study]) -> Table:
     return table
 
 
-def _carry_out(studies: Sequence[Study], data_dir: Path | None) -> None:
-    """Runs studies one after the other; one that fails does not keep the others from running."""
+def _carry_out(studies: Sequence[Study], args: argparse.Namespace) -> None:
+    """Runs studies one after the other, and writes a table of all their claims.
+
+    One that fails does not keep the others from running.
+    """
     failed = []
     for number, study in enumerate(studies, start=1):
         _console().rule(f'{number} of {len(studies)}: {study.name}')
         flags = [f'--config={study.path}' + (f':{study.arg}' if study.arg else '')]
         flags += [f'--workdir={study.workdir}']
-        flags += [f'--data_dir={data_dir}'] if data_dir else []
+        flags += [f'--data_dir={args.data_dir}'] if args.data_dir else []
         began = time.monotonic()
         code = cli.main(flags)
-        if code == INTERRUPTED:
+        if code == commands.INTERRUPTED:
             raise KeyboardInterrupt
         if code:
             failed.append(study.name)
         _console().print(f'{study.name}: {time.monotonic() - began:.0f} s', markup=False)
     done = [_entry(study) for study in studies if study.status == 'finished']
-    if done:
+    if any(entry.claims is not None for entry in done):
+        path = args.folder / ('claims-quick.csv' if args.quick else 'claims.csv')
         _console().print(studies_page.claims_table(done))
+        studies_page.all_claims(done).to_csv(path, index=False)
+        _console().print(f'all claims: {path}', markup=False)
     if failed:
         raise errors.UserError(f'{len(failed)} of {len(studies)} failed: {", ".join(failed)}')
+
+
+def _write_page(studies: Sequence[Study], out: Path) -> None:
+    """Records the finished studies beside the page, and writes it from all that are recorded."""
+    for study in studies:
+        if study.status == 'finished':
+            folder = studies_page.record(_entry(study), out.with_suffix(''))
+            _console().print(f'recorded: {folder}', markup=False)
+    _console().print(f'written: {studies_page.write(out)}', markup=False)
 
 
 def _entry(study: Study) -> studies_page.Entry:
     """Returns what a page says of a study that has been run."""
     workdir = study.outcome
-    if study.status != 'finished':
-        raise errors.UserError(
-            f'{study.name} is not finished in {str(workdir)!r}; run it first: '
-            f'python -m nnstudy.studies run {study.path.stem}'
-        )
     results = results_lib.load(workdir)
     claims, references = workdir / 'claims.csv', workdir / 'references.csv'
     picture = workdir / 'plots' / f'{study.picture}.png'
@@ -207,10 +221,18 @@ def _entry(study: Study) -> studies_page.Entry:
         num_runs=len(results.runs),
         num_run_steps=int(results.runs['steps'].sum()),
         seconds=float(results.runs['seconds'].sum()),
-        claims=pd.read_csv(claims, keep_default_na=False) if claims.is_file() else None,
+        machine=_machine(workdir),
+        claims=studies_page.read_claims(claims) if claims.is_file() else None,
         references=pd.read_csv(references) if references.is_file() else None,
         picture=picture if picture.is_file() else None,
     )
+
+
+def _machine(workdir: Path) -> str:
+    session = json.loads((workdir / 'environment.json').read_text())['sessions'][-1]
+    kinds = collections.Counter(session['devices'])
+    devices = [labels.count(number, f'{kind} device') for kind, number in kinds.items()]
+    return f'{", ".join(devices)}, jax {session["versions"]["jax"]}'
 
 
 def _console() -> Console:

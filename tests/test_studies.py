@@ -1,5 +1,6 @@
 """Studies with claims, as their user runs them: listed, run, run again, on a page."""
 
+import shutil
 import textwrap
 
 import pandas as pd
@@ -65,13 +66,14 @@ def test_listed_run_and_put_on_a_page(folder, capsys):
     assert 'Which rate is better.' in listed
 
     assert studies.main(['page']) == 2
-    assert 'python -m nnstudy.studies run rates' in capsys.readouterr().err
+    assert 'no study is recorded in' in capsys.readouterr().err
 
     assert studies.main(['run']) == 0
     printed = capsys.readouterr().out
     assert '6 of 6 seeds' in printed
-    claims = pd.read_csv(folder / 'runs/studies/rates/claims.csv')
+    claims = pd.read_csv(folder / 'runs/studies/claims.csv')
     assert claims['verdict'].tolist() == ['holds', 'holds']
+    assert claims['study'].tolist() == ['rates', 'rates']
     assert 'drop' in pd.read_csv(folder / 'runs/studies/rates/runs.csv')
 
     # Claims are no part of what is trained: another one is judged anew, and nothing is trained.
@@ -89,7 +91,17 @@ def test_listed_run_and_put_on_a_page(folder, capsys):
     assert '| X1 | The high rate is better | **holds** | 6 of 6 seeds |' in page
     assert '- **X2** (rates): It drops. Does not hold' in page
     assert '| loss | 2 |' in page
-    assert (folder / 'images/studies/rates.png').is_file()
+    assert '(page/rates/picture.png)' in page
+    assert (folder / 'page/rates/picture.png').is_file()
+
+
+def test_a_page_keeps_what_ran_on_another_machine(folder, capsys):
+    assert studies.main(['run']) == 0
+    assert studies.main(['page', '--out=page.md']) == 0
+    first = (folder / 'page.md').read_text()
+    shutil.rmtree(folder / 'runs')
+    assert studies.main(['page', '--out=page.md']) == 0
+    assert (folder / 'page.md').read_text() == first
 
 
 def test_quick_ones_are_others(folder, capsys):

@@ -294,7 +294,11 @@ def test_load_says_what_is_missing(tmp_path):
         nnstudy.load(tmp_path)
     with pytest.raises(UserError, match='holds no study'):
         nnstudy.load(tmp_path / 'nowhere')
-    (tmp_path / 'config.json').write_text('{"name": "x"}')
+    for text in ('[]', '{"architectures": ["ResNet"]}'):  # of some other program
+        (tmp_path / 'config.json').write_text(text)
+        with pytest.raises(UserError, match='holds no study'):
+            nnstudy.load(tmp_path)
+    (tmp_path / 'config.json').write_text('{"name": "x", "digest": "0", "config": {}}')
     with pytest.raises(UserError, match='not finished'):
         nnstudy.load(tmp_path)
 

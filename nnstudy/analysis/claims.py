@@ -120,7 +120,8 @@ class Verdict:
       n: number of seeds.
       successes: number of seeds of which it is true.
       interval: Clopper-Pearson 95% interval of the share of seeds of which it is true.
-      resampled: share of resamples of the seeds in whose medians it is true.
+      resampled: of a claim about medians, the share of resamples of the seeds in whose medians it
+        is true; NaN of others.
       p_value: the corrected one of what the verdict says; NaN for `'undecided'`.
       needed: so many seeds would decide, if the share stayed and this were the claim with the
         smallest p-value; None if it is decided, or if more than ten thousand are needed.
@@ -253,7 +254,8 @@ def _evidence(results: Results, one: Claim) -> _Evidence:
             [c.is_true(values) for c, values in zip(compared, rows, strict=True)]
         )
 
-    successes, resampled = int(is_true(arrays).sum()), _resampled(arrays, is_true)
+    successes = int(is_true(arrays).sum())
+    resampled = _resampled(arrays, is_true) if one['of'] == 'median' else math.nan
     sides = [
         [
             Side(label, *(float(f(column)) for f in (np.median, np.min, np.max)))

@@ -1,6 +1,17 @@
-"""A page of many studies: every claim with its verdict, every printed number with its place."""
+"""A page of many studies: every claim with its verdict, every printed number with its place.
+
+Studies are run on many days and machines, and their tables are too large to keep with the code. So
+what a page says of a study is recorded in a small folder of its own, and a page is written from
+these:
+
+study.json        what was run, and for how long
+claims.csv        verdicts, if it has claims
+references.csv    printed numbers with their place, if it has any
+picture.png       its main picture
+"""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +41,7 @@ class Entry:
       seconds: of training, compiling left out.
       claims: see `verdicts.verdicts`; None if it has none.
       references: see `verdicts.places`; None if it has none.
+      machine: what trained it: `'2 cpu devices, jax 0.10.2'`.
       picture: the file of its main picture, or None.
     """
 
@@ -40,48 +52,94 @@ class Entry:
     num_runs: int
     num_run_steps: int
     seconds: float
+    machine: str
     claims: pd.DataFrame | None
     references: pd.DataFrame | None
     picture: Path | None
 
+    @property
+    def folder(self) -> str:
+        """The name of the folder that it is recorded in."""
+        return self.name.replace(':', '-').replace(',', '-')
 
-def write(entries: Sequence[Entry], path: Path) -> Path:
-    """Writes the page, and its pictures into `images/studies` beside it.
+
+_TOLD = ('name', 'title', 'command', 'num_points', 'num_runs', 'num_run_steps', 'seconds')
+_TOLD = (*_TOLD, 'machine')
+
+
+def record(entry: Entry, records: Path) -> Path:
+    """Writes what a page says of a study into its folder in `records`, anew; returns the folder.
 
     Raises:
       UserError: it cannot be written.
     """
-    images = path.parent / 'images' / 'studies'
+    folder = records / entry.folder
+    tables = {'claims.csv': entry.claims, 'references.csv': entry.references}
     try:
-        images.mkdir(parents=True, exist_ok=True)
-        names = {entry.name: _picture(entry, images) for entry in entries}
-        path.write_text(page(entries, {n: f'images/studies/{f}' for n, f in names.items() if f}))
+        folder.mkdir(parents=True, exist_ok=True)
+        told = {field: getattr(entry, field) for field in _TOLD}
+        (folder / 'study.json').write_text(json.dumps(told, indent=2) + '\n')
+        for name, frame in tables.items():
+            (folder / name).unlink(missing_ok=True)
+            if frame is not None:
+                frame.to_csv(folder / name, index=False, float_format='%.6g')
+        if entry.picture is not None:
+            _shrink(entry.picture, folder / 'picture.png')
+    except OSError as error:
+        raise errors.UserError(f'cannot write to {str(folder)!r}: {error}') from error
+    return folder
+
+
+def recorded(folder: Path) -> Entry:
+    """Returns what was recorded of a study."""
+    claims, references = folder / 'claims.csv', folder / 'references.csv'
+    picture = folder / 'picture.png'
+    return Entry(
+        **json.loads((folder / 'study.json').read_text()),
+        claims=read_claims(claims) if claims.is_file() else None,
+        references=pd.read_csv(references) if references.is_file() else None,
+        picture=picture if picture.is_file() else None,
+    )
+
+
+def read_claims(path: Path) -> pd.DataFrame:
+    """Returns a table of verdicts, see `verdicts.verdicts`."""
+    return pd.read_csv(path, keep_default_na=False)
+
+
+def write(path: Path) -> Path:
+    """Writes a page of all studies that are recorded in the folder of its name, beside it.
+
+    Raises:
+      UserError: nothing is recorded there, or it cannot be written.
+    """
+    records = path.with_suffix('')
+    entries = [recorded(found.parent) for found in sorted(records.glob('*/study.json'))]
+    if not entries:
+        raise errors.UserError(f'no study is recorded in {str(records)!r}')
+    try:
+        path.write_text(page(entries, records.name))
     except OSError as error:
         raise errors.UserError(f'cannot write to --out {str(path)!r}: {error}') from error
     return path
 
 
-def _picture(entry: Entry, images: Path) -> str | None:
-    if entry.picture is None:
-        return None
-    name = entry.name.replace(':', '-').replace(',', '-') + '.png'
-    with Image.open(entry.picture) as picture:
-        small = picture.convert('RGB')
+def _shrink(picture: Path, path: Path) -> None:
+    with Image.open(picture) as image:
+        small = image.convert('RGB')
         if small.width > WIDTH:
             small = small.resize((WIDTH, round(small.height * WIDTH / small.width)))
-        small.quantize(128).save(images / name, optimize=True)
-    return name
+        small.quantize(128).save(path, optimize=True)
 
 
-def page(entries: Sequence[Entry], pictures: dict[str, str]) -> str:
+def page(entries: Sequence[Entry], records: str) -> str:
     """Returns the page as Markdown.
 
     Args:
-      entries: the studies, in order.
-      pictures: the path of each one's picture, by name.
+      entries: the studies, in order, as recorded.
+      records: the name of the folder they are recorded in.
     """
-    said = [e.claims.assign(study=e.name) for e in entries if e.claims is not None]
-    claims = pd.concat(said, ignore_index=True)
+    claims = all_claims(entries)
     doubted = claims[claims['verdict'].isin(('depends on the seed', 'does not hold'))]
     lines = [
         '# What the studies found',
@@ -126,11 +184,11 @@ def page(entries: Sequence[Entry], pictures: dict[str, str]) -> str:
         '',
     ]
     for entry in entries:
-        lines += _section(entry, pictures.get(entry.name))
+        lines += _section(entry, records)
     return '\n'.join(lines).rstrip() + '\n'
 
 
-def _section(entry: Entry, picture: str | None) -> list[str]:
+def _section(entry: Entry, records: str) -> list[str]:
     lines = [
         f'## {entry.name}',
         '',
@@ -141,11 +199,12 @@ def _section(entry: Entry, picture: str | None) -> list[str]:
         '```',
         '',
         f'{labels.count(entry.num_points, "point")}, {labels.count(entry.num_runs, "run")}, '
-        f'{entry.num_run_steps:,} run-steps in {duration(entry.seconds)} of training.',
+        f'{entry.num_run_steps:,} run-steps in {duration(entry.seconds)} of training '
+        f'({entry.machine}).',
         '',
     ]
-    if picture is not None:
-        lines += [f'![{entry.title}]({picture})', '']
+    if entry.picture is not None:
+        lines += [f'![{entry.title}]({records}/{entry.folder}/{entry.picture.name})', '']
     if entry.claims is not None:
         judged = [(row.claim, row.verdict, row.evidence) for row in entry.claims.itertuples()]
         header = ['claim', 'verdict', 'medians over seeds [smallest, largest]']
@@ -164,6 +223,12 @@ def _section(entry: Entry, picture: str | None) -> list[str]:
         header = ['printed number', 'document', 'ours: median [min, max]', 'seeds', 'quantile']
         lines += [*_table(header, rows), '']
     return lines
+
+
+def all_claims(entries: Sequence[Entry]) -> pd.DataFrame:
+    """Returns the verdicts of all studies in one table, with a column `study`."""
+    tables = [e.claims.assign(study=e.name) for e in entries if e.claims is not None]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({'verdict': []})
 
 
 def claims_table(entries: Sequence[Entry]) -> Table:
