@@ -40,7 +40,7 @@ CONFIG = '''
     def claims():
         both = less(quantity('test_loss', HIGH), quantity('test_loss', LOW))
         drop = less(quantity('drop', LOW), 100)
-        return [claim('X1', 'The high rate is better', both), claim('X2', 'It drops', drop)]
+        return [claim('X1', 'The high rate is better', both), claim('X2', 'It drops', drop, of='median')]
 
 
     def references(config):
@@ -89,7 +89,7 @@ def test_listed_run_and_put_on_a_page(folder, capsys):
     assert studies.main(['page', '--out=page.md']) == 0
     page = (folder / 'page.md').read_text()
     assert '| X1 | The high rate is better | **holds** | 6 of 6 seeds |' in page
-    assert '- **X2** (rates): It drops. Does not hold' in page
+    assert '- **X2** (rates): It drops. Does not hold: true of 0 of 6 seeds; 0% of' in page
     assert '| loss | 2 |' in page
     assert '(page/rates/picture.png)' in page
     assert (folder / 'page/rates/picture.png').is_file()

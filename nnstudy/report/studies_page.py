@@ -104,7 +104,7 @@ def recorded(folder: Path) -> Entry:
 
 def read_claims(path: Path) -> pd.DataFrame:
     """Returns a table of verdicts, see `verdicts.verdicts`."""
-    return pd.read_csv(path, keep_default_na=False)
+    return pd.read_csv(path, keep_default_na=False, na_values=[''])
 
 
 def write(path: Path) -> Path:
