@@ -9,7 +9,8 @@ there is after 15 of them stands in the history.
 
 What comes out: loss and accuracy of the training and the test set over the epochs.
 
-Ours: that it is the same net; the number of seeds; what *overfits* means in E3a.
+Ours: that it is the same net; the number of seeds; training figures are those of the first 10,000
+images; what *overfits* means in E3a.
 """
 
 import fashion_cnn

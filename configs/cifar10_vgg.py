@@ -1,6 +1,6 @@
 """A VGG-like net with batch normalisation and augmentation on CIFAR-10 (report, E4).
 
-    python launch.py --config=configs/cifar10_vgg.py             # 50 epochs, 3 seeds, about 3 hours
+    python launch.py --config=configs/cifar10_vgg.py             # 50 epochs, 6 seeds, about 6 hours
     python launch.py --config=configs/cifar10_vgg.py:reduced     # 10,000 images, 20 epochs, 6 seeds
     python launch.py --config=configs/cifar10_vgg.py:quick       # 500 images, a minute
 
@@ -12,8 +12,9 @@ images for as many epochs.
 What comes out: training and test accuracy of both, and the gap between them.
 
 Ours: the strength of augmentation (15 degrees, a tenth of the side, half of the images), the place
-of dropout and batch normalisation, the number of seeds. `docs/studies.md` shows `:reduced`, which
-two cores can do in half an hour: 10,000 images, 20 epochs.
+of dropout and batch normalisation, Adam, 50 epochs for both nets, the number of seeds; training
+accuracy is that of 5,000 images as they are, without augmentation and dropout. `docs/studies.md`
+shows `:reduced`, which two cores can do in half an hour: 10,000 images, 20 epochs.
 """
 
 import nnstudy
@@ -29,10 +30,9 @@ VGG, CNN = {'model.name': 'vgg'}, {'model.name': 'cnn'}
 
 
 def get_config(arg=''):
-    reduced, quick = nnstudy.options(arg, ('', 'reduced'), ('', 'quick'))
-    size = quick or reduced
+    (size,) = nnstudy.options(arg, ('', 'reduced', 'quick'))
     examples, epochs, seeds = {
-        '': ('', 50, 3),
+        '': ('', 50, 6),
         'reduced': ('[:10000]', 20, 6),
         'quick': ('[:500]', 2, 2),
     }[size]
@@ -88,10 +88,12 @@ def claims():
         claim(
             'E4a',
             'The VGG-like net with augmentation and batch normalisation reaches a higher training '
-            'and test accuracy than the plain CNN, with a smaller gap between them',
+            'and test accuracy than the plain CNN, with a smaller gap between them; the test '
+            'accuracy is still the lower of the two',
             greater(accuracy('train', VGG), accuracy('train', CNN)),
             greater(accuracy('test', VGG), accuracy('test', CNN)),
             less(gap(VGG), gap(CNN)),
+            greater(gap(VGG), 0),
         ),
         claim(
             'E4a, test',

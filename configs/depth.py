@@ -9,9 +9,10 @@ connections, and plain, in the manner of VGG.
 What comes out: the training loss against the depth for both. A plain net gets worse with its depth,
 on the images that it is trained on; with residual connections it does not.
 
-Ours: Fashion-MNIST, reduced to 14x14 pixels, batch normalisation before each activation and He's
-initialisation (both as in the paper of residual networks, He et al. 2016), SGD with momentum 0.9
-at the better of two rates, which each seed chooses on 500 other images, batch 64, 8 epochs. *Lets
+Ours: all but the claim, so 3x3 convolutions of 16 channels, the depths, 2,000 images of
+Fashion-MNIST, reduced to 14x14 pixels, batch normalisation before each activation and He's
+initialisation (both as in the paper of residual networks, He et al. 2016), SGD with momentum 0.9 at
+the better of two rates, which each seed chooses on 500 other images, batch 64, 8 epochs. *Lets
 train* is about the loss on the training images: what a net does to other images is another matter.
 """
 
@@ -70,7 +71,7 @@ def claims(config):
             'ends with a higher training loss than one of depth 4, the deepest residual net with a '
             'lower one than both',
             greater(train_loss(deepest, False), train_loss(4, False)),
-            less(train_loss(deepest, True), train_loss(4, True)),
+            less(train_loss(deepest, True), train_loss(4, False)),
             less(train_loss(deepest, True), train_loss(deepest, False)),
         ),
     ]

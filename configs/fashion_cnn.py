@@ -9,8 +9,9 @@ Convolutions of 32, 64 and 128 filters (3x3, stride 2, valid, ReLU), dropout 0.2
 What comes out: accuracies, the confusion matrix (counts, and shares of each true class), and test
 images that are taken for something else, with the names of their classes.
 
-Ours: the same net on MNIST, to compare with; the number of seeds; what *confused* means in E2b: a
-share of right answers below that of all classes together.
+Ours: the same net on MNIST, to compare with; the number of seeds; training figures are those of the
+first 10,000 images; what *confused* means in E2b: a share of right answers below that of all
+classes together.
 """
 
 import nnstudy

@@ -17,7 +17,7 @@ the other words mean stands in the claims.
 import nnstudy
 from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
-from nnstudy.report import generalization
+from nnstudy.report import generalization, labels
 
 PICTURE = 'train_and_test'
 
@@ -99,7 +99,7 @@ def claims(config):
 def pictures(results):
     widths, sizes = axes(results.config['epochs'])
     corners = {
-        f'{width} units, {size} examples': {
+        f'{labels.count(width, "unit")}, {size:,} examples': {
             'model.widths': (width,),
             'split.train': f'train[:{size}]',
         }

@@ -1,7 +1,7 @@
 """LeNet with ReLU against sigmoid and tanh (document D).
 
-    python launch.py --config=configs/lenet_activations.py:mnist           # 10 seeds, 10 min
-    python launch.py --config=configs/lenet_activations.py:cifar10         # 10 seeds, 15 min
+    python launch.py --config=configs/lenet_activations.py:mnist           # 8 seeds, 10 min
+    python launch.py --config=configs/lenet_activations.py:cifar10         # 8 seeds, 15 min
     python launch.py --config=configs/lenet_activations.py:mnist,quick     # 5,000 images, 1 min
 
 Convolution of 6 filters 5x5 with padding 2, average-pooling, 16 filters 5x5, average-pooling, dense
@@ -10,16 +10,20 @@ Version `relu`: ReLU everywhere. Version `sigmoid_and_tanh`: sigmoid after the c
 after the dense layers. Batch 64, 20 epochs, rate 0.1, PyTorch's initialisation. MNIST's pixels are
 divided by 255; CIFAR-10 is resized to 28x28, then (x - 0.5) / 0.5.
 
-What comes out: test accuracy after every epoch for each version, the epoch that passes 98%, and the
-numbers of the document among those of ten seeds.
+What comes out: test accuracy after every epoch for each version, the epoch that passes 98%, loss
+and accuracy of every step (`steps.parquet`), and the numbers of the document among those of our
+seeds; of late epochs, only those of seeds that have not stopped. `--dry_run` prints the table of
+layers.
 
 Ours, since these lines of the document are lost: SGD without momentum, cross-entropy, and an end
-when the test accuracy is strictly above 99%; the number of seeds; what *stable* means in D2: the
-mean change of the test accuracy from epoch to epoch, from the first one on.
+when the test accuracy is strictly above 99%; the number of seeds; training figures at the end of an
+epoch are of the first 10,000 images; what *stable* means in D2: the mean change of the test
+accuracy from epoch to epoch, from the first one on. By this measure the document's own two runs are
+level on CIFAR-10 (2.45 points), and on MNIST far apart by one leap of sigmoid and tanh.
 """
 
 import nnstudy
-from nnstudy.analysis.claims import claim, less
+from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
 from nnstudy.analysis.references import reference
 from nnstudy.report import examples, generalization, weights
@@ -69,9 +73,10 @@ def get_config(arg=''):
     config.batch_size = 64
     config.epochs = 8 if quick else 20
     config.eval_train_examples = 10_000
+    config.log_every_steps = 1
     config.histograms = True
     config.stop.target = 0.99
-    config.num_seeds = 3 if quick else 10
+    config.num_seeds = 3 if quick else 8
     return config
 
 
@@ -94,8 +99,23 @@ def claims(config):
     )
     if config.dataset == 'mnist':
         sooner = less(*(accuracy(v, at='reaches', level=0.98) for v in (RELU, SIGMOID)))
+        epochs = [
+            condition
+            for version, epoch in ((RELU, 3), (SIGMOID, 11))
+            for condition in (
+                greater(accuracy(version, at='reaches', level=0.98), epoch - 0.5),
+                less(accuracy(version, at='reaches', level=0.98), epoch + 0.5),
+            )
+        ]
         return [
             claim('D1', 'ReLU passes 98% on MNIST sooner than sigmoid and tanh', sooner),
+            claim(
+                'D1 epochs',
+                'ReLU passes 98% in epoch 3, sigmoid and tanh in epoch 11, in the median of the '
+                'seeds',
+                *epochs,
+                of='median',
+            ),
             stable,
         ]
     best = {name: accuracy(v, at='best') for name, v in (('relu', RELU), ('sigmoid', SIGMOID))}

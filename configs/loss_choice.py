@@ -11,7 +11,9 @@ decimal point has slipped, so that they are ten times as high.
 
 What comes out: what each loss reaches at the best of its rates, which every seed chooses on
 validation data (of `numbers` by the loss itself, outliers among them), on test data without
-outliers. A loss that is best at one is not at another.
+outliers. No loss is right for every problem if each fails at one: absolute error at classes,
+squared error at outliers, cross-entropy and hinge where there are no classes. Of Huber's, which
+lies between the first two, that is claim `B2 Huber`.
 
 Ours: all of it, since the exercise only states it. MLPs of 32 units and of 32 and 16, Adam, batch
 32, seven rates; Huber's delta is 1 for the one-hot labels, and 5 (thousand dollars) for prices.
@@ -40,9 +42,6 @@ def load(data_dir=None):
 
 
 nnstudy.data.DATASETS['boston_outliers'] = load
-
-
-VARIANTS = ('classes', 'numbers')
 
 
 def get_config(arg=''):
@@ -86,7 +85,7 @@ def claims(config):
     if config.dataset == 'digits':
         return [
             claim(
-                'B2',
+                'B2 absolute',
                 'Absolute error, which is right for numbers with outliers, is not for classes: a '
                 'lower test accuracy than cross-entropy and hinge',
                 *(
@@ -97,21 +96,21 @@ def claims(config):
             *(
                 claim(
                     name,
-                    f'Cross-entropy has a higher test accuracy than {words} (ours)',
-                    greater(
-                        best('test_accuracy', 'softmax_cross_entropy'), best('test_accuracy', loss)
+                    f'{words} is not right for classes: a lower test accuracy than cross-entropy',
+                    less(
+                        best('test_accuracy', loss), best('test_accuracy', 'softmax_cross_entropy')
                     ),
                 )
                 for name, words, loss in (
-                    ('B2a', 'squared error', 'squared_error'),
-                    ('B2b', "Huber's loss", 'huber'),
+                    ('B2 squared, classes', 'Squared error', 'squared_error'),
+                    ('B2 Huber', "Huber's loss", 'huber'),
                 )
             ),
         ]
     squared, absolute, huber = FOR_NUMBERS
     return [
         claim(
-            'B2',
+            'B2 squared',
             'Squared error is not right for numbers with outliers: a higher test MSE, which it '
             'aims at, than absolute error and Huber',
             *(

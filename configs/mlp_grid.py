@@ -1,7 +1,8 @@
 """Hidden units, learning rate and how often the weights are updated (document A).
 
-    python launch.py --config=configs/mlp_grid.py            # 27 cells x 3 seeds, hours
-    python launch.py --config=configs/mlp_grid.py:quick      # 1,000 images, about a minute
+    python launch.py --config=configs/mlp_grid.py             # 27 cells x 3 seeds, hours
+    python launch.py --config=configs/mlp_grid.py:reduced     # 10,000 images, 8 seeds, an hour
+    python launch.py --config=configs/mlp_grid.py:quick       # 1,000 images, about a minute
 
 784 -> Dense(784, sigmoid) -> Dense(h, sigmoid) -> Dense(10, softmax), cross-entropy, plain SGD at a
 constant rate. h of 25, 50 or 100, times a rate of 10, 1 or 0.01, times the regime: gradient descent
@@ -13,7 +14,9 @@ picture for each of the 27 cells and one of all, and the claims.
 
 Ours, where the document leaves it open: MNIST, pixels / 255, batch 128 in mini-batches; 100, 20 and
 3 epochs, Glorot initialisation, three seeds, the points within the first epoch, and what its words
-mean, which stands in each claim. A7 adds Adam at its defaults, at h = 100 in mini-batches.
+mean, which stands in each claim. A7 adds Adam at its defaults, at h = 100 in mini-batches. Three
+seeds leave seven claims undecided, for which eight are needed: these has `:reduced`, with a sixth
+of the images.
 """
 
 import nnstudy
@@ -21,6 +24,7 @@ from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
 from nnstudy.report import cells
 
+VARIANTS = ('', 'reduced')
 PICTURE = 'cells'
 
 WIDTHS = (25, 50, 100)
@@ -31,26 +35,30 @@ QUICK = {'gradient descent': (0, 20), 'mini-batch': (128, 10), 'stochastic': (1,
 
 
 def get_config(arg=''):
-    (quick,) = nnstudy.options(arg, ('', 'quick'))
+    (size,) = nnstudy.options(arg, ('', 'reduced', 'quick'))
     config = nnstudy.default_config()
     config.dataset = 'mnist'
-    config.split.train = 'train[:1000]' if quick else 'train'
+    config.split.train = {'': 'train', 'reduced': 'train[:10000]', 'quick': 'train[:1000]'}[size]
     config.split.validation = None
-    if quick:
+    if size == 'quick':
         config.split.test = 'test[:500]'
     with config.unlocked():
         config.model.widths = (784, 25)
         config.model.activation = 'sigmoid'
         config.model.kernel_init = 'glorot_uniform'
     config.shuffle = False
-    config.eval_in_first_epoch = 10 if quick else 100
-    config.num_seeds = 2 if quick else 3
+    config.eval_in_first_epoch = 10 if size == 'quick' else 100
+    config.num_seeds = {'': 3, 'reduced': 8, 'quick': 2}[size]
     return config
 
 
+def num_images(config):
+    return {'train': 60_000, 'train[:10000]': 10_000, 'train[:1000]': 1_000}[config.split.train]
+
+
 def sweep(config):
-    regimes = REGIMES if config.split.train == 'train' else QUICK
-    whole = 60_000 if config.split.train == 'train' else 1_000
+    whole = num_images(config)
+    regimes = QUICK if whole == 1_000 else REGIMES
     cells = nnstudy.grid(
         nnstudy.choice('model.widths', [(784, h) for h in WIDTHS]),
         nnstudy.choice('optimizer.learning_rate', RATES),
@@ -60,6 +68,7 @@ def sweep(config):
         'model.widths': (784, 100),
         'optimizer.name': 'adam',
         'optimizer.learning_rate': 1e-3,
+        'optimizer.eps': 1e-7,
         'batch_size': 128,
         'epochs': regimes['mini-batch'][1],
     }
@@ -67,7 +76,7 @@ def sweep(config):
 
 
 def claims(config):
-    whole = 60_000 if config.split.train == 'train' else 1_000
+    whole = num_images(config)
 
     def cells(metric, h=None, rate=None, size=None, **more):
         where = {'optimizer.name': 'sgd'}
@@ -84,7 +93,7 @@ def claims(config):
         claim(
             'A1',
             'At h = 25 and rate 10 the result is uncertain in every regime: the training loss does '
-            'not settle, it ends at least a tenth above its lowest value',
+            'not settle, it ends at least a tenth above its lowest value at the end of an epoch',
             *(
                 greater(
                     cells('train_loss', 25, 10.0, size),
@@ -102,7 +111,8 @@ def claims(config):
         ),
         claim(
             'A3',
-            'At h = 25 the error is high whatever the rate and regime: test accuracy below 90%',
+            'At h = 25 the error is high whatever the rate and regime: test accuracy below 90% '
+            '(that it is uncertain is part of A1)',
             less(accuracy(25, over='max'), 0.9),
         ),
         claim(
@@ -114,8 +124,16 @@ def claims(config):
         ),
         claim(
             'A5',
-            'At h = 100 only a low rate with frequent updates is satisfactory (test accuracy above '
+            'At h = 100 the tendency is downward: the training loss ends below its start in every '
+            'cell; but only a low rate with frequent updates is satisfactory (test accuracy above '
             '95%): rate 0.01 with batch 1, and no other cell',
+            *(
+                less(
+                    cells('train_loss', 100, rate, size), cells('train_loss', 100, rate, size, at=0)
+                )
+                for rate in RATES
+                for size in (whole, 128, 1)
+            ),
             greater(accuracy(100, 0.01, 1), 0.95),
             less(accuracy(100, None, whole, over='max'), 0.95),
             less(accuracy(100, None, 128, over='max'), 0.95),
@@ -130,7 +148,9 @@ def claims(config):
         ),
         claim(
             'A7',
-            'Adam at its defaults gives the best result of all (ours)',
+            'Adam at its defaults gives excellent results (test accuracy above 97%), the best of '
+            'all (ours)',
+            greater(adam, 0.97),
             greater(adam, accuracy(over='max')),
         ),
     ]

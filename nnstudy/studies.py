@@ -7,7 +7,7 @@
 
 Every config file is a study, with claims or without. Its `VARIANTS`, if it has them, are the
 arguments of `get_config` that are run, by default none; with `--quick` the word `quick` is added to
-each.
+each but `reduced`, which names a full setting made small enough.
 """
 
 import argparse
@@ -141,7 +141,10 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]
     for path in sorted(configs.glob('*.py')):
         module = config_lib.load_module(path)
         title = (module.__doc__ or path.stem).strip().splitlines()[0]
-        for variant in getattr(module, 'VARIANTS', ('',)):
+        variants = getattr(module, 'VARIANTS', ('',))
+        if quick:
+            variants = [variant for variant in variants if variant != 'reduced'] or ['']
+        for variant in variants:
             arg = ','.join(filter(None, (variant, 'quick' if quick else '')))
             yield Study(
                 path=path,

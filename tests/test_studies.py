@@ -40,7 +40,8 @@ CONFIG = '''
     def claims():
         both = less(quantity('test_loss', HIGH), quantity('test_loss', LOW))
         drop = less(quantity('drop', LOW), 100)
-        return [claim('X1', 'The high rate is better', both), claim('X2', 'It drops', drop, of='median')]
+        better = claim('X1', 'The high rate is better', both)
+        return [better, claim('X2', 'It drops', drop, of='median')]
 
 
     def references(config):
@@ -102,6 +103,17 @@ def test_a_page_keeps_what_ran_on_another_machine(folder, capsys):
     shutil.rmtree(folder / 'runs')
     assert studies.main(['page', '--out=page.md']) == 0
     assert (folder / 'page.md').read_text() == first
+
+
+def test_a_reduced_setting_has_no_quick_one(folder, capsys):
+    path = folder / 'configs' / 'rates.py'
+    reduced = textwrap.dedent(CONFIG).replace(
+        'LOW, HIGH =', "VARIANTS = ('', 'reduced')\nLOW, HIGH =", 1
+    )
+    path.write_text(reduced)
+    for quick, names in ((False, ['rates', 'rates:reduced']), (True, ['rates:quick'])):
+        found = studies.find(folder / 'configs', folder / 'runs', quick=quick)
+        assert [study.name for study in found] == names
 
 
 def test_quick_ones_are_others(folder, capsys):

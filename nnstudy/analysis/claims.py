@@ -293,7 +293,7 @@ def _comparison(results: Results, condition: Condition) -> _Comparison:
     rest = [point for point in points if point not in first]
     if not rest:
         raise errors.UserError(f'condition {test!r} names all points, so none is left to compare')
-    labels = [f'{quantities.label(what)}, {results.points[p]}' for p in first + rest]
+    labels = [quantities.label({**what, 'where': results.points[p]}) for p in first + rest]
     sign, k = (1 if test == 'lowest' else -1), len(first)
     return _Comparison(
         table[first + rest],

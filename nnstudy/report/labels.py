@@ -60,5 +60,5 @@ def reading(name: str, value: float) -> str:
 
 
 def count(n: int, noun: str) -> str:
-    """Writes a number of things: `1 seed`, `8 seeds`."""
-    return f'{n} {noun}' if n == 1 else f'{n} {noun}s'
+    """Writes a number of things: `1 seed`, `8,000 seeds`."""
+    return f'{n} {noun}' if n == 1 else f'{n:,} {noun}s'

@@ -261,6 +261,8 @@ def _true_of(row) -> str:
     text = f'{row.successes:,} of {row.n:,} seeds'
     if row.of == 'median':
         text += f'; {100 * row.resampled_medians:.0f}% of resampled medians'
+    if row.of == 'some':
+        text += '; one is enough'
     return text
 
 

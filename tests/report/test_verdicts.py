@@ -33,8 +33,11 @@ def make(**fields):
 @pytest.mark.parametrize(
     ('fields', 'text'),
     [
-        ({}, 'holds (96% of 1000 seeds)'),
-        ({'of': 'median', 'resampled': 0.5}, 'holds (96% of 1000 seeds, 50% of resampled medians)'),
+        ({}, 'holds (96% of 1,000 seeds)'),
+        (
+            {'of': 'median', 'resampled': 0.5},
+            'holds (96% of 1,000 seeds, 50% of resampled medians)',
+        ),
         ({'of': 'fact'}, 'holds (a fact, of no seed)'),
         (
             {'verdict': 'undecided', 'n': 3, 'successes': 3, 'needed': 5},
