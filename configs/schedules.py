@@ -94,10 +94,13 @@ def claims():
 
 def pictures(results):
     runs = results.runs
-    fields = ['schedule.name', 'schedule.warmup_epochs', 'optimizer.learning_rate']
 
-    def picture(names):
+    def picture(names, *fields):
         chosen = runs[runs['schedule.name'].isin(('constant', *names))]
+        fields = ['schedule.name', *fields, 'optimizer.learning_rate']
         return plots.metric_vs(chosen, 'optimizer.learning_rate', fields, 'test_loss')
 
-    return {'loss_of_slides': picture(SLIDES), 'loss_of_modern': picture(MODERN)}
+    return {
+        'loss_of_slides': picture(SLIDES),
+        'loss_of_modern': picture(MODERN, 'schedule.warmup_epochs'),
+    }

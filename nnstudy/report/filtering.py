@@ -1,5 +1,8 @@
 """What a convolution does to one image: blur, edges, the three modes, where a filter matches."""
 
+from typing import Any
+
+import jax.numpy as jnp
 import numpy as np
 from matplotlib import figure, patches
 
@@ -27,11 +30,10 @@ def filtered(image: np.ndarray, kernel: np.ndarray, mode: str = 'same') -> np.nd
     """
     if mode not in MODES:
         raise errors.unknown('mode', mode, MODES)
-    x, weights = (np.asarray(array, np.float32) for array in (image, kernel))
+    x, weights = (jnp.asarray(array, jnp.float32) for array in (image, kernel))
     padding = mode.upper() if mode != 'full' else [(size - 1, size - 1) for size in kernel.shape]
-    return np.asarray(ops.conv(x[None, ..., None], weights[..., None, None], padding=padding))[
-        0, ..., 0
-    ]
+    convolved = ops.conv(x[None, ..., None], weights[..., None, None], padding=padding)
+    return np.asarray(convolved)[0, ..., 0]
 
 
 def cosine(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -55,8 +57,8 @@ def demonstration(image: np.ndarray) -> figure.Figure:
     image = np.asarray(image, np.float64)
     picture = figure.Figure(figsize=(9.6, 5.4), layout='constrained')
     panels = picture.subplots(2, 4)
-    corner = np.array([(size - SIDE) // 2 for size in image.shape])
-    piece = image[corner[0] : corner[0] + SIDE, corner[1] : corner[1] + SIDE]
+    top, left = ((size - SIDE) // 2 for size in image.shape)
+    piece = image[top : top + SIDE, left : left + SIDE]
     match = cosine(image, piece)
     drawn = [
         ('the image', image),
@@ -73,10 +75,10 @@ def demonstration(image: np.ndarray) -> figure.Figure:
         panel.set_title(f'{title}\n{values.shape[0]}x{values.shape[1]}', fontsize=9.5)
         panel.set_xticks([])
         panel.set_yticks([])
-    frame = {'fill': False, 'edgecolor': style.RED, 'linewidth': 1.5}
-    panels[0, 0].add_patch(patches.Rectangle(corner[::-1] - 0.5, SIDE, SIDE, **frame))
-    best = np.unravel_index(match.argmax(), match.shape)
-    panels[1, 3].add_patch(patches.Circle((best[1], best[0]), 1.5, **frame))
+    frame: dict[str, Any] = {'fill': False, 'edgecolor': style.RED, 'linewidth': 1.5}
+    panels[0, 0].add_patch(patches.Rectangle((left - 0.5, top - 0.5), SIDE, SIDE, **frame))
+    row, column = divmod(int(match.argmax()), match.shape[1])
+    panels[1, 3].add_patch(patches.Circle((column, row), 1.5, **frame))
     style.caption(
         picture,
         'What a convolution does to an image',

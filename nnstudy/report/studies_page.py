@@ -63,8 +63,9 @@ class Entry:
         return self.name.replace(':', '-').replace(',', '-')
 
 
-_TOLD = ('name', 'title', 'command', 'num_points', 'num_runs', 'num_run_steps', 'seconds')
-_TOLD = (*_TOLD, 'machine')
+_TOLD = (
+    *('name', 'title', 'command', 'num_points', 'num_runs', 'num_run_steps', 'seconds', 'machine'),
+)
 
 
 def record(entry: Entry, records: Path) -> Path:
