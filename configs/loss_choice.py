@@ -27,7 +27,7 @@ from nnstudy.analysis.quantities import quantity
 from nnstudy.report import plots
 
 VARIANTS = ('classes', 'numbers')
-PICTURE = 'metric_vs_optimizer.learning_rate'
+PICTURE = 'against_rate'
 FOR_NUMBERS = ('squared_error', 'absolute_error', 'huber')
 FOR_CLASSES = ('softmax_cross_entropy', 'hinge')
 
@@ -137,8 +137,8 @@ def claims(config):
 
 
 def pictures(results):
-    if 'test_mae' not in results.runs:
-        return {}  # accuracy against the rate is drawn anyway
-    fields = ['split.train', 'loss.name', 'optimizer.learning_rate']
-    picture = plots.metric_vs(results.runs, 'optimizer.learning_rate', fields, 'test_mae')
-    return {'mae_vs_rate': picture}
+    """Draws a metric that is the same for all losses against the rate."""
+    runs = results.runs
+    metric = 'test_mae' if 'test_mae' in runs else 'test_accuracy'
+    fields = [f for f in results.swept if f not in ('split.validation', 'loss.delta')]
+    return {'against_rate': plots.metric_vs(runs, 'optimizer.learning_rate', fields, metric)}

@@ -43,8 +43,12 @@ def short(fields: Sequence[str]) -> dict[str, str]:
 
 def metric(name: str) -> str:
     """Writes a metric's name with its unit: `test accuracy (%)`, `train loss`."""
-    text = name.replace('_', ' ').replace(' mae', ' MAE')
-    return f'{text} (%)' if name.endswith('accuracy') else text
+    return f'{metric_name(name)} (%)' if name.endswith('accuracy') else metric_name(name)
+
+
+def metric_name(name: str) -> str:
+    """Writes a metric's name without its unit: `test accuracy`, `test MAE`."""
+    return name.replace('_', ' ').replace(' mae', ' MAE').replace(' mse', ' MSE')
 
 
 def scale(name: str) -> float:

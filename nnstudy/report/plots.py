@@ -149,7 +149,7 @@ def metric_vs(
     notes = [spread_note(runs, 'band' if axis.numbers else 'bar', over), *notes]
     if pooled:
         notes.append(f'Pooled over {", ".join(others)}; the star is the best point alone.')
-    style.caption(picture, f'Final {metric.replace("_", " ")} against {field}', notes)
+    style.caption(picture, f'Final {labels.metric_name(metric)} against {field}', notes)
     style.legend(picture, handles, _wrapped(others) if many else None)
     return picture
 
