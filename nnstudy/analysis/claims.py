@@ -273,8 +273,12 @@ def _comparison(results: Results, condition: Condition) -> _Comparison:
             quantities.values(results, side) if isinstance(side, dict) else side for side in sides
         ]
         table = pd.DataFrame(dict(enumerate(columns))).dropna(how='any')
+        told = _told_apart([side['where'] for side in sides if isinstance(side, dict)])
         labels = [
-            quantities.label(side) if isinstance(side, dict) else f'{side:g}' for side in sides
+            quantities.label({**side, 'where': told.pop(0)})
+            if isinstance(side, dict)
+            else f'{side:g}'
+            for side in sides
         ]
         sign = 1 if test == 'less' else -1
         return _Comparison(table, labels, lambda v: sign * v[..., 0] < sign * v[..., 1])
@@ -293,13 +297,27 @@ def _comparison(results: Results, condition: Condition) -> _Comparison:
     rest = [point for point in points if point not in first]
     if not rest:
         raise errors.UserError(f'condition {test!r} names all points, so none is left to compare')
-    labels = [quantities.label({**what, 'where': results.points[p]}) for p in first + rest]
+    told = _told_apart([results.points[p] for p in first + rest])
+    labels = [quantities.label({**what, 'where': where}) for where in told]
     sign, k = (1 if test == 'lowest' else -1), len(first)
     return _Comparison(
         table[first + rest],
         labels,
         lambda v: (sign * v[..., :k]).max(axis=-1) < (sign * v[..., k:]).min(axis=-1),
     )
+
+
+def _told_apart(wheres: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns fields and values of several choices of points without those that all share.
+
+    The words of a claim say what it is about; beside its numbers stands what they differ in.
+    """
+    if len(wheres) == 1:
+        return [dict(wheres[0])]
+    return [
+        {f: v for f, v in where.items() if any(f not in w or w[f] != v for w in wheres)}
+        for where in wheres
+    ]
 
 
 def _concordance(values: np.ndarray) -> np.ndarray:

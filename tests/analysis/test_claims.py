@@ -119,6 +119,25 @@ class TestQuantities:
         )
 
 
+def test_sides_are_told_by_what_they_differ_in():
+    results = make_results([SEEDS, SEEDS + 1, SEEDS + 2])
+    for point in results.points:
+        point['batch_size'] = 32
+
+    def of(rate):
+        return quantity('test_loss', {'optimizer.learning_rate': rate, 'batch_size': 32})
+
+    rates = [f'test_loss, optimizer.learning_rate = {rate}' for rate in (0.1, 0.2, 0.3)]
+    (sides,) = judged(results, less(of(0.1), of(0.2))).sides
+    assert [side.label for side in sides] == rates[:2]
+    (sides,) = judged(
+        results, lowest(quantity('test_loss'), {'optimizer.learning_rate': 0.1})
+    ).sides
+    assert [side.label for side in sides] == rates
+    (sides,) = judged(results, less(of(0.1), 9.0)).sides
+    assert [side.label for side in sides] == [f'{rates[0]}, batch_size = 32', '9']
+
+
 class TestConditions:
     @pytest.mark.parametrize(
         ('condition', 'successes'),
