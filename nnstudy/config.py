@@ -500,11 +500,12 @@ def load_module(path: Path) -> types.ModuleType:
         raise errors.UserError(f'config file {str(path)!r} is not a Python file (*.py)')
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and Linen modules look their module up
-    sys.path.insert(0, str(path.parent))  # a config may import what lies beside it
+    beside = str(path.parent.resolve())  # a config may import what lies there
+    sys.path.insert(0, beside)
     try:
         _call(str(path), spec.loader.exec_module, module)
     finally:
-        sys.path.remove(str(path.parent))
+        sys.path.remove(beside)
     return module
 
 
