@@ -103,7 +103,7 @@ def test_a_signal_saves_and_stops(number, folder):
 def test_dry_run_shows_the_plan_and_writes_nothing(folder, capsys):
     assert cli.main([f'--config={CONFIG}', '--dry_run']) == 0
     out = capsys.readouterr().out
-    for text in ('19 points × 8 seeds = 152 runs', 'swept optimizer.learning_rate', '1080 steps'):
+    for text in ('19 points × 8 seeds = 152 runs', 'swept optimizer.learning_rate', '1,080 steps'):
         assert text in out
     for text in ('Dense_2', '8,970', 'memory', 'lanes', 'working directory: runs/lr_sweep-'):
         assert text in out
