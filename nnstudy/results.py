@@ -157,7 +157,7 @@ def load(
     workdir = Path(workdir)
     identity = read_identity(workdir)
     if identity is None:
-        raise errors.UserError(f'{str(workdir)!r} holds no study (no config.json)')
+        raise errors.UserError(f'{str(workdir)!r} holds no study (no config.json of one)')
     if not (workdir / 'history.parquet').is_file():
         raise errors.UserError(
             f'the study in {str(workdir)!r} is not finished; the command that began it goes on'

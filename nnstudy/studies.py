@@ -19,7 +19,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -213,7 +212,7 @@ def _entry(study: Study) -> studies_page.Entry:
     """Returns what a page says of a study that has been run."""
     workdir = study.outcome
     results = results_lib.load(workdir)
-    claims, references = workdir / 'claims.csv', workdir / 'references.csv'
+    claims, references = studies_page.tables(workdir)
     picture = workdir / 'plots' / f'{study.picture}.png'
     return studies_page.Entry(
         name=study.name,
@@ -225,8 +224,8 @@ def _entry(study: Study) -> studies_page.Entry:
         num_run_steps=int(results.runs['steps'].sum()),
         seconds=float(results.runs['seconds'].sum()),
         machine=_machine(workdir),
-        claims=studies_page.read_claims(claims) if claims.is_file() else None,
-        references=pd.read_csv(references) if references.is_file() else None,
+        claims=claims,
+        references=references,
         picture=picture if picture.is_file() else None,
     )
 

@@ -21,10 +21,10 @@ from rich import box
 from rich.table import Table
 
 from nnstudy import errors
+from nnstudy.analysis.claims import MOST
 from nnstudy.report import labels
 
 WIDTH = 1000  # pixels of a picture
-SURE = 0.95  # a claim that is true of this share of seeds is no luck, see nnstudy.analysis.claims
 VERDICTS = ('holds', 'does not hold', 'depends on the seed', 'undecided')
 
 
@@ -64,9 +64,7 @@ class Entry:
         return self.name.replace(':', '-').replace(',', '-')
 
 
-_TOLD = (
-    *('name', 'title', 'command', 'num_points', 'num_runs', 'num_run_steps', 'seconds', 'machine'),
-)
+_FILES = ('claims', 'references', 'picture')  # fields of an entry that are files of their own
 
 
 def record(entry: Entry, records: Path) -> Path:
@@ -76,12 +74,13 @@ def record(entry: Entry, records: Path) -> Path:
       UserError: it cannot be written.
     """
     folder = records / entry.folder
-    tables = {'claims.csv': entry.claims, 'references.csv': entry.references}
+    frames = {'claims.csv': entry.claims, 'references.csv': entry.references}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        told = {field: getattr(entry, field) for field in _TOLD}
+        fields = [field.name for field in dataclasses.fields(entry)]
+        told = {field: getattr(entry, field) for field in fields if field not in _FILES}
         (folder / 'study.json').write_text(json.dumps(told, indent=2) + '\n')
-        for name, frame in tables.items():
+        for name, frame in frames.items():
             (folder / name).unlink(missing_ok=True)
             if frame is not None:
                 frame.to_csv(folder / name, index=False, float_format='%.6g')
@@ -94,19 +93,24 @@ def record(entry: Entry, records: Path) -> Path:
 
 def recorded(folder: Path) -> Entry:
     """Returns what was recorded of a study."""
-    claims, references = folder / 'claims.csv', folder / 'references.csv'
     picture = folder / 'picture.png'
+    claims, references = tables(folder)
     return Entry(
         **json.loads((folder / 'study.json').read_text()),
-        claims=read_claims(claims) if claims.is_file() else None,
-        references=pd.read_csv(references) if references.is_file() else None,
+        claims=claims,
+        references=references,
         picture=picture if picture.is_file() else None,
     )
 
 
-def read_claims(path: Path) -> pd.DataFrame:
-    """Returns a table of verdicts, see `verdicts.verdicts`."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[''])
+def tables(folder: Path) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Returns claims and references of an entry as a folder has them, None for what is not."""
+    claims, references = (
+        # Words such as None or NA are words; an empty cell is no number.
+        pd.read_csv(path, keep_default_na=False, na_values=['']) if path.is_file() else None
+        for path in (folder / 'claims.csv', folder / 'references.csv')
+    )
+    return claims, references
 
 
 def write(path: Path) -> Path:
@@ -259,7 +263,7 @@ def duration(seconds: float) -> str:
 
 def _is_doubted(row) -> bool:
     """Whether one seed may well say the opposite; a claim of medians can hold nevertheless."""
-    luck = row.of == 'median' and row.successes < SURE * row.n
+    luck = row.of == 'median' and row.successes < MOST * row.n
     return luck or row.verdict in ('depends on the seed', 'does not hold')
 
 
