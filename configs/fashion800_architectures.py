@@ -12,13 +12,13 @@ training images perfectly is the one that errs more confidently.
 
 Ours: the document's page cuts off ResNet's initialiser and the activation of its 1x1 shortcut, so
 there is a ResNet with Glorot and one with He initialisation, with ReLU; claims are about the first.
-Both sets are gone through every ten epochs. For B10d Inception also trains for 200 epochs, for B10e
-each net at a fifth of the rate. *Overfitting* (B10c): 5 points of accuracy between the sets (the
-document's Inception has 10).
+Both sets are gone through every ten epochs. For B10d Inception goes on to 200 epochs; all else is
+said of it after 100. For B10e each net also trains at a fifth of the rate. *Overfitting* (B10c): 5
+points of accuracy between the sets (the document's Inception has 10).
 """
 
 import nnstudy
-from nnstudy.analysis.claims import claim, greater, less
+from nnstudy.analysis.claims import claim, greater
 from nnstudy.analysis.quantities import quantity
 from nnstudy.analysis.references import reference
 from nnstudy.report import generalization
@@ -50,53 +50,51 @@ def get_config(arg=''):
 
 
 def sweep(config):
-    he = {**RESNET, 'model.kernel_init': 'he_uniform'}
     inception = {**INCEPTION, 'model.kernel_init': 'glorot_uniform'}
-    points = [inception, RESNET, he]
+    he = {**RESNET, 'model.kernel_init': 'he_uniform'}
+    slower = [{**net, 'optimizer.learning_rate': 0.01} for net in (inception, RESNET)]
     longer = {**inception, 'epochs': 2 * config.epochs}
-    slower = [{**point, 'optimizer.learning_rate': 0.01} for point in (inception, RESNET)]
-    return [{'epochs': config.epochs, **point} for point in [*points, longer, *slower]]
+    return [longer, *({'epochs': config.epochs, **net} for net in (RESNET, he, *slower))]
 
 
 def claims(config):
-    inception = {**INCEPTION, 'epochs': config.epochs}
-    longer = {**INCEPTION, 'epochs': 2 * config.epochs}
+    def after(metric, net, **more):
+        return quantity(metric, net, at=config.epochs, **more)
 
     def slower(net):
-        fast = {**net, 'epochs': config.epochs}
-        slow = {**fast, 'optimizer.learning_rate': 0.01}
-        return less(*(quantity('train_loss', where, at='mean') for where in (fast, slow)))
+        slow = {**net, 'optimizer.learning_rate': 0.01}
+        return greater(after('train_loss', slow), after('train_loss', net))
 
     def gap(net):
-        return quantity('train_accuracy', net, minus='test_accuracy')
+        return after('train_accuracy', net, minus='test_accuracy')
 
     return [
         claim(
             'B10a',
             'ResNet fits the training set perfectly: all its images are classified rightly',
-            greater(quantity('train_accuracy', RESNET), 0.9999),
+            greater(after('train_accuracy', RESNET), 0.9999),
         ),
         claim(
             'B10b',
             "ResNet's test loss is higher than Inception's although its accuracy is higher",
-            greater(quantity('test_loss', RESNET), quantity('test_loss', inception)),
-            greater(quantity('test_accuracy', RESNET), quantity('test_accuracy', inception)),
+            greater(after('test_loss', RESNET), after('test_loss', INCEPTION)),
+            greater(after('test_accuracy', RESNET), after('test_accuracy', INCEPTION)),
         ),
         claim(
             'B10c',
             'Neither generalises well: more than 5 points between training and test accuracy',
             greater(gap(RESNET), 0.05),
-            greater(gap(inception), 0.05),
+            greater(gap(INCEPTION), 0.05),
         ),
         claim(
             'B10d',
             'Inception has room to improve: after twice as many epochs its test accuracy is higher',
-            greater(quantity('test_accuracy', longer), quantity('test_accuracy', inception)),
+            greater(quantity('test_accuracy', INCEPTION), after('test_accuracy', INCEPTION)),
         ),
         claim(
             'B10e',
-            'A smaller rate makes convergence slower, not faster: a mean training loss over the '
-            'epochs that is higher at 0.01 than at 0.05, for both nets',
+            'A smaller rate makes convergence slower, not faster: after the same epochs the '
+            'training loss is higher at 0.01 than at 0.05, for both nets',
             slower(INCEPTION),
             slower(RESNET),
         ),
@@ -106,7 +104,6 @@ def claims(config):
 def references(config):
     if config.split.train != 'train[:800]':
         return []  # the document's numbers are of 800 images and 100 epochs
-    inception = {**INCEPTION, 'epochs': config.epochs}
     printed = {
         ('Inception', 'train_loss'): 0.345,
         ('Inception', 'train_accuracy'): 0.858,
@@ -117,17 +114,21 @@ def references(config):
         ('ResNet', 'test_loss'): 1.515,
         ('ResNet', 'test_accuracy'): 0.800,
     }
-    nets = {'Inception': inception, 'ResNet': RESNET}
+    nets = {'Inception': INCEPTION, 'ResNet': RESNET}
     return [
-        reference(f'{net}, {metric.replace("_", " ")}', value, quantity(metric, nets[net]), 3)
+        reference(
+            f'{net}, {metric.replace("_", " ")}',
+            value,
+            quantity(metric, nets[net], at=config.epochs),
+            3,
+        )
         for (net, metric), value in printed.items()
     ]
 
 
 def pictures(results):
-    epochs = {'epochs': results.config['epochs']}
     nets = {
-        'Inception': {**INCEPTION, **epochs},
+        'Inception': INCEPTION,
         'ResNet (Glorot)': RESNET,
         'ResNet (He)': {**RESNET, 'model.kernel_init': 'he_uniform'},
     }

@@ -13,6 +13,7 @@ each but `reduced`, which names a full setting made small enough.
 import argparse
 import collections
 import dataclasses
+import inspect
 import json
 import sys
 import time
@@ -32,7 +33,7 @@ EXAMPLES = """
 examples:
   python -m nnstudy.studies
   python -m nnstudy.studies run --quick --data_dir=data
-  python -m nnstudy.studies run boston_lr_decay lenet_activations
+  python -m nnstudy.studies run boston_lr_decay lenet_activations:mnist
   python -m nnstudy.studies page --out=docs/studies.md
 """
 
@@ -45,6 +46,7 @@ class Study:
       path: of the config file.
       arg: what its `get_config` is called with.
       title: the first line of its docstring.
+      about: the paragraph of it that says what comes out, in one line; empty if there is none.
       picture: the name of its main picture, `PICTURE` in the file, by default the curves.
       workdir: where it is kept.
     """
@@ -52,6 +54,7 @@ class Study:
     path: Path
     arg: str
     title: str
+    about: str
     picture: str
     workdir: Path
 
@@ -89,7 +92,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         epilog=EXAMPLES,
     )
     parser.add_argument('action', nargs='?', default='list', choices=('list', 'run', 'page'))
-    parser.add_argument('names', nargs='*', metavar='NAME', help='config files; all by default')
+    parser.add_argument(
+        'names', nargs='*', metavar='NAME', help='config files, or studies as listed; default: all'
+    )
     parser.add_argument('--quick', action='store_true', help='the small version of each')
     parser.add_argument(
         '--configs', type=Path, default=Path('configs'), help='folder of the config files'
@@ -109,12 +114,13 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def _run(args: argparse.Namespace) -> None:
     studies = list(find(args.configs, args.folder, quick=args.quick))
-    known = sorted({study.path.stem for study in studies})
+    known = dict.fromkeys(name for study in studies for name in (study.path.stem, study.name))
     for name in args.names:
         if name not in known:
             raise errors.unknown('study', name, known)
     if args.names:
-        studies = [study for study in studies if study.path.stem in args.names]
+        asked = set(args.names)
+        studies = [study for study in studies if asked & {study.path.stem, study.name}]
     if args.action == 'list':
         _console().print(listing(studies))
     elif args.action == 'run':
@@ -139,7 +145,11 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]
         raise errors.UserError(f'--configs: there is no folder {str(configs)!r}')
     for path in sorted(configs.glob('*.py')):
         module = config_lib.load_module(path)
-        title = (module.__doc__ or path.stem).strip().splitlines()[0]
+        title, *paragraphs = [
+            ' '.join(paragraph.split())
+            for paragraph in (inspect.getdoc(module) or path.stem).split('\n\n')
+        ]
+        about = next((p for p in paragraphs if p.startswith('What comes out: ')), '')
         variants = getattr(module, 'VARIANTS', ('',))
         if quick:
             variants = [variant for variant in variants if variant != 'reduced'] or ['']
@@ -149,6 +159,7 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]
                 path=path,
                 arg=arg,
                 title=title,
+                about=about,
                 picture=getattr(module, 'PICTURE', 'curves'),
                 workdir=folder / '-'.join(filter(None, (path.stem, *arg.split(',')))),
             )
@@ -217,6 +228,7 @@ def _entry(study: Study) -> studies_page.Entry:
     return studies_page.Entry(
         name=study.name,
         title=study.title,
+        about=study.about,
         command=f'python launch.py --config=configs/{study.path.name}'
         + (f':{study.arg}' if study.arg else ''),
         num_points=len(results.points),

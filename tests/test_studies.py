@@ -12,6 +12,9 @@ CONFIG = '''
     """Which rate is better.
 
     More is said here.
+
+    What comes out: a table,
+    of two rates.
     """
 
     import nnstudy
@@ -91,6 +94,7 @@ def test_listed_run_and_put_on_a_page(folder, capsys):
     page = (folder / 'page.md').read_text()
     assert '| X1 | The high rate is better | **holds** | 6 of 6 seeds |' in page
     assert '- **X2** (rates): It drops. Does not hold: true of 0 of 6 seeds; 0% of' in page
+    assert 'What comes out: a table, of two rates.' in page
     assert '| loss | 2 |' in page
     assert '(page/rates/picture.png)' in page
     assert (folder / 'page/rates/picture.png').is_file()
@@ -114,6 +118,22 @@ def test_a_reduced_setting_has_no_quick_one(folder, capsys):
     for quick, names in ((False, ['rates', 'rates:reduced']), (True, ['rates:quick'])):
         found = studies.find(folder / 'configs', folder / 'runs', quick=quick)
         assert [study.name for study in found] == names
+
+    capsys.readouterr()
+    for asked, listed in (('rates', 2), ('rates:reduced', 1)):
+        assert studies.main(['list', asked]) == 0
+        assert capsys.readouterr().out.count('Which rate is better.') == listed
+    assert studies.main(['list', 'rates:reducde']) == 2
+    assert "did you mean 'rates:reduced'?" in capsys.readouterr().err
+
+
+def test_claims_are_in_the_order_of_their_names(folder, capsys):
+    path = folder / 'configs' / 'rates.py'
+    for old, new in (('X1', 'X10'), ('X2', 'X9')):
+        path.write_text(path.read_text().replace(f"'{old}'", f"'{new}'"))
+    assert studies.main(['run']) == 0
+    claims = pd.read_csv(folder / 'runs/studies/claims.csv')
+    assert claims['claim'].tolist() == ['X9', 'X10']
 
 
 def test_quick_ones_are_others(folder, capsys):

@@ -12,6 +12,7 @@ picture.png       its main picture
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Entry:
     Attributes:
       name: such as `'lenet_activations:mnist'`.
       title: in words.
+      about: what comes out, a paragraph; may be empty.
       command: that runs it.
       num_points: of the sweep.
       num_runs: points times seeds.
@@ -48,6 +50,7 @@ class Entry:
 
     name: str
     title: str
+    about: str
     command: str
     num_points: int
     num_runs: int
@@ -135,7 +138,7 @@ def _shrink(picture: Path, path: Path) -> None:
         small = image.convert('RGB')
         if small.width > WIDTH:
             small = small.resize((WIDTH, round(small.height * WIDTH / small.width)))
-        small.quantize(128).save(path, optimize=True)
+        small.quantize(256).save(path, optimize=True)
 
 
 def page(entries: Sequence[Entry], records: str) -> str:
@@ -200,6 +203,7 @@ def _section(entry: Entry, records: str) -> list[str]:
         '',
         entry.title,
         '',
+        *([entry.about, ''] if entry.about else []),
         '```sh',
         entry.command,
         '```',
@@ -232,9 +236,22 @@ def _section(entry: Entry, records: str) -> list[str]:
 
 
 def all_claims(entries: Sequence[Entry]) -> pd.DataFrame:
-    """Returns the verdicts of all studies in one table, with a column `study`."""
+    """Returns the verdicts of all studies in one table, with a column `study`.
+
+    They are in order of their names, of which numbers count as numbers: B7a, B7b, B10.
+    """
     tables = [e.claims.assign(study=e.name) for e in entries if e.claims is not None]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({'verdict': []})
+    if not tables:
+        return pd.DataFrame({'claim': [], 'verdict': []})
+    table = pd.concat(tables, ignore_index=True)
+    order = sorted(table.index, key=lambda row: _natural(table.at[row, 'claim']))
+    return table.loc[order].reset_index(drop=True)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Returns a key that sorts names as people do."""
+    parts = re.split(r'(\d+)', name)  # every second one is a number
+    return [(int(part), '') if i % 2 else (0, part) for i, part in enumerate(parts)]
 
 
 def claims_table(entries: Sequence[Entry]) -> Table:
