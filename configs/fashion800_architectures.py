@@ -12,9 +12,9 @@ training images perfectly is the one that errs more confidently.
 
 Ours: the document's page cuts off ResNet's initialiser and the activation of its 1x1 shortcut, so
 there is a ResNet with Glorot and one with He initialisation, with ReLU; claims are about the first.
-Both sets are gone through every ten epochs. For B10d Inception goes on to 200 epochs; all else is
-said of it after 100. For B10e each net also trains at a fifth of the rate. *Overfitting* (B10c): 5
-points of accuracy between the sets (the document's Inception has 10).
+Both sets are gone through every 20 epochs. For B10d Inception goes on to 200 epochs; all else is
+said of it after 100. For B10e each net also trains for 20 epochs at a fifth of the rate.
+*Overfitting* (B10c): 5 points of accuracy between the sets (the document's Inception has 10).
 """
 
 import nnstudy
@@ -31,6 +31,7 @@ RESNET = {
     'model.kernel_init': 'glorot_uniform',
     'optimizer.learning_rate': 0.05,
 }
+SLOW = {'optimizer.learning_rate': 0.01}
 
 
 def get_config(arg=''):
@@ -44,7 +45,7 @@ def get_config(arg=''):
     config.optimizer.momentum = 0.8
     config.batch_size = 64
     config.epochs = 2 if quick else 100
-    config.eval_every = 1 if quick else 10
+    config.eval_every = 1 if quick else 20
     config.num_seeds = 2 if quick else 7
     return config
 
@@ -52,9 +53,11 @@ def get_config(arg=''):
 def sweep(config):
     inception = {**INCEPTION, 'model.kernel_init': 'glorot_uniform'}
     he = {**RESNET, 'model.kernel_init': 'he_uniform'}
-    slower = [{**net, 'optimizer.learning_rate': 0.01} for net in (inception, RESNET)]
-    longer = {**inception, 'epochs': 2 * config.epochs}
-    return [longer, *({'epochs': config.epochs, **net} for net in (RESNET, he, *slower))]
+    return [
+        {**inception, 'epochs': 2 * config.epochs},
+        *({**net, 'epochs': config.epochs} for net in (RESNET, he)),
+        *({**net, **SLOW, 'epochs': config.eval_every} for net in (inception, RESNET)),
+    ]
 
 
 def claims(config):
@@ -62,8 +65,9 @@ def claims(config):
         return quantity(metric, net, at=config.epochs, **more)
 
     def slower(net):
-        slow = {**net, 'optimizer.learning_rate': 0.01}
-        return greater(after('train_loss', slow), after('train_loss', net))
+        first = config.eval_every
+        slow, fast = (quantity('train_loss', where, at=first) for where in ({**net, **SLOW}, net))
+        return greater(slow, fast)
 
     def gap(net):
         return after('train_accuracy', net, minus='test_accuracy')
@@ -93,8 +97,9 @@ def claims(config):
         ),
         claim(
             'B10e',
-            'A smaller rate makes convergence slower, not faster: after the same epochs the '
-            'training loss is higher at 0.01 than at 0.05, for both nets',
+            'A smaller rate makes convergence slower, not faster: after '
+            f'{config.eval_every} epochs the training loss is higher at 0.01 than at 0.05, for '
+            'both nets',
             slower(INCEPTION),
             slower(RESNET),
         ),

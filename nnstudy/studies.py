@@ -27,7 +27,7 @@ from rich.table import Table
 from nnstudy import cli, commands, errors
 from nnstudy import config as config_lib
 from nnstudy import results as results_lib
-from nnstudy.report import labels, studies_page
+from nnstudy.report import labels, studies_page, table
 
 EXAMPLES = """
 examples:
@@ -167,19 +167,19 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]
 
 def listing(studies: Sequence[Study]) -> Table:
     """Returns the studies with status, number of runs, time and verdicts."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    listed = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for header in ('study', 'status', 'what'):
-        table.add_column(header)
+        listed.add_column(header)
     for header in ('runs', 'training', 'verdicts'):
-        table.add_column(header, justify='right')
+        listed.add_column(header, justify='right')
     for study in studies:
         cells = ['', '', '']
         if study.status == 'finished':
             entry = _entry(study)
             said = '' if entry.claims is None else studies_page.counted(entry.claims)
             cells = [f'{entry.num_runs:,}', studies_page.duration(entry.seconds), said]
-        table.add_row(study.name, study.status, study.title, *cells)
-    return table
+        listed.add_row(study.name, study.status, study.title, *cells)
+    return listed
 
 
 def _carry_out(studies: Sequence[Study], args: argparse.Namespace) -> None:
@@ -236,6 +236,9 @@ def _entry(study: Study) -> studies_page.Entry:
         num_run_steps=int(results.runs['steps'].sum()),
         seconds=float(results.runs['seconds'].sum()),
         machine=_machine(workdir),
+        conclusions=[]
+        if claims is not None
+        else table.conclusions(results.runs, results.history, results.swept),
         claims=claims,
         references=references,
         picture=picture if picture.is_file() else None,

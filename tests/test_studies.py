@@ -127,6 +127,14 @@ def test_a_reduced_setting_has_no_quick_one(folder, capsys):
     assert "did you mean 'rates:reduced'?" in capsys.readouterr().err
 
 
+def test_without_claims_the_page_says_what_was_best(folder, capsys):
+    path = folder / 'configs' / 'rates.py'
+    path.write_text(path.read_text().replace('def claims', 'def _claims'))
+    assert studies.main(['run']) == 0
+    assert studies.main(['page', '--out=page.md']) == 0
+    assert '- Best point (*): optimizer.learning_rate = 0.1; ' in (folder / 'page.md').read_text()
+
+
 def test_claims_are_in_the_order_of_their_names(folder, capsys):
     path = folder / 'configs' / 'rates.py'
     for old, new in (('X1', 'X10'), ('X2', 'X9')):

@@ -55,7 +55,8 @@ def of_seeds(
     first = history[history['step'] == 0].set_index('run')[loss]
     rows = []
     for setting, curve in _curves(runs, swept, field):
-        initial = first.loc[curve['run']].mean()  # equal, but for what the field does to it
+        # Equal, but for what the field does to it.
+        initial = first.reindex(curve['run']).mean()
         rows.append({**setting, 'n': len(curve), 'sensitivity': sensitivity(curve[loss], initial)})
     return pd.DataFrame(rows)
 
@@ -105,6 +106,24 @@ def boundary_spread(runs: pd.DataFrame, swept: list[str], field: str = RATE) -> 
             }
         )
     return pd.DataFrame(rows)
+
+
+def by_setting(
+    runs: pd.DataFrame, history: pd.DataFrame, swept: list[str], field: str = RATE
+) -> pd.DataFrame:
+    """Returns, for every setting, how much hangs on a field.
+
+    Returns:
+      The table of `boundary_spread`, with `values`, the number of values of the field, and
+      `sensitivity`, the median over seeds.
+    """
+    table = of_seeds(runs, history, swept, field)
+    others = [other for other in swept if other != field]
+    groups = [seeds for _, seeds in _grouped(table, others)]
+    return boundary_spread(runs, swept, field).assign(
+        values=[seeds['n'].max() for seeds in groups],
+        sensitivity=[seeds['sensitivity'].median() for seeds in groups],
+    )
 
 
 def _curves(

@@ -45,6 +45,7 @@ class Entry:
       claims: see `verdicts.verdicts`; None if it has none.
       references: see `verdicts.places`; None if it has none.
       machine: what trained it: `'2 cpu devices, jax 0.10.2'`.
+      conclusions: sentences on its best point, see `table.conclusions`; of one without claims.
       picture: the file of its main picture, or None.
     """
 
@@ -57,6 +58,7 @@ class Entry:
     num_run_steps: int
     seconds: float
     machine: str
+    conclusions: Sequence[str]
     claims: pd.DataFrame | None
     references: pd.DataFrame | None
     picture: Path | None
@@ -215,6 +217,8 @@ def _section(entry: Entry, records: str) -> list[str]:
     ]
     if entry.picture is not None:
         lines += [f'![{entry.title}]({records}/{entry.folder}/{entry.picture.name})', '']
+    if entry.conclusions:
+        lines += [*(f'- {sentence}' for sentence in entry.conclusions), '']
     if entry.claims is not None:
         judged = [(row.claim, row.verdict, row.evidence) for row in entry.claims.itertuples()]
         header = ['claim', 'verdict', 'medians over seeds [smallest, largest]']

@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 from rich import box, console, table, text
 
-from nnstudy.analysis import axes, comparison
+from nnstudy.analysis import axes, comparison, sensitivity
 from nnstudy.report import labels
 
 MAX_POINTS = 40
 SHOWN_POINTS = 20
 SHOWN_NAMES = 10
+MIN_RATES = 3  # of which it is told how much hangs on them
 
 
 def summarise(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> console.Group:
@@ -20,10 +21,8 @@ def summarise(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> co
       history: a row a run and evaluation.
       swept: dotted names of the swept fields.
     """
-    best = comparison.best(runs)
-    names = _names(runs, swept)
-    lines = [text.Text(line) for line in _conclusions(runs, history, swept, best, names)]
-    return console.Group(_table(runs, swept, best), *lines)
+    lines = [text.Text(line) for line in conclusions(runs, history, swept)]
+    return console.Group(_table(runs, swept, comparison.best(runs)), *lines)
 
 
 def _names(runs: pd.DataFrame, swept: list[str]) -> dict[int, str]:
@@ -99,14 +98,16 @@ def _spread(row: pd.Series, metric: str) -> str:
     return f'{median} [{q25}, {q75}]'
 
 
-def _conclusions(
-    runs: pd.DataFrame,
-    history: pd.DataFrame,
-    swept: list[str],
-    best: comparison.Best | None,
-    names: dict[int, str],
-) -> list[str]:
-    """Returns the sentences below the table."""
+def conclusions(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> list[str]:
+    """Returns the sentences below the table: the best point, and what cannot be told from it.
+
+    Args:
+      runs: a row a run.
+      history: a row a run and evaluation.
+      swept: dotted names of the swept fields.
+    """
+    best = comparison.best(runs)
+    names = _names(runs, swept)
     metric = comparison.headline(runs)
     if best is None:
         split = comparison.selection_split(runs)
@@ -147,7 +148,7 @@ def _conclusions(
             f'Warning: the best lies at the {edge.side} edge of {edge.field} '
             f'({labels.number(edge.value)}): a better value may lie beyond.'
         )
-    return lines
+    return lines + _along_the_rate(runs, history, swept)
 
 
 def _reached(best: comparison.Best) -> str:
@@ -191,6 +192,28 @@ def _not_told_apart(against: pd.DataFrame, names: dict[int, str]) -> str:
     if few:
         line += f' Too few seeds to tell: {labels.count(few, "other point")}.'
     return line
+
+
+def _along_the_rate(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> list[str]:
+    """Returns what hangs on the learning rate, a sentence for each setting of the other fields."""
+    if sensitivity.RATE not in swept:
+        return []
+    names = labels.short([field for field in swept if field != sensitivity.RATE])
+    table = sensitivity.by_setting(runs, history, swept)
+    table = table[table['values'] >= MIN_RATES]
+    lines = []
+    for row in table.to_dict('records'):
+        where = ', '.join(f'{name} = {labels.value(row[field])}' for field, name in names.items())
+        line = (
+            f'Learning rate{where and f" at {where}"}: drawn from these {row["values"]} it costs a '
+            f'loss of {labels.number(row["sensitivity"])} against the best one (sensitivity)'
+        )
+        if row['n']:
+            low, median, high = (labels.number(row[name]) for name in ('low', 'median', 'high'))
+            seeds = labels.count(row['n'] + row['outside'], 'seed')
+            line += f'; in {row["n"]} of {seeds} runs diverge above {median} [{low}, {high}]'
+        lines.append(f'{line}.')
+    return lines if len(lines) <= SHOWN_NAMES else []
 
 
 def _listed(names: list[str]) -> str:
