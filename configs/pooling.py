@@ -9,8 +9,10 @@ reads the pixels that are left, or only the average or the maximum of each filte
 (global pooling, which takes images of any size).
 
 What comes out: test accuracy of each, on the test images as they are and on the same ones moved by
-1, 2 and 4 pixels up, down, left and right, which no net was trained on; and what a convolution does
-to one image: blur, edges, modes valid, same and full, and the cosine with a piece of it.
+1, 2 and 4 pixels up, down, left and right, which no net was trained on; what a convolution does to
+one image: blur, edges, modes valid, same and full, and the cosine with a piece of it; and how many
+weights 64 filters of 5x5 have on an image of 32x32 pixels in colour, and a dense layer in their
+place (two printed numbers).
 
 Ours: all of it, since the report explains these layers without an experiment: 4,000 images of
 MNIST, 5,000 test images (500 that are moved), Adam at 0.003, batch 32, 10 epochs, and He
@@ -26,6 +28,7 @@ import nnstudy
 from nnstudy import models, ops, predict
 from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
+from nnstudy.analysis.references import reference
 from nnstudy.models import layers
 from nnstudy.report import filtering, style
 
@@ -94,8 +97,23 @@ def moved(images, shift):
     return np.concatenate([around[:, i : i + height, j : j + width] for i, j in starts])
 
 
+def num_weights(layer, shape):
+    """Returns the number of weights of a layer on an input of `shape`."""
+    variables = jax.eval_shape(layer.init, jax.random.key(0), jax.ShapeDtypeStruct(shape, 'f4'))
+    return sum(weights.size for weights in jax.tree.leaves(variables))
+
+
 def measure(results):
-    """Returns the accuracy of each run on moved test images, and what is lost by the move."""
+    """Returns the accuracy of each run on moved test images, and what is lost by the move.
+
+    And the weights of a convolution and of a dense layer, which are the same of all runs.
+    """
+    filters = nn.Conv(64, (5, 5), padding='VALID', use_bias=False)
+    dense = nn.Dense(28 * 28 * 64, use_bias=False)
+    weights = {
+        'filter_weights': num_weights(filters, (1, 32, 32, 3)),
+        'dense_weights': num_weights(dense, (1, 32 * 32 * 3)),
+    }
     accuracies = {shift: {} for shift in (0, *SHIFTS)}
     for point, runs in results.runs.groupby('point'):
         net = predict.net(results, point)
@@ -108,7 +126,8 @@ def measure(results):
                 accuracies[shift][run] = np.mean(classes.reshape(-1, len(labels)) == labels)
     of_runs = {s: results.runs['run'].map(by_run) for s, by_run in accuracies.items()}
     columns = {f'moved_{s}_accuracy': values for s, values in of_runs.items()}
-    return columns | {f'moved_{s}_lost': of_runs[0] - of_runs[s] for s in SHIFTS}
+    columns |= {f'moved_{s}_lost': of_runs[0] - of_runs[s] for s in SHIFTS}
+    return columns | {name: 0 * results.runs['run'] + n for name, n in weights.items()}
 
 
 def claims():
@@ -145,6 +164,16 @@ def claims():
                 less(of('test_accuracy', by, 'max'), of('test_accuracy', by))
                 for by in ('stride', 'max', 'mean')
             ),
+        ),
+    ]
+
+
+def references():
+    net = {'model.halved_by': 'stride', 'model.read': 'pixels'}  # any one
+    return [
+        reference('weights of 64 filters 5x5x3', 4_800, quantity('filter_weights', net)),
+        reference(
+            'weights of a dense layer in their place', 154_140_672, quantity('dense_weights', net)
         ),
     ]
 

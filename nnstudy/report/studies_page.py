@@ -23,7 +23,7 @@ from rich.table import Table
 
 from nnstudy import errors
 from nnstudy.analysis.claims import MOST
-from nnstudy.report import labels
+from nnstudy.report import labels, verdicts
 
 WIDTH = 1000  # pixels of a picture
 VERDICTS = ('holds', 'does not hold', 'depends on the seed', 'undecided')
@@ -88,7 +88,7 @@ def record(entry: Entry, records: Path) -> Path:
         for name, frame in frames.items():
             (folder / name).unlink(missing_ok=True)
             if frame is not None:
-                frame.to_csv(folder / name, index=False, float_format='%.6g')
+                frame.to_csv(folder / name, index=False, float_format='%.9g')
         if entry.picture is not None:
             _shrink(entry.picture, folder / 'picture.png')
     except OSError as error:
@@ -227,8 +227,8 @@ def _section(entry: Entry, records: str) -> list[str]:
         rows = [
             (
                 row.reference,
-                _number(row.printed),
-                f'{_number(row.median)} [{_number(row.min)}, {_number(row.max)}]',
+                verdicts.number(row.printed),
+                '{} [{}, {}]'.format(*map(verdicts.number, (row.median, row.min, row.max))),
                 row.n,
                 f'{row.quantile:.2f}',
             )
@@ -297,10 +297,6 @@ def _true_of(row) -> str:
     if row.of == 'some':
         text += '; one is enough'
     return text
-
-
-def _number(value: float) -> str:
-    return labels.number(value, 4) if abs(value) != float('inf') else '∞'
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence]) -> list[str]:

@@ -76,13 +76,16 @@ def evidence(verdict: claims.Verdict, most: int = 4) -> str:
 
 def _spread(side: claims.Side) -> str:
     if side.low == side.high:
-        return _number(side.median)
-    return f'{_number(side.median)} [{_number(side.low)}, {_number(side.high)}]'
+        return number(side.median)
+    return f'{number(side.median)} [{number(side.low)}, {number(side.high)}]'
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Writes a number of a claim or a reference: four digits, counts in full."""
     if not math.isfinite(value):
         return '∞' if value > 0 else '−∞' if value < 0 else '–'
+    if value == round(value) and abs(value) < 1e9:
+        return f'{value:,.0f}'
     return labels.number(value, 4)
 
 
@@ -108,10 +111,10 @@ def references_table(placed: Sequence[references.Placed]) -> table.Table:
     for header in ('printed', 'median [min, max]', 'seeds', 'quantile'):
         rendered.add_column(header, justify='right')
     for one in placed:
-        spread = f'{_number(one.median)} [{_number(one.low)}, {_number(one.high)}]'
+        spread = f'{number(one.median)} [{number(one.low)}, {number(one.high)}]'
         quantile = f'{one.quantile:.2f}' + ('' if one.is_covered else ' (outside)')
         rendered.add_row(
-            *map(text.Text, (one.name, _number(one.value), spread, str(one.n), quantile))
+            *map(text.Text, (one.name, number(one.value), spread, str(one.n), quantile))
         )
     return rendered
 
