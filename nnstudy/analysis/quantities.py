@@ -20,6 +20,7 @@ from nnstudy.results import Results
 Quantity = dict[str, Any]
 
 WHEN = ('end', 'best', 'worst', 'mean', 'reaches', 'rises', 'jitter')
+_EVALUATED = ('train_', 'validation_', 'test_', 'batch_', 'best_')  # columns of metrics
 OVER = ('min', 'max', 'median', 'selected')
 
 
@@ -74,7 +75,8 @@ def values(results: Results, what: Quantity) -> pd.Series:
     """Returns the number of each run that is meant, by seed: float64 [S].
 
     Losses that are not finite are infinite, accuracies minus infinite, so that a run that blew up
-    is worse than any other. A difference of two of them is NaN.
+    is worse than any other. A difference of two of them is NaN, and so is any other column, such as
+    a diagnostic, where it is not finite: it has no worse side.
 
     Raises:
       UserError: no point or several are meant, or the tables have no such column or epoch.
@@ -122,7 +124,7 @@ def chosen(results: Results, where: Mapping[str, Any]) -> list[int]:
 def per_point(results: Results, what: Quantity, points: list[int]) -> pd.DataFrame:
     """Returns the number of each run of some points, see `values`: float64 [S, P].
 
-    Rows are the seeds that all points have, columns the points.
+    Rows are the seeds that all points have, columns the points; NaN where a run has no number.
     """
     is_last = what['at'] == 'end'
     table = results.runs if is_last else results.history
@@ -137,7 +139,7 @@ def per_point(results: Results, what: Quantity, points: list[int]) -> pd.DataFra
             # [S, E]; runs that were given up have no values at the end
             curves = rows.pivot(index='seed', columns='epoch', values='value')
             columns[point] = pd.Series(_taken(curves, what), curves.index)
-    return pd.DataFrame(columns).dropna(how='all')
+    return pd.concat(columns, axis=1, join='inner')
 
 
 def places(results: Results, points: Sequence[int], field: str) -> dict[int, float]:
@@ -178,14 +180,16 @@ def _selected(results: Results, points: Sequence[int], seed: int) -> int:
 
 
 def _number(table: pd.DataFrame, what: Quantity) -> np.ndarray:
-    """Returns the column that is meant, or the difference of two, with infinities for NaN."""
+    """Returns the column that is meant, or the difference of two; see `values`."""
     columns = []
     for name in filter(None, (what['metric'], what['minus'])):
         if name not in table:
             numeric = table.select_dtypes('number').columns
             raise errors.unknown('column of a quantity', name, numeric)
         column = table[name].to_numpy(np.float64, na_value=np.nan)
-        worst = -np.inf if comparison.higher_is_better(name) else np.inf
+        worst = np.nan
+        if name.startswith(_EVALUATED):
+            worst = -np.inf if comparison.higher_is_better(name) else np.inf
         columns.append(np.where(np.isfinite(column), column, worst))
     if len(columns) == 1:
         return columns[0]
@@ -213,15 +217,18 @@ def _taken(curves: pd.DataFrame, what: Quantity) -> np.ndarray:
     with np.errstate(invalid='ignore'):
         changes = np.diff(trained, axis=1)
     if at in ('best', 'worst'):
-        return (np.nanmax if higher == (at == 'best') else np.nanmin)(trained, axis=1)
+        table = pd.DataFrame(trained)  # whose functions pass NaN over, and are NaN of NaN alone
+        return (table.max if higher == (at == 'best') else table.min)(axis=1).to_numpy()
     if at == 'reaches':
+        level = float(np.float32(level))  # as metrics are: 9,800 of 10,000 are not above 98%
         passed = trained > level if higher else trained < level
         return np.where(passed.any(axis=1), epochs[is_after][passed.argmax(axis=1)], np.inf)
     if at == 'mean':
-        return np.nanmean(trained, axis=1)
+        return pd.DataFrame(trained).mean(axis=1).to_numpy()
     if not changes.shape[1]:
         return np.zeros(len(trained))
-    return np.nanmean(changes > 0 if at == 'rises' else np.abs(changes), axis=1)
+    taken = np.where(np.isnan(changes), np.nan, changes > 0) if at == 'rises' else np.abs(changes)
+    return pd.DataFrame(taken).mean(axis=1).to_numpy()
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nnstudy import errors
 from nnstudy.analysis import quantities
 from nnstudy.analysis.quantities import Quantity
 from nnstudy.results import Results
@@ -62,11 +63,13 @@ def place(results: Results, references: Sequence[Reference] | None = None) -> li
       references: None for the study's own.
 
     Raises:
-      UserError: a reference names a point, column or epoch that is not there.
+      UserError: a reference names a point, column or epoch that is not there, or no run has it.
     """
     placed = []
     for one in results.references if references is None else references:
         values = quantities.values(results, one['quantity']).dropna().to_numpy(np.float64)
+        if not values.size:
+            raise errors.UserError(f'reference {one["name"]!r}: no run has a number to compare')
         median, low, high = (float(f(values)) for f in (np.median, np.min, np.max))
         if one['decimals'] is not None:
             values = np.round(values, one['decimals'])

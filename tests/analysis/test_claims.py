@@ -263,6 +263,69 @@ class TestVerdicts:
         assert claims.holm(np.array([])).size == 0
 
 
+def test_conditions_are_told_apart_too():
+    results = make_results([SEEDS, SEEDS + 1, SEEDS + 2])
+    for point in results.points:
+        point['batch_size'] = 32
+    wheres = [{'optimizer.learning_rate': rate, 'batch_size': 32} for rate in (0.1, 0.2)]
+    rising_each = [
+        less(quantity('test_loss', where), quantity('test_loss', where, at=3)) for where in wheres
+    ]
+    labels = [[side.label for side in sides] for sides in judged(results, *rising_each).sides]
+    assert labels == [
+        [f'test_loss{at}, optimizer.learning_rate = {rate}' for at in ('', ' after epoch 3')]
+        for rate in (0.1, 0.2)
+    ]
+    off = quantity('test_loss', {'optimizer.learning_rate': 0.1, 'stop.patience': None})
+    (sides,) = judged(results, less(off, 9)).sides
+    assert sides[0].label == 'test_loss, optimizer.learning_rate = 0.1'
+
+
+def test_a_run_that_blew_up_counts_against_a_gap():
+    """Infinity less infinity is no number; the seed is not left out for that."""
+    loss = np.array([[0.0] * 10, [1.0] * 10])
+    loss[0, :4] = np.nan
+    train = np.where(np.isnan(loss), np.nan, 0).ravel()
+    results = make_results(loss, train_loss=train)
+    gaps = [at(rate, minus='train_loss') for rate in (0.1, 0.2)]
+    verdict = judged(results, less(*gaps))
+    assert (verdict.n, verdict.successes) == (10, 6)
+    assert verdict.verdict == 'depends on the seed'
+    assert verdict.sides[0][0].median == 0, 'of those that have one'
+    assert judged(results, greater(at(0.1), at(0.2))).successes == 4, 'the loss itself is the worst'
+    unknown = make_results([SEEDS], noise_scale=np.where(SEEDS < 3, np.inf, 100.0))
+    assert judged(unknown, greater(quantity('noise_scale'), 1)).successes == 5
+
+
+def test_exactly_the_level_does_not_pass_it():
+    """9,800 right answers of 10,000 are not above 98%, whatever float32 makes of the number."""
+    results = make_results([SEEDS])
+    for table in (results.runs, results.history):
+        table['test_accuracy'] = np.float32(0.98)
+    reaches = quantity('test_accuracy', at='reaches', level=0.98)
+    assert values(results, reaches).tolist() == [math.inf] * 8
+    assert judged(results, greater(quantity('test_accuracy'), 0.98)).successes == 0
+    assert judged(results, less(quantity('test_accuracy'), 0.98)).successes == 0
+
+
+def test_the_best_of_a_class_is_its_highest():
+    results = make_results([SEEDS])
+    results.history['test_class_accuracy_6'] = results.history['step'] / 30
+    best = quantity('test_class_accuracy_6', at='best')
+    assert values(results, best).tolist() == [1.0] * 8
+
+
+@pytest.mark.parametrize('n', [7, 9, 11])
+def test_medians_beside_a_number_err_in_at_most_5_percent(n, monkeypatch):
+    """The bootstrap alone says that a median is below its true value in up to 10% of studies."""
+    monkeypatch.setattr(claims, 'RESAMPLES', 399)
+    rng = np.random.default_rng(0)
+    one = [claim('X', 'x', less(at(0.1), 0), of='median')]
+    said = [claims.judge(make_results(rng.normal(size=(1, n))), one)[0] for _ in range(400)]
+    for verdict in ('holds', 'does not hold'):
+        assert np.mean([v.verdict == verdict for v in said]) <= 0.05 + 2 * math.sqrt(0.0475 / 400)
+
+
 @pytest.mark.parametrize('of', ['seed', 'median'])
 def test_errors_on_runs_of_known_truth(of, monkeypatch):
     """Of two equal points 'holds' is said in at most 5% of studies; power grows with the seeds."""
