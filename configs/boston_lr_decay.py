@@ -8,6 +8,9 @@ The document's net: dense layers of 16, 8 and 1, all with ReLU, also the output;
 squared error, batch 32, 50 epochs, Adam with Keras's epsilon of 1e-7 and Glorot initialisation.
 A: rate 1e-3. B: 0.02 for ten epochs, then each epoch times exp(-0.05), rounded to four decimals.
 
+The document's figures, of one seed in the last epoch: A train MSE 21 and MAE 3, validation 28 and
+4; B train 7 and 2, validation 23 and 3.
+
 What comes out: B's errors against A's, each number that the document prints among those of 1,000
 seeds, and how often the ReLU of the output dies: the net then says 0 for every district, and its
 test error stays near 616, the mean square of the prices.

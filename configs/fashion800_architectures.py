@@ -11,9 +11,9 @@ What comes out: training and test loss of both over the epochs, and whether the 
 training images perfectly is the one that errs more confidently.
 
 Ours: the document's page cuts off ResNet's initialiser and the activation of its 1x1 shortcut, so
-there is a ResNet with Glorot and one with He initialisation, with ReLU; claims are about the first.
-Both sets are gone through every 20 epochs. For B10d Inception goes on to 200 epochs; all else is
-said of it after 100. For B10e each net also trains for 20 epochs at a fifth of the rate.
+there is a ResNet with Glorot and one with He initialisation (uniform), with ReLU; claims are about
+the first. Both sets are gone through every 20 epochs. For B10d Inception goes on to 200 epochs; all
+else is said of it after 100. For B10e each net also trains for 20 epochs at a fifth of the rate.
 *Overfitting* (B10c): 5 points of accuracy between the sets (the document's Inception has 10).
 """
 

@@ -17,9 +17,10 @@ the other words mean stands in the claims.
 import nnstudy
 from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
-from nnstudy.report import generalization, labels
+from nnstudy.report import generalization, labels, maps
 
 PICTURE = 'train_and_test'
+SPLITS = ('train', 'test')
 
 
 def get_config(arg=''):
@@ -106,4 +107,9 @@ def pictures(results):
         for width in (widths[0], widths[-1])
         for size in (sizes[0], sizes[-1])
     }
-    return {'train_and_test': generalization.curves(results, corners)}
+    # Loss over width x number of examples.
+    along = results.runs, results.swept, 'split.train', 'model.widths'
+    return {
+        'train_and_test': generalization.curves(results, corners),
+        **{f'{split}_loss_map': maps.heat_map(*along, f'{split}_loss') for split in SPLITS},
+    }

@@ -10,6 +10,9 @@ Version `relu`: ReLU everywhere. Version `sigmoid_and_tanh`: sigmoid after the c
 after the dense layers. Batch 64, 20 epochs, rate 0.1, PyTorch's initialisation. MNIST's pixels are
 divided by 255; CIFAR-10 is resized to 28x28, then (x - 0.5) / 0.5.
 
+The document's figures: ReLU passes 98% on MNIST in epoch 3 and ends with 99.02% in epoch 12,
+sigmoid and tanh pass it in epoch 11; on CIFAR-10 their best are 61.14% and 53.31%.
+
 What comes out: test accuracy after every epoch for each version, the epoch that passes 98%, loss
 and accuracy of every step (`steps.parquet`), and the numbers of the document among those of our
 seeds; of late epochs, only those of seeds that have not stopped. `--dry_run` prints the table of
@@ -108,14 +111,14 @@ def claims(config):
             )
         ]
         return [
-            claim('D1', 'ReLU passes 98% on MNIST sooner than sigmoid and tanh', sooner),
             claim(
-                'D1 epochs',
-                'ReLU passes 98% in epoch 3, sigmoid and tanh in epoch 11, in the median of the '
-                'seeds',
+                'D1',
+                'ReLU passes 98% on MNIST in epoch 3, sigmoid and tanh in epoch 11, in the median '
+                'of the seeds',
                 *epochs,
                 of='median',
             ),
+            claim('D1 sooner', 'ReLU passes 98% sooner than sigmoid and tanh (ours)', sooner),
             stable,
         ]
     best = {name: accuracy(v, at='best') for name, v in (('relu', RELU), ('sigmoid', SIGMOID))}
@@ -146,11 +149,12 @@ def references(config):
                 f'{name}, test accuracy (%) of epoch {epoch}',
                 value,
                 quantity('test_accuracy', version, at=epoch, times=100),
+                2,
             )
             for epoch, value in enumerate(printed, start=1)
         ]
         what = quantity('test_accuracy', version, at='best', times=100)
-        listed.append(reference(f'{name}, best test accuracy (%)', max(printed), what))
+        listed.append(reference(f'{name}, best test accuracy (%)', max(printed), what, 2))
         if config.dataset == 'mnist':
             passed = quantity('test_accuracy', version, at='reaches', level=0.98)
             epoch = next(e for e, value in enumerate(printed, start=1) if value > 98)

@@ -8,6 +8,8 @@ Ten points in one dimension and two classes; logistic regression with the penalt
 fitted probabilities: squared, cross-entropy (1e-5 is added inside the logarithm), zero-one, and
 hinge with labels -1 and 1 and the score 2 (p - 0.5).
 
+The document's means: squared 0.1421, cross-entropy 0.4487, zero-one 0.2, hinge 0.6805.
+
 What comes out: the probabilities and the losses of each point and on the mean, as columns of the
 table of runs, a scatter of the points with the fitted curve, and the losses of a uniform guess
 between five classes (B3): cross-entropy log 5, squared error summed over the classes 0.8.

@@ -12,8 +12,8 @@ decimal point has slipped, so that they are ten times as high.
 What comes out: what each loss reaches at the best of its rates, which every seed chooses on
 validation data (of `numbers` by the loss itself, outliers among them), on test data without
 outliers. No loss is right for every problem if each fails at one: absolute error at classes,
-squared error at outliers, cross-entropy and hinge where there are no classes. Of Huber's, which
-lies between the first two, that is claim `B2 Huber`.
+squared error at outliers, cross-entropy and hinge where there are no classes. Huber's lies between
+the first two and is what B2 hangs on: that it fails at classes is claim `B2 Huber`.
 
 Ours: all of it, since the exercise only states it. MLPs of 32 units and of 32 and 16, Adam, batch
 32, seven rates; Huber's delta is 1 for the one-hot labels, and 5 (thousand dollars) for prices.

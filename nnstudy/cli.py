@@ -207,11 +207,10 @@ def conclude(
     console = _console()
     if measure is not None:
         results = results_lib.with_columns(results, measure(results))
-    drawn = {} if pictures is None else pictures(results)
-    telling = axes.telling(results.runs, results.swept)
-    written = plots.save(results.runs, results.history, telling, workdir / 'plots', drawn)
     console.print(table.summarise(results.runs, results.history, results.swept))
     files = ['runs.csv', 'runs.parquet', 'history.parquet']
+    for name in ('references.csv', 'claims.csv'):
+        (workdir / name).unlink(missing_ok=True)  # what is not judged any more
     if results.references and said_of_all:
         placed = references.place(results)
         console.print(verdicts.references_table(placed))
@@ -222,6 +221,10 @@ def conclude(
         console.print(verdicts.claims_table(judged))
         verdicts.verdicts(judged).to_csv(workdir / 'claims.csv', index=False)
         files.append('claims.csv')
+    # Last, so that a study with pictures is one that has been judged.
+    drawn = {} if pictures is None else pictures(results)
+    telling = axes.telling(results.runs, results.swept)
+    written = plots.save(results.runs, results.history, telling, workdir / 'plots', drawn)
     console.print(f'\ntables:   {workdir}/{", ".join(files)}', markup=False)
     console.print(f'pictures: {", ".join(str(path) for path in written)}', markup=False)
     return results

@@ -138,7 +138,7 @@ def problems(parts: Sequence[Part], out: Path) -> list[str]:
     first = parts[0]
     found = [
         f'{part.name} is of another study than {first.name}: it differs in '
-        f'{workdir_lib.differences(part.identity, first.identity)}'
+        + ', '.join(workdir_lib.differences(part.identity, first.identity))
         for part in parts
         if part.identity['digest'] != first.identity['digest']
     ]

@@ -158,7 +158,7 @@ def load(
     identity = read_identity(workdir)
     if identity is None:
         raise errors.UserError(f'{str(workdir)!r} holds no study (no config.json of one)')
-    if not (workdir / 'history.parquet').is_file():
+    if not all((workdir / f'{name}.parquet').is_file() for name in ('runs', 'history')):
         raise errors.UserError(
             f'the study in {str(workdir)!r} is not finished; the command that began it goes on'
         )

@@ -13,6 +13,7 @@ each but `reduced`, which names a full setting made small enough.
 import argparse
 import collections
 import dataclasses
+import functools
 import inspect
 import json
 import sys
@@ -20,11 +21,12 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from nnstudy import cli, commands, errors
+from nnstudy import cli, commands, errors, workdir
 from nnstudy import config as config_lib
 from nnstudy import results as results_lib
 from nnstudy.report import labels, studies_page, table
@@ -63,16 +65,32 @@ class Study:
         return self.path.stem + (f':{self.arg}' if self.arg else '')
 
     @property
-    def outcome(self) -> Path:
-        """Where its tables are: of a search in stages, in the folder of the last one."""
+    def spec(self) -> str:
+        """What launch.py takes as `--config`."""
+        return str(self.path) + (f':{self.arg}' if self.arg else '')
+
+    @property
+    def stages(self) -> list[Path]:
+        """Where its tables are: of a search in stages, a folder each."""
         stages = sorted(self.workdir.glob('stage-*'), key=lambda stage: int(stage.name[6:]))
-        return stages[-1] if stages else self.workdir
+        return stages or [self.workdir]
+
+    @functools.cached_property
+    def outdated(self) -> list[str]:
+        """In what the config file differs from what was run."""
+        stored = results_lib.read_identity(self.stages[0])
+        if stored is None:
+            return []
+        said = config_lib.load(self.spec)
+        mine = {**stored, 'config': said.config.to_dict(), 'points': said.points}
+        of_stages = ('config.split.train', 'config.zoom.train') if said.config.zoom.train else ()
+        return [name for name in workdir.differences(stored, mine) if name not in of_stages]
 
     @property
     def status(self) -> str:
-        """`'finished'`, `'begun'` or `'-'`."""
-        if (self.outcome / 'plots').is_dir():  # drawn at the very end
-            return 'finished'
+        """`'finished'`, `'outdated'`, `'begun'` or `'-'`."""
+        if (self.stages[-1] / 'plots').is_dir():  # drawn at the very end
+            return 'outdated' if self.outdated else 'finished'
         return 'begun' if self.workdir.is_dir() else '-'
 
 
@@ -127,7 +145,7 @@ def _run(args: argparse.Namespace) -> None:
         _carry_out(studies, args)
     else:
         default = args.folder / 'quick.md' if args.quick else Path('docs/studies.md')
-        _write_page(studies, args.out or default)
+        _write_page(studies, args.out or default, quick=args.quick)
 
 
 def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]:
@@ -139,11 +157,14 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]
       quick: their small versions.
 
     Raises:
-      UserError: there is no such folder, or a file fails.
+      UserError: there is no such folder, or no config file in it, or one fails.
     """
     if not configs.is_dir():
         raise errors.UserError(f'--configs: there is no folder {str(configs)!r}')
-    for path in sorted(configs.glob('*.py')):
+    paths = sorted(configs.glob('*.py'))
+    if not paths:
+        raise errors.UserError(f'--configs: there is no config file in {str(configs)!r}')
+    for path in paths:
         module = config_lib.load_module(path)
         title, *paragraphs = [
             ' '.join(paragraph.split())
@@ -190,8 +211,7 @@ def _carry_out(studies: Sequence[Study], args: argparse.Namespace) -> None:
     failed = []
     for number, study in enumerate(studies, start=1):
         _console().rule(f'{number} of {len(studies)}: {study.name}')
-        flags = [f'--config={study.path}' + (f':{study.arg}' if study.arg else '')]
-        flags += [f'--workdir={study.workdir}']
+        flags = [f'--config={study.spec}', f'--workdir={study.workdir}']
         flags += [f'--data_dir={args.data_dir}'] if args.data_dir else []
         began = time.monotonic()
         code = cli.main(flags)
@@ -204,38 +224,52 @@ def _carry_out(studies: Sequence[Study], args: argparse.Namespace) -> None:
     if any(entry.claims is not None for entry in done):
         path = args.folder / ('claims-quick.csv' if args.quick else 'claims.csv')
         _console().print(studies_page.claims_table(done))
-        studies_page.all_claims(done).to_csv(path, index=False)
+        try:
+            studies_page.all_claims(done).to_csv(path, index=False)
+        except OSError as error:
+            raise errors.UserError(f'cannot write to {str(path)!r}: {error}') from error
         _console().print(f'all claims: {path}', markup=False)
     if failed:
         raise errors.UserError(f'{len(failed)} of {len(studies)} failed: {", ".join(failed)}')
 
 
-def _write_page(studies: Sequence[Study], out: Path) -> None:
+def _write_page(studies: Sequence[Study], out: Path, *, quick: bool) -> None:
     """Records the finished studies beside the page, and writes it from all that are recorded."""
     for study in studies:
+        if study.status == 'outdated':
+            differing = ', '.join(study.outdated)
+            print(
+                f'warning: {study.name} is left as it was recorded, because what was run differs '
+                f'from {study.path} in {differing}; remove {study.workdir} and run it again',
+                file=sys.stderr,
+            )
         if study.status == 'finished':
             folder = studies_page.record(_entry(study), out.with_suffix(''))
             _console().print(f'recorded: {folder}', markup=False)
-    _console().print(f'written: {studies_page.write(out)}', markup=False)
+    command = ' && '.join(
+        f'python -m nnstudy.studies {action}' + (' --quick' if quick else '')
+        for action in ('run', 'page')
+    )
+    _console().print(f'written: {studies_page.write(out, command)}', markup=False)
 
 
 def _entry(study: Study) -> studies_page.Entry:
-    """Returns what a page says of a study that has been run."""
-    workdir = study.outcome
-    results = results_lib.load(workdir)
-    claims, references = studies_page.tables(workdir)
-    picture = workdir / 'plots' / f'{study.picture}.png'
+    """Returns what a page says of a study that has been run: of its last stage, if it has some."""
+    stages = [results_lib.load(stage) for stage in study.stages]
+    results, outcome = stages[-1], study.stages[-1]
+    claims, references = studies_page.tables(outcome)
+    picture = outcome / 'plots' / f'{study.picture}.png'
+    runs = pd.concat([stage.runs for stage in stages])
     return studies_page.Entry(
         name=study.name,
         title=study.title,
         about=study.about,
-        command=f'python launch.py --config=configs/{study.path.name}'
-        + (f':{study.arg}' if study.arg else ''),
-        num_points=len(results.points),
-        num_runs=len(results.runs),
-        num_run_steps=int(results.runs['steps'].sum()),
-        seconds=float(results.runs['seconds'].sum()),
-        machine=_machine(workdir),
+        command=f'python launch.py --config={study.spec}',
+        num_points=sum(len(stage.points) for stage in stages),
+        num_runs=len(runs),
+        num_run_steps=int(runs['steps'].sum()),
+        seconds=float(runs['seconds'].sum()),
+        machine=_machine(outcome),
         conclusions=[]
         if claims is not None
         else table.conclusions(results.runs, results.history, results.swept),

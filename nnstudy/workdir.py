@@ -48,7 +48,7 @@ def check(plan: plan_lib.Plan, workdir: Path) -> str:
         return 'new'
     mine = plan.identity
     if stored.get('digest') != mine['digest']:
-        differing = differences(stored, json.loads(json.dumps(results_lib.plain(mine))))
+        differing = ', '.join(differences(stored, mine)) or 'what is stored of it'
         raise errors.UserError(
             f'--workdir {str(workdir)!r} holds another study, {stored.get("name")!r}: '
             f'it differs in {differing}; name another directory'
@@ -113,8 +113,9 @@ def default(plan: plan_lib.Plan, name: str) -> Path:
     return whole if plan.shard is None else whole / 'shard-{}-of-{}'.format(*plan.shard)
 
 
-def differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
-    """Names the fields in which two identities differ."""
+def differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
+    """Returns the names of what differs between an identity that was read and another one."""
+    mine = json.loads(json.dumps(results_lib.plain(mine)))
     both = [config_lib.flatten(identity['config']) for identity in (stored, mine)]
     fields = [
         f'config.{field}'
@@ -122,8 +123,7 @@ def differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
         if not field.startswith('execution.') and both[0].get(field) != both[1].get(field)
     ]
     rest = {'points': 'points', 'data': 'data', 'sources': 'the code of its components'}
-    fields += [text for name, text in rest.items() if stored.get(name) != mine[name]]
-    return ', '.join(fields) or 'what is stored of it'
+    return fields + [text for name, text in rest.items() if stored.get(name) != mine[name]]
 
 
 def environment(plan: plan_lib.Plan) -> dict[str, Any]:

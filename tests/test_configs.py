@@ -1,4 +1,4 @@
-"""Every study in configs/ loads and plans, its claims fit its runs, and it runs, shrunk."""
+"""Every study in configs/ loads and plans, its claims fit its runs; one runs, shrunk."""
 
 import numpy as np
 import pytest

@@ -127,6 +127,60 @@ def test_a_reduced_setting_has_no_quick_one(folder, capsys):
     assert "did you mean 'rates:reduced'?" in capsys.readouterr().err
 
 
+def test_a_study_of_another_config_is_outdated(folder, capsys):
+    """Its old outcome is not passed off as that of the new config."""
+    assert studies.main(['run']) == 0
+    assert studies.main(['page', '--out=page.md']) == 0
+    first = (folder / 'page.md').read_text()
+    path = folder / 'configs' / 'rates.py'
+    path.write_text(path.read_text().replace('config.epochs = 2', 'config.epochs = 3'))
+    capsys.readouterr()
+    assert studies.main(['list']) == 0
+    assert 'outdated' in capsys.readouterr().out
+    assert studies.main(['run']) == 2
+    said = capsys.readouterr()
+    assert 'it differs in config.epochs' in said.err
+    assert 'holds' not in said.out
+    assert studies.main(['page', '--out=page.md']) == 0
+    assert 'rates is left as it was recorded' in capsys.readouterr().err
+    assert (folder / 'page.md').read_text() == first
+
+
+def test_a_study_that_is_not_judged_to_the_end_is_not_finished(folder, capsys):
+    path = folder / 'configs' / 'rates.py'
+    right = path.read_text()
+    path.write_text(right.replace("quantity('drop', LOW)", "quantity('drpo', LOW)"))
+    assert studies.main(['run']) == 2
+    assert "did you mean 'drop'?" in capsys.readouterr().err
+    assert studies.main(['list']) == 0
+    assert 'begun' in capsys.readouterr().out
+    assert studies.main(['page', '--out=page.md']) == 2
+    path.write_text(right)
+    assert studies.main(['run']) == 0
+    # Claims that are taken away are no more in the folder.
+    path.write_text(right.replace('def claims', 'def _claims'))
+    assert studies.main(['run']) == 0
+    assert not (folder / 'runs/studies/rates/claims.csv').exists()
+
+
+def test_what_is_not_whole_costs_a_line(folder, capsys):
+    assert studies.main(['run']) == 0
+    assert studies.main(['page', '--out=page.md']) == 0
+    told = folder / 'page/rates/study.json'
+    told.write_text(told.read_text().replace('"title"', '"tilte"'))
+    (folder / 'runs/studies/rates/runs.parquet').unlink()
+    capsys.readouterr()
+    for action in ('list', 'page'):
+        assert studies.main([action, '--out=page.md']) == 2
+        assert 'is not finished' in capsys.readouterr().err
+    shutil.rmtree(folder / 'runs')
+    assert studies.main(['page', '--out=page.md']) == 2
+    assert 'does not hold what is recorded of a study' in capsys.readouterr().err
+    (folder / 'none').mkdir()
+    assert studies.main(['run', '--configs=none']) == 2
+    assert 'there is no config file in' in capsys.readouterr().err
+
+
 def test_without_claims_the_page_says_what_was_best(folder, capsys):
     path = folder / 'configs' / 'rates.py'
     path.write_text(path.read_text().replace('def claims', 'def _claims'))

@@ -26,7 +26,14 @@ from nnstudy.analysis.claims import MOST
 from nnstudy.report import labels, verdicts
 
 WIDTH = 1000  # pixels of a picture
-VERDICTS = ('holds', 'does not hold', 'depends on the seed', 'undecided')
+# Of each verdict, how it is said of several claims.
+VERDICTS = {
+    'holds': 'hold',
+    'does not hold': 'do not hold',
+    'depends on the seed': 'depend on the seed',
+    'undecided': 'undecided',
+}
+OURS = '(ours'  # in the statement of a claim that no document makes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,15 +104,24 @@ def record(entry: Entry, records: Path) -> Path:
 
 
 def recorded(folder: Path) -> Entry:
-    """Returns what was recorded of a study."""
+    """Returns what was recorded of a study.
+
+    Raises:
+      UserError: it is not whole, or of another version.
+    """
     picture = folder / 'picture.png'
     claims, references = tables(folder)
-    return Entry(
-        **json.loads((folder / 'study.json').read_text()),
-        claims=claims,
-        references=references,
-        picture=picture if picture.is_file() else None,
-    )
+    try:
+        return Entry(
+            **json.loads((folder / 'study.json').read_text()),
+            claims=claims,
+            references=references,
+            picture=picture if picture.is_file() else None,
+        )
+    except (TypeError, ValueError) as error:
+        raise errors.UserError(
+            f'{str(folder)!r} does not hold what is recorded of a study ({error}); record it again'
+        ) from error
 
 
 def tables(folder: Path) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
@@ -118,8 +134,12 @@ def tables(folder: Path) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
     return claims, references
 
 
-def write(path: Path) -> Path:
+def write(path: Path, command: str) -> Path:
     """Writes a page of all studies that are recorded in the folder of its name, beside it.
+
+    Args:
+      path: of the page.
+      command: that makes it, which it names.
 
     Raises:
       UserError: nothing is recorded there, or it cannot be written.
@@ -129,7 +149,7 @@ def write(path: Path) -> Path:
     if not entries:
         raise errors.UserError(f'no study is recorded in {str(records)!r}')
     try:
-        path.write_text(page(entries, records.name))
+        path.write_text(page(entries, records.name, command))
     except OSError as error:
         raise errors.UserError(f'cannot write to --out {str(path)!r}: {error}') from error
     return path
@@ -143,15 +163,15 @@ def _shrink(picture: Path, path: Path) -> None:
         small.quantize(256).save(path, optimize=True)
 
 
-def page(entries: Sequence[Entry], records: str) -> str:
+def page(entries: Sequence[Entry], records: str, command: str) -> str:
     """Returns the page as Markdown.
 
     Args:
       entries: the studies, in order, as recorded.
       records: the name of the folder they are recorded in.
+      command: that makes it.
     """
     claims = all_claims(entries)
-    doubted = claims[[_is_doubted(row) for row in claims.itertuples()]]
     lines = [
         '# What the studies found',
         '',
@@ -159,13 +179,15 @@ def page(entries: Sequence[Entry], records: str) -> str:
         'Written by',
         '',
         '```sh',
-        'python -m nnstudy.studies run && python -m nnstudy.studies page',
+        command,
         '```',
         '',
         'A claim is true or false of each seed. It *holds* if it is true of more than half of all '
         'seeds (sign test), *does not hold* if of less than half, and *depends on the seed* if the '
         'share is certainly neither above 95% nor below 5%; all at 5%, corrected over the claims '
-        'of a study (Holm). *Undecided*: too few seeds. See `nnstudy/analysis/claims.py`.',
+        'of a study (Holm). *Undecided*: too few seeds. See `nnstudy/analysis/claims.py`. What no '
+        'document says is marked *(ours)*. A quantile is the share of our seeds that lie below the '
+        "document's number: 0.00 or 1.00, and it is outside of all of them.",
         '',
         '## All claims',
         '',
@@ -183,17 +205,26 @@ def page(entries: Sequence[Entry], records: str) -> str:
             ],
         ),
         '',
-        '## What would have been the luck of one seed',
-        '',
-        'Conclusions that another seed may contradict, or that do not hold over seeds:',
-        '',
-        *[
-            f'- **{row.claim}** ({row.study}): {row.statement}. {row.verdict.capitalize()}: '
-            f'true of {_true_of(row)}.'
-            for row in doubted.itertuples()
-        ],
-        '',
     ]
+    doubted = [row for row in claims.itertuples() if _is_doubted(row)]
+    for title, rows in (
+        (
+            'Conclusions of the documents that another seed may contradict',
+            [row for row in doubted if OURS not in row.statement],
+        ),
+        ('The same of our own claims', [row for row in doubted if OURS in row.statement]),
+    ):
+        if rows:
+            lines += [
+                f'## {title}',
+                '',
+                *(
+                    f'- **{row.claim}** ({row.study}): {row.statement}. '
+                    f'{row.verdict.capitalize()}: true of {_true_of(row)}.'
+                    for row in rows
+                ),
+                '',
+            ]
     for entry in entries:
         lines += _section(entry, records)
     return '\n'.join(lines).rstrip() + '\n'
@@ -227,10 +258,10 @@ def _section(entry: Entry, records: str) -> list[str]:
         rows = [
             (
                 row.reference,
-                verdicts.number(row.printed),
+                f'{row.printed:,.10g}',
                 '{} [{}, {}]'.format(*map(verdicts.number, (row.median, row.min, row.max))),
                 row.n,
-                f'{row.quantile:.2f}',
+                f'{row.quantile:.2f}' + (' (outside)' if row.quantile in (0, 1) else ''),
             )
             for row in entry.references.itertuples()
         ]
@@ -270,9 +301,13 @@ def claims_table(entries: Sequence[Entry]) -> Table:
 
 
 def counted(claims: pd.DataFrame) -> str:
-    """Writes how many claims have which verdict: `3 holds, 1 undecided`."""
+    """Writes how many claims have which verdict: `3 hold, 1 undecided`."""
     counts = claims['verdict'].value_counts()
-    return ', '.join(f'{counts[v]} {v}' for v in VERDICTS if v in counts)
+    return ', '.join(
+        f'{counts[one]} {one if counts[one] == 1 else several}'
+        for one, several in VERDICTS.items()
+        if one in counts
+    )
 
 
 def duration(seconds: float) -> str:
@@ -283,9 +318,9 @@ def duration(seconds: float) -> str:
 
 
 def _is_doubted(row) -> bool:
-    """Whether one seed may well say the opposite; a claim of medians can hold nevertheless."""
-    luck = row.of == 'median' and row.successes < MOST * row.n
-    return luck or row.verdict in ('depends on the seed', 'does not hold')
+    """Whether one seed may well say the opposite; the claim can hold of most seeds nevertheless."""
+    luck = row.of in ('seed', 'median') and row.successes < MOST * row.n
+    return luck or row.verdict == 'does not hold'
 
 
 def _true_of(row) -> str:
@@ -296,6 +331,8 @@ def _true_of(row) -> str:
         text += f'; {100 * row.resampled_medians:.0f}% of resampled medians'
     if row.of == 'some':
         text += '; one is enough'
+    if row.verdict == 'undecided' and row.seeds_needed == row.seeds_needed:
+        text += f'; {row.seeds_needed:,.0f} would decide'
     return text
 
 
