@@ -166,7 +166,7 @@ def trainability(
         label.set_verticalalignment('top' if is_upper else 'bottom')
     steps = int(history['step'].max())
     notes = [
-        f'{labels.count(len(runs), "run")} of {steps} steps, {int(converged.sum())} of which '
+        f'{labels.count(len(runs), "run")} of {steps} steps, {int(converged.sum()):,} of which '
         'converge: they end below the loss of step 0. Shades: ranks within each of the two.'
     ]
     style.caption(picture, 'The boundary of trainability', notes)
