@@ -3,6 +3,7 @@
     python launch.py --config=configs/lenet_activations.py:mnist           # 8 seeds, 10 min
     python launch.py --config=configs/lenet_activations.py:cifar10         # 8 seeds, 15 min
     python launch.py --config=configs/lenet_activations.py:mnist,quick     # 5,000 images, 1 min
+    python -m nnstudy.report.tensorboard WORKDIR                           # of either, a minute
 
 Convolution of 6 filters 5x5 with padding 2, average-pooling, 16 filters 5x5, average-pooling, dense
 layers of 120, 84 and 10; 61,706 parameters at one channel, 62,006 at three, both on 28x28 pixels.
@@ -14,9 +15,9 @@ The document's figures: ReLU passes 98% on MNIST in epoch 3 and ends with 99.02%
 sigmoid and tanh pass it in epoch 11; on CIFAR-10 their best are 61.14% and 53.31%.
 
 What comes out: test accuracy after every epoch for each version, the epoch that passes 98%, loss
-and accuracy of every step (`steps.parquet`), and the numbers of the document among those of our
-seeds; of late epochs, only those of seeds that have not stopped. `--dry_run` prints the table of
-layers.
+and accuracy of every step (`steps.parquet`), histograms of all weights, biases and their gradients
+after every epoch, and the numbers of the document among those of our seeds. `--dry_run` prints the
+table of layers.
 
 Ours, since these lines of the document are lost: SGD without momentum, cross-entropy, and an end
 when the test accuracy is strictly above 99%; the number of seeds; training figures at the end of an
