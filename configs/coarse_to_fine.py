@@ -15,7 +15,13 @@ Ours: all of it, since the exercise only names the steps: Fashion-MNIST, an MLP 
 10 epochs in each stage. There is no claim to test: the exercise makes none.
 """
 
+from matplotlib import figure
+
 import nnstudy
+from nnstudy.analysis import comparison
+from nnstudy.report import style
+
+PICTURE = 'search'
 
 
 def get_config(arg=''):
@@ -46,3 +52,41 @@ def sweep(config):
         nnstudy.grid([{'optimizer.name': 'sgd'}], sizes, momenta, rates),
         nnstudy.grid(adaptive, sizes, lower),
     )
+
+
+def pictures(results):
+    """Draws what each stage saw: the validation accuracy of its points against the rate."""
+    folders = sorted(results.workdir.parent.glob('stage-*'))
+    picture = figure.Figure(figsize=(9.6, 3.6), layout='constrained')
+    panels = picture.subplots(1, len(folders), sharex=True, sharey=True)
+    names = nnstudy.load(folders[0]).runs['optimizer.name'].unique()
+    for number, (panel, folder) in enumerate(zip(panels, folders, strict=True), start=1):
+        stage = nnstudy.load(folder)
+        table = comparison.by_point(stage.runs, stage.swept)
+        if 'optimizer.name' not in table:
+            table['optimizer.name'] = stage.config['optimizer']['name']
+        accuracy = 100 * table['validation_accuracy_median']
+        rate = table['optimizer.learning_rate'].astype(float)
+        style.dress(panel)
+        for i, name in enumerate(names):
+            of_it = table['optimizer.name'] == name
+            look = {'color': style.VIRIDIS(0.4 * i), 'marker': style.MARKERS[i], 'alpha': 0.7}
+            panel.plot(rate[of_it], accuracy[of_it], linestyle='', markersize=5, **look)
+        best = table['point'] == comparison.best(stage.runs).point
+        panel.plot(rate[best], accuracy[best], linestyle='', **style.STAR)
+        size = stage.config['split']['train'].strip('train[:]')
+        panel.set_title(f'stage {number}: {int(size):,} images, {len(table)} points', fontsize=9)
+        panel.set_xscale('log')
+        panel.set_xlabel('learning rate')
+    panels[0].set_ylabel('validation accuracy (%)')
+    handles = [
+        style.handle(name, style.VIRIDIS(0.4 * i), '', marker=style.MARKERS[i])
+        for i, name in enumerate(names)
+    ]
+    handles.append(style.handle('best', linestyle='', **style.STAR))
+    seeds = results.config['num_seeds']
+    style.caption(
+        picture, 'Validation accuracy of each point', [f'Medians of {seeds} seeds. Star: the best.']
+    )
+    style.legend(picture, handles, None)
+    return {'search': picture}

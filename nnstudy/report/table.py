@@ -198,12 +198,14 @@ def _along_the_rate(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str])
     """Returns what hangs on the learning rate, a sentence for each setting of the other fields."""
     if sensitivity.RATE not in swept:
         return []
-    names = labels.short([field for field in swept if field != sensitivity.RATE])
+    others = [field for field in swept if field != sensitivity.RATE]
     table = sensitivity.by_setting(runs, history, swept)
     table = table[table['values'] >= MIN_RATES]
+    names = labels.short([field for field in others if table[field].map(repr).nunique() > 1])
     lines = []
     for row in table.to_dict('records'):
-        where = ', '.join(f'{name} = {labels.value(row[field])}' for field, name in names.items())
+        setting = {name: labels.value(axes.plain(row[field])) for field, name in names.items()}
+        where = ', '.join(f'{name} = {value}' for name, value in setting.items())
         line = (
             f'Learning rate{where and f" at {where}"}: drawn from these {row["values"]} it costs a '
             f'loss of {labels.number(row["sensitivity"])} against the best one (sensitivity)'

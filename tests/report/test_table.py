@@ -41,6 +41,7 @@ def test_each_setting_has_its_own_boundary(study):
     said = sentences(study({'optimizer.momentum': [None, 0.9], 'optimizer.learning_rate': rates}))
     above = [float(x) for x in re.findall(r'runs diverge above (\S+) \[', said)]
     assert len(above) == 2 and above[0] > 5 * above[1], 'momentum 0.9 is worth ten rates'
+    assert 'at momentum = off: drawn from these 9' in said
     assert 'at momentum = 0.9: drawn from these 9' in said
 
 
