@@ -30,6 +30,7 @@ from nnstudy import cli, commands, errors, workdir
 from nnstudy import config as config_lib
 from nnstudy import results as results_lib
 from nnstudy.report import labels, studies_page, table
+from nnstudy.sweep import plan
 
 EXAMPLES = """
 examples:
@@ -82,9 +83,13 @@ class Study:
         if stored is None:
             return []
         said = config_lib.load(self.spec)
-        mine = {**stored, 'config': said.config.to_dict(), 'points': said.points}
-        of_stages = ('config.split.train', 'config.zoom.train') if said.config.zoom.train else ()
-        return [name for name in workdir.differences(stored, mine) if name not in of_stages]
+        config, _, points = plan.resolve(said.config, said.points)
+        mine = {**stored, 'config': config_lib.unflatten(config).to_dict(), 'points': points}
+        # Stages have splits of their own, and data in memory have a name of their own.
+        other: tuple[str, ...]
+        other = ('config.split.train', 'config.zoom.train') if said.config.zoom.train else ()
+        other += ('config.dataset',) if said.get_data else ()
+        return [name for name in workdir.differences(stored, mine) if name not in other]
 
     @property
     def status(self) -> str:

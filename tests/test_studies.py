@@ -146,6 +146,24 @@ def test_a_study_of_another_config_is_outdated(folder, capsys):
     assert (folder / 'page.md').read_text() == first
 
 
+def test_what_is_filled_in_is_no_difference(folder, capsys):
+    """Points that name different fields, stages, and data in memory are kept in another form."""
+    path = folder / 'configs' / 'rates.py'
+    text = path.read_text().replace("HIGH = ({'", "HIGH = ({'optimizer.name': 'sgd', '")
+    text = text.replace('def claims', 'def _claims').replace('def references', 'def _references')
+    text = text.replace('[LOW, HIGH]', "[{**LOW, 'optimizer.momentum': 0.5}, HIGH]")
+    path.write_text(text)
+    data = "def get_data(config):\n    return nnstudy.data.load('digits')\n\n\ndef measure"
+    (path.parent / 'memory.py').write_text(text.replace('def measure', data))
+    zoom = "config.zoom.train = ('train[:64]', 'train[:128]')\n    config.epochs = 2"
+    (path.parent / 'staged.py').write_text(text.replace('config.epochs = 2', zoom))
+    assert studies.main(['run']) == 0
+    capsys.readouterr()
+    assert studies.main(['list']) == 0
+    listed = capsys.readouterr().out
+    assert listed.count('finished') == 3, listed
+
+
 def test_a_study_that_is_not_judged_to_the_end_is_not_finished(folder, capsys):
     path = folder / 'configs' / 'rates.py'
     right = path.read_text()

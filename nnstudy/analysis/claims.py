@@ -337,8 +337,8 @@ def _comparison(results: Results, condition: Condition) -> _Comparison:
 def _labels(results: Results, whats: Sequence[Quantity | float]) -> list[str]:
     """Returns how the quantities of a claim are written, without what the claim is all about.
 
-    The words of the claim say what that is, so fields that all of them share are left out; of a
-    single quantity those that are off.
+    The words of the claim say what that is, so fields that all of them share are left out, and
+    those that are off.
     """
     base = config_lib.flatten(results.config)
     wheres = [what['where'] for what in whats if isinstance(what, dict)]
@@ -346,15 +346,14 @@ def _labels(results: Results, whats: Sequence[Quantity | float]) -> list[str]:
         field
         for where in wheres
         for field, value in where.items()
-        if any(other.get(field, base.get(field)) != value for other in wheres)
-        or (len(wheres) == 1 and value is not None)
+        if len(wheres) == 1 or any(other.get(field, base.get(field)) != value for other in wheres)
     }
-    return [
-        quantities.label({**what, 'where': {f: v for f, v in what['where'].items() if f in told}})
-        if isinstance(what, dict)
-        else f'{what:g}'
-        for what in whats
-    ]
+
+    def written(what: Quantity) -> str:
+        where = {f: v for f, v in what['where'].items() if f in told and v is not None}
+        return quantities.label({**what, 'where': where})
+
+    return [written(what) if isinstance(what, dict) else f'{what:g}' for what in whats]
 
 
 def _concordance(values: np.ndarray) -> np.ndarray:

@@ -210,22 +210,9 @@ def make(
         raise errors.UserError(f'data must be an nnstudy.Dataset, not {type(data).__name__}')
     if data is not None:
         config_lib.override(config, 'dataset', data.name)
-    flat = config_lib.flatten(config)
-    points = [{}] if points is None else points
-    given = _checked_points(config, points if isinstance(points, Mapping) else list(points))
-    if data is not None and 'dataset' in spec.swept(given):
+    own, settings, checked = resolve(config, points)
+    if data is not None and 'dataset' in spec.swept(checked):
         raise errors.UserError("cannot sweep 'dataset' with a data set in memory")
-    # What checking fills in or converts shows in the stored config and points too, and a point
-    # that leaves a swept field out has the config's value there.
-    settings = [sections.resolve(config_lib.merge(flat, point)) for point in given]
-    swept = spec.swept(given)
-    own = sections.resolve(flat) if swept else settings[0]
-    for setting in settings:
-        for field in swept:
-            if field not in setting:
-                setting |= sections.default(setting, field)
-    checked = [{field: setting.get(field) for field in swept} for setting in settings]
-    _refuse_duplicates(checked)
 
     @functools.cache
     def load(name: str) -> data_lib.Dataset:
@@ -256,6 +243,37 @@ def make(
         data=data,
         data_dir=data_dir,
     )
+
+
+def resolve(
+    config: ConfigDict, points: Sequence[Mapping[str, Any]] | None = None
+) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Returns what a config and points say, as a study keeps it: checked, filled in, converted.
+
+    Args:
+      config: complete.
+      points: of the sweep; None or `[{}]` for the config's own values.
+
+    Returns:
+      All fields of the config, all fields of each point, and the swept fields of each point; one
+      that leaves a swept field out has the config's value there.
+
+    Raises:
+      UserError: something is wrong with the fields, their values or the points.
+    """
+    flat = config_lib.flatten(config)
+    points = [{}] if points is None else points
+    given = _checked_points(config, points if isinstance(points, Mapping) else list(points))
+    settings = [sections.resolve(config_lib.merge(flat, point)) for point in given]
+    swept = spec.swept(given)
+    own = sections.resolve(flat) if swept else settings[0]
+    for setting in settings:
+        for field in swept:
+            if field not in setting:
+                setting |= sections.default(setting, field)
+    checked = [{field: setting.get(field) for field in swept} for setting in settings]
+    _refuse_duplicates(checked)
+    return own, settings, checked
 
 
 def _check_shard(shard: Shard, config: ConfigDict) -> None:
