@@ -85,7 +85,7 @@ def claims(config):
         ),
         claim(
             'C4b',
-            f'At every width, {many} examples have a smaller gap than {few} (ours)',
+            f'At every width, {many:,} examples have a smaller gap than {few} (ours)',
             *(less(gap(width, many), gap(width, few)) for width in widths),
         ),
         claim(

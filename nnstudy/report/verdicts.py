@@ -64,7 +64,7 @@ def evidence(verdict: claims.Verdict, most: int = 4) -> str:
     """Writes the quantities of a verdict's conditions: medians over seeds, [smallest, largest]."""
     conditions = []
     for test, sides in zip(verdict.tests, verdict.sides, strict=True):
-        written = [f'{side.label}: {_spread(side)}' for side in sides]
+        written = [_side(side) for side in sides]
         if test in _SIGNS:
             a, b = written
             conditions.append(f'{a} {_SIGNS[test]} {b}')
@@ -72,6 +72,11 @@ def evidence(verdict: claims.Verdict, most: int = 4) -> str:
         more = f', and {len(written) - most} more' if len(written) > most else ''
         conditions.append(f'{test}: {"; ".join(written[:most])}{more}')
     return ' | '.join(conditions)
+
+
+def _side(side: claims.Side) -> str:
+    is_number = side.label == f'{side.median:g}'
+    return side.label if is_number else f'{side.label}: {_spread(side)}'
 
 
 def _spread(side: claims.Side) -> str:

@@ -51,6 +51,8 @@ def test_said(fields, text):
 
 def test_evidence():
     assert verdicts.evidence(make()) == 'a: 1 [0.5, 2] < b: 3'
+    number = [[Side('a', 1, 0.5, 2), Side('3', 3, 3, 3)]]
+    assert verdicts.evidence(make(sides=number)) == 'a: 1 [0.5, 2] < 3'
     many = [[Side(f'p{i}', i, i, math.inf) for i in range(9)]]
     text = verdicts.evidence(make(tests=['lowest'], sides=many))
     assert text.startswith('lowest: p0: 0 [0, ∞]; ')
