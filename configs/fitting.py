@@ -73,9 +73,10 @@ def claims(config):
         claim(
             'C4a',
             f'More data and a smaller model lower the gap: with a width of {large} it is smaller '
-            f'with {many} examples than with {few}, and with {few} examples it is smaller with a '
-            f'width of {small} than of {large}; a model too small underfits: with {many} examples '
-            f'a width of {small} has higher losses on training and on test images than {large}',
+            f'with {many:,} examples than with {few}, and with {few} examples it is smaller with a '
+            f'width of {small} than of {large}; a model too small underfits: with {many:,} '
+            f'examples a width of {small} has higher losses on training and on test images than '
+            f'{large}',
             less(gap(large, many), gap(large, few)),
             less(gap(small, few), gap(large, few)),
             *(
