@@ -74,8 +74,8 @@ def pictures(results):
             panel.plot(rate[of_it], accuracy[of_it], linestyle='', markersize=5, **look)
         best = table['point'] == comparison.best(stage.runs).point
         panel.plot(rate[best], accuracy[best], linestyle='', **style.STAR)
-        size = stage.config['split']['train'].strip('train[:]')
-        panel.set_title(f'stage {number}: {int(size):,} images, {len(table)} points', fontsize=9)
+        size = int(stage.config['split']['train'].removeprefix('train[:').removesuffix(']'))
+        panel.set_title(f'stage {number}: {size:,} images, {len(table)} points', fontsize=9)
         panel.set_xscale('log')
         panel.set_xlabel('learning rate')
     panels[0].set_ylabel('validation accuracy (%)')

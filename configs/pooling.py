@@ -127,7 +127,7 @@ def measure(results):
     of_runs = {s: results.runs['run'].map(by_run) for s, by_run in accuracies.items()}
     columns = {f'moved_{s}_accuracy': values for s, values in of_runs.items()}
     columns |= {f'moved_{s}_lost': of_runs[0] - of_runs[s] for s in SHIFTS}
-    return columns | {name: 0 * results.runs['run'] + n for name, n in weights.items()}
+    return columns | {name: np.full(len(results.runs), n) for name, n in weights.items()}
 
 
 def claims():

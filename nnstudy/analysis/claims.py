@@ -228,7 +228,7 @@ class _Evidence:
     n: int
     successes: int
     resampled: float
-    least: tuple[float, float]  # p-values of medians that hold, or do not, are no smaller
+    least: tuple[float, float]  # of a claim about medians, see `_least`; NaN of others
     sides: list[list[Side]]
 
 
@@ -263,24 +263,30 @@ def _evidence(results: Results, one: Claim) -> _Evidence:
             [c.is_true(values) for c, values in zip(compared, rows, strict=True)]
         )
 
-    # All conditions have to be true, so the least certain one counts; for the opposite the most
-    # certain one does, and that of two quantities is left to the bootstrap.
-    holds, fails = [0.5**n], []
-    for c, values in zip(compared, arrays, strict=True):
-        if c.misses is None:
-            fails.append(0.5**n)
-            continue
-        holds.append(_sign_test(c.is_true(values)))
-        fails.append(_sign_test(c.misses(values)))
+    is_of_medians = one['of'] == 'median'
     labels = iter(_labels(results, [what for c in compared for what in c.quantities]))
     sides = [[Side(next(labels), *_spread(column)) for column in array.T] for array in arrays]
     return _Evidence(
         n=n,
         successes=int(is_true(arrays).sum()),
-        resampled=_resampled(arrays, is_true) if one['of'] == 'median' else math.nan,
-        least=(max(holds), min(fails)),
+        resampled=_resampled(arrays, is_true) if is_of_medians else math.nan,
+        least=_least(compared, arrays) if is_of_medians else (math.nan, math.nan),
         sides=sides,
     )
+
+
+def _least(compared: Sequence[_Comparison], arrays: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Returns what the p-values of a claim about medians, holds and does not, are no smaller than.
+
+    All conditions have to be true, so the least certain one counts; for the opposite the most
+    certain one does, and that of two quantities is left to the bootstrap.
+    """
+    least = 0.5 ** len(arrays[0])
+    holds, fails = [], []
+    for c, values in zip(compared, arrays, strict=True):
+        holds.append(least if c.misses is None else _sign_test(c.is_true(values)))
+        fails.append(least if c.misses is None else _sign_test(c.misses(values)))
+    return max(holds), min(fails)
 
 
 def _sign_test(successes: np.ndarray) -> float:
