@@ -11,9 +11,9 @@ from nnstudy import progress
 def main() -> None:
     advance = progress.Display.advance
 
-    def stop(self: progress.Display, run_steps: int, text: str) -> None:
-        advance(self, run_steps, text)
-        if run_steps:
+    def stop(self: progress.Display, examples: float, text: str) -> None:
+        advance(self, examples, text)
+        if examples:
             os._exit(0)
 
     progress.Display.advance = stop  # type: ignore[method-assign]

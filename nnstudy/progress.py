@@ -14,12 +14,13 @@ class Display:
     """A bar on a terminal; elsewhere, as in a log file or a notebook, a line now and then.
 
     Args:
-      total: run-steps of the study, so that groups of unequal length share one scale.
-      done: run-steps that an interrupted study had done before.
+      total: examples that all runs are trained on, so that groups of unequal length and batch size
+        share one scale.
+      done: those of them that an interrupted study was trained on before.
       quiet: shows nothing.
     """
 
-    def __init__(self, total: int, done: int = 0, quiet: bool = False):
+    def __init__(self, total: float, done: float = 0.0, quiet: bool = False):
         self._total, self._done, self._first = total, done, done
         self._began = self._last_line = time.monotonic()
         self._compiling = 0.0  # seconds
@@ -46,7 +47,7 @@ class Display:
         self._progress.stop()
         if error is None and not self._quiet:
             seconds = time.monotonic() - self._began
-            trained = f'{self._done - self._first:,} run-steps in {seconds:.1f} s'
+            trained = f'on {self._done - self._first:,.0f} examples in {seconds:.1f} s'
             rate = f'; {self._rate()} in the rest' if self._rate() else ''
             print(
                 f'trained {trained}, {self._compiling:.1f} s of it compiling{rate}', file=sys.stderr
@@ -58,15 +59,15 @@ class Display:
         if not self._quiet and not self._is_live:
             print(text, file=sys.stderr, flush=True)
 
-    def advance(self, run_steps: int, text: str) -> None:
-        """Counts run-steps that are done, and shows where training stands.
+    def advance(self, examples: float, text: str) -> None:
+        """Counts examples that runs were trained on, and shows where training stands.
 
         Args:
-          run_steps: since the last call.
+          examples: since the last call.
           text: such as `'group 1/2, epoch 3/10'`.
         """
         now = time.monotonic()
-        self._done += run_steps
+        self._done += examples
         self._progress.update(self._task, completed=self._done, description=text, rate=self._rate())
         is_line_due = now - self._last_line >= SECONDS_BETWEEN_LINES
         if is_line_due and not self._quiet and not self._is_live:
@@ -78,13 +79,13 @@ class Display:
         """Takes time that was spent on compiling out of the rate."""
         self._compiling += seconds
 
-    def skip(self, run_steps: int) -> None:
-        """Counts run-steps that need not be done, of runs that were over before their end."""
-        self._total -= run_steps
+    def skip(self, examples: float) -> None:
+        """Counts examples that are left out, of runs that were over before their end."""
+        self._total -= examples
         self._progress.update(self._task, total=self._total)
 
     def _rate(self) -> str:
         if self._done == self._first:
             return ''
         seconds = time.monotonic() - self._began - self._compiling
-        return f'{(self._done - self._first) / max(seconds, 1e-9):,.0f} run-steps/s'
+        return f'{(self._done - self._first) / max(seconds, 1e-9):,.0f} examples/s'

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import linecache
 import logging
+import re
 import shutil
 import sys
 
@@ -16,7 +17,17 @@ import pytest
 from small import make_config
 
 import nnstudy
-from nnstudy import UserError, checkpoints, components, losses, models, program, study, workdir
+from nnstudy import (
+    UserError,
+    checkpoints,
+    components,
+    losses,
+    models,
+    program,
+    progress,
+    study,
+    workdir,
+)
 from nnstudy import results as results_lib
 from nnstudy.sweep import layout
 from nnstudy.sweep import plan as plan_lib
@@ -557,3 +568,13 @@ def test_halving_resumes_too(num_saves, dataset, tmp_path, monkeypatch):
     resumed = nnstudy.run(config, points, tmp_path, dataset, quiet=True)
     assert_equal_results(resumed, plain)
     pd.testing.assert_frame_equal(resumed.steps, plain.steps)
+
+
+def test_progress_is_told_in_examples(dataset, capsys, monkeypatch):
+    """Of batches of the whole set a step is long: counted in steps, a study would seem to stall."""
+    monkeypatch.setattr(progress, 'SECONDS_BETWEEN_LINES', 0.0)
+    nnstudy.run(small_config(epochs=3), nnstudy.choice('batch_size', [36, 8]), data=dataset)
+    err = capsys.readouterr().err
+    assert f'trained on {2 * 2 * 3 * 36} examples in ' in err
+    told = re.findall(r'group (\d)/2: epoch 3/3: (\d+)%', err)
+    assert (told[0], told[-1]) == (('1', '50'), ('2', '100'))

@@ -82,6 +82,11 @@ class Group:
         return int(self.evaluation_steps[-1])
 
     @property
+    def step_examples(self) -> float:
+        """Training examples of a step, in the mean: the last batch of an epoch may be short."""
+        return self.data.num_train * self.config['epochs'] / self.num_steps
+
+    @property
     def num_chunks(self) -> int:
         return math.ceil(len(self.runs) / self.layout.chunk_size)
 
@@ -170,16 +175,25 @@ class Plan:
     @property
     def num_run_steps(self) -> int:
         """The steps of all runs; with halving, if points of all groups are given up evenly."""
+        return round(self._over_rungs(lambda group: 1.0))
+
+    @property
+    def num_examples(self) -> float:
+        """The training examples that all these steps take."""
+        return self._over_rungs(lambda group: group.step_examples)
+
+    def _over_rungs(self, of_step: Callable[[Group], float]) -> float:
+        """Sums something of a step over the steps of all runs."""
         total, points, before = 0.0, len(self.points), 0
         for epochs in self.rungs:
             share = points / len(self.points)
             total += share * sum(
-                len(group.runs) * (group.step_of(epochs) - group.step_of(before))
+                len(group.runs) * (group.step_of(epochs) - group.step_of(before)) * of_step(group)
                 for group in self.groups
             )
             points = math.ceil(points / (self.config.halving.factor or 1))
             before = epochs
-        return round(total)
+        return total
 
 
 def make(
