@@ -21,7 +21,7 @@ Quantity = dict[str, Any]
 
 WHEN = ('end', 'best', 'worst', 'mean', 'reaches', 'rises', 'jitter')
 _EVALUATED = ('train_', 'validation_', 'test_', 'batch_', 'best_')  # columns of metrics
-OVER = ('min', 'max', 'median', 'selected')
+OVER = ('min', 'max', 'median', 'selected', 'rerun')
 
 
 def quantity(
@@ -48,7 +48,8 @@ def quantity(
       level: see `at`.
       over: what to take of several points, for each seed: `'min'`, `'max'`, `'median'`, or the
         `'selected'` one, which is the best of the seed's runs on the validation split (without one,
-        on test), as `comparison.ranking` has it. None: one point is meant.
+        on test), as `comparison.ranking` has it; `'rerun'`, the median over that point's runs with
+        all other seeds, which had no say in the choice. None: one point is meant.
       times: a factor.
 
     Raises:
@@ -83,16 +84,21 @@ def values(results: Results, what: Quantity) -> pd.Series:
     """
     points = chosen(results, what['where'])
     table = per_point(results, what, points)
-    if what['over'] == 'selected':
+    if what['over'] in ('selected', 'rerun'):
+        winners = {seed: table[_selected(results, points, seed)] for seed in table.index}
+        is_rerun = what['over'] == 'rerun'
         return pd.Series(
-            {seed: table.at[seed, _selected(results, points, seed)] for seed in table.index}
+            {
+                seed: runs.drop(seed).median() if is_rerun else runs[seed]
+                for seed, runs in winners.items()
+            }
         )
     if what['over'] is not None:
         return table.agg(what['over'], axis=1)
     if len(points) > 1:
         raise errors.UserError(
             f'{len(points)} points have {_written(what["where"])}; name more fields, or what to '
-            f"take of them: over='min', 'max', 'median' or 'selected'"
+            f"take of them: over='min', 'max', 'median', 'selected' or 'rerun'"
         )
     return table[points[0]]
 

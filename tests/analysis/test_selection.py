@@ -65,3 +65,43 @@ def test_a_search_among_equals_does_not_pay():
 
     assert pays('selected').share < 0.5
     assert pays('max').share > 0.6
+
+
+def test_a_rerun_has_seeds_that_had_no_say():
+    results = make_results(
+        validation_accuracy=[[0.5, 0.9, 0.8], [0.7, 0.7, 0.6], [0.1, 0.2, 0.3], [0.5, 0.6, 0.1]],
+        validation_loss=[[1.0, 1.0, 1.0], [1.0, 2.0, 3.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]],
+        test_accuracy=[[0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [0.7, 0.8, np.nan], [1.0, 0.0, 0.9]],
+        test_loss=np.ones((4, 3)),
+    )
+    # Seed 0 chooses point 1, seed 1 point 0, seed 2 point 2, seed 3 point 1.
+    rerun = values(results, quantity('validation_accuracy', over='rerun'))
+    np.testing.assert_allclose(rerun, [0.6, 0.5, 0.6, 0.7])
+    np.testing.assert_allclose(
+        values(results, quantity('test_accuracy', over='rerun')), [0.5, 0.7, 0.6, 0.5]
+    )
+    alone = make_results(
+        **{
+            name: [[0.5, 0.9, 0.8]]
+            for name in ('validation_accuracy', 'validation_loss', 'test_accuracy', 'test_loss')
+        }
+    )
+    assert values(alone, quantity('test_accuracy', over='rerun')).isna().all()
+
+
+def test_the_winner_of_pure_luck_is_flattered():
+    """Of points that are equal the one that a seed finds best is, with other seeds, like any."""
+    validation = np.random.default_rng(0).normal(0.8, 0.01, (60, 3))
+    results = make_results(
+        validation_accuracy=validation,
+        validation_loss=np.ones((60, 3)),
+        test_accuracy=validation,
+        test_loss=np.ones((60, 3)),
+    )
+    found, rerun = (quantity('validation_accuracy', over=over) for over in ('selected', 'rerun'))
+    flattered = claims.greater(found, rerun)
+    (verdict,) = claims.judge(
+        results, [claims.claim('F6', 'The winner is flattered', flattered, of='median')]
+    )
+    assert verdict.verdict == 'holds' and verdict.share > 0.8
+    assert abs(values(results, rerun).median() - 0.8) < 0.002

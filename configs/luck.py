@@ -1,0 +1,140 @@
+"""Is the winner of a search luck of the seed? Found by one seed, run again with others (F6).
+
+    python launch.py --config=configs/luck.py           # 64 points x 64 seeds, about 2 min
+    python launch.py --config=configs/luck.py:quick     # 16 points x 16 seeds, 20 s
+
+A random search over the learning rate and L2, as most are done: one seed, the highest validation
+accuracy wins. Here it is done 64 times, once a seed, and the winner of each is looked at with the
+63 seeds that had no say in the choice (Dahl et al. 2023, arXiv 2306.07179, score a search so). Of
+a study of your own, `nnstudy.rerun(results)` runs the winner again.
+
+What comes out: what each search reports against what its winner is worth; what a search of n points
+reports on average, by one seed and by all of them; and, for the best points, whether the initial
+weights or the order of the data made the difference: seeds are 8 initialisations x 8 orders.
+
+All of F is ours; here also: 1,000 images of MNIST to train on and 500 to choose by, an MLP with a
+hidden layer of 64, momentum of 0.9, batch 32, 10 epochs. A search can also be unlucky, so the
+claim is of medians.
+"""
+
+import numpy as np
+from matplotlib import figure, ticker
+
+import nnstudy
+from nnstudy.analysis import best_of, comparison, intervals, variance
+from nnstudy.analysis.claims import claim, greater
+from nnstudy.analysis.quantities import quantity, values
+from nnstudy.report import style
+
+PICTURE = 'luck'
+
+SEARCHED = quantity('validation_accuracy', over='selected')
+RERUN = quantity('validation_accuracy', over='rerun')
+NUM_SPLIT = 10  # points whose variance is split
+SMALLEST = 4  # a search of fewer points is none
+
+
+def get_config(arg=''):
+    (quick,) = nnstudy.options(arg, ('', 'quick'))
+    config = nnstudy.default_config()
+    config.dataset = 'mnist'
+    config.split.train = 'train[:1000]'
+    config.split.validation = 'train[50000:50500]'
+    config.split.test = 'test[:2000]'
+    with config.unlocked():
+        config.model.widths = (64,)
+    config.optimizer.momentum = 0.9
+    config.batch_size = 32
+    config.epochs = 10
+    config.eval_every = 10
+    config.num_seeds, config.data_seeds = (16, 4) if quick else (64, 8)
+    return config
+
+
+def sweep(config):
+    num = config.num_seeds
+    return nnstudy.zip_(
+        nnstudy.log_uniform('optimizer.learning_rate', 1e-3, 1.0, num),
+        nnstudy.log_uniform('regularization.l2', 1e-6, 1e-2, num, seed=1),
+    )
+
+
+def claims(config):
+    del config
+    return [
+        claim(
+            'F6',
+            'The winner of a search by one seed is flattered: its validation accuracy in the '
+            'search is higher than with other seeds, in the median of the searches (ours)',
+            greater(SEARCHED, RERUN),
+            of='median',
+        )
+    ]
+
+
+def pictures(results):
+    picture = figure.Figure(figsize=(10.4, 3.7), layout='constrained')
+    panels = [style.dress(panel) for panel in picture.subplots(1, 3)]
+    _draw_winners(panels[0], results)
+    _draw_best_of(panels[1], results)
+    _draw_variance(panels[2], results)
+    seeds, orders = results.config['num_seeds'], results.config['data_seeds']
+    note = (
+        f'{seeds} seeds, {seeds // orders} initialisations x {orders} orders; random search over '
+        f'{len(results.points)} points; accuracy on 500 validation images, variance of that on '
+        '2,000 test images.'
+    )
+    style.caption(picture, 'What of a search is luck of the seed', [note])
+    return {'luck': picture}
+
+
+def _draw_winners(panel, results):
+    reported, rerun = 100 * values(results, SEARCHED), 100 * values(results, RERUN)
+    ends = [min(rerun.min(), reported.min()) - 0.3, max(rerun.max(), reported.max()) + 0.3]
+    panel.plot(ends, ends, color=style.GREY, linewidth=1)
+    panel.annotate('as reported', ends[:1] * 2, (8, 2), textcoords='offset points', fontsize=8)
+    panel.plot(reported, rerun, 'o', color=style.BLUE, markersize=4, alpha=0.5, markeredgewidth=0)
+    panel.set_title('the winner of each search', fontsize=9)
+    panel.set_xlabel('in the search (%)')
+    panel.set_ylabel('with the other seeds, median (%)')
+
+
+def _draw_best_of(panel, results):
+    scores = results.runs.pivot(index='seed', columns='point', values='validation_accuracy')
+    scores = 100 * scores.fillna(0.0).to_numpy()  # [seeds, points]
+    sizes = np.arange(SMALLEST, scores.shape[1] + 1)
+    searches = np.stack([best_of.expected_best(seed, sizes) for seed in scores])
+    low, high = np.quantile(searches, (0.1, 0.9), axis=0)
+    panel.fill_between(sizes, low, high, color=style.BLUE, alpha=0.15, lw=0)
+    middle = np.median(searches, axis=0)
+    panel.plot(sizes, middle, color=style.BLUE, label='one seed (80% of searches)')
+    points = [intervals.interquartile_mean(point) for point in scores.T]
+    look = {'color': style.RED, 'linestyle': style.DASHES[1]}
+    panel.plot(sizes, best_of.expected_best(points, sizes), label='mean of all seeds', **look)
+    panel.legend(fontsize=8, frameon=False, labelcolor=style.INK, loc='lower right')
+    panel.set_title('best of n points, expected', fontsize=9)
+    panel.set_xscale('log', base=2)
+    panel.xaxis.set_major_formatter(ticker.ScalarFormatter())
+    panel.set_xlabel('points n')
+    panel.set_ylabel('best validation accuracy (%)')
+
+
+def _draw_variance(panel, results):
+    best = comparison.ranking(results.runs)[:NUM_SPLIT]
+    shares = []
+    for point in best:
+        runs = results.runs[results.runs['point'] == point]
+        crossed = variance.crossed(runs, 'test_accuracy', results.config['data_seeds'])
+        shares.append(variance.split(crossed).shares)
+    places, start = np.arange(1, len(best) + 1), np.zeros(len(best))
+    names = ('initial weights', 'order of the data', 'both together')
+    for i, (name, share) in enumerate(zip(names, 100 * np.transpose(shares), strict=True)):
+        panel.bar(places, share, bottom=start, color=style.VIRIDIS(0.45 * i), label=name)
+        start = start + share
+    panel.set_ylim(0, 135)
+    panel.set_yticks(range(0, 101, 25))
+    panel.legend(fontsize=8, frameon=False, labelcolor=style.INK, loc='upper left')
+    panel.set_title('where the variance comes from', fontsize=9)
+    panel.set_xticks(places)
+    panel.set_xlabel('point, best first')
+    panel.set_ylabel('share of the variance (%)')
