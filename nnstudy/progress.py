@@ -37,7 +37,7 @@ class Display:
             transient=True,
             disable=quiet or not self._is_live,
         )
-        self._task = self._progress.add_task('', total=total, completed=done, rate='')
+        self._task = self._progress.add_task('', total=total, completed=int(done), rate='')
 
     def __enter__(self) -> 'Display':
         self._progress.start()
