@@ -26,7 +26,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from nnstudy import cli, commands, errors, workdir
+from nnstudy import cli, commands, errors, sections, workdir
 from nnstudy import config as config_lib
 from nnstudy import results as results_lib
 from nnstudy.report import labels, studies_page, table
@@ -83,8 +83,13 @@ class Study:
         if stored is None:
             return []
         said = config_lib.load(self.spec)
-        config, _, points = plan.resolve(said.config, said.points)
-        mine = {**stored, 'config': config_lib.unflatten(config).to_dict(), 'points': points}
+        config, settings, points = plan.resolve(said.config, said.points)
+        mine = {
+            **stored,
+            'config': config_lib.unflatten(config).to_dict(),
+            'points': points,
+            'sources': {k: v for setting in settings for k, v in sections.sources(setting).items()},
+        }
         # Stages have splits of their own, and data in memory have a name of their own.
         other: tuple[str, ...]
         other = ('config.split.train', 'config.zoom.train') if said.config.zoom.train else ()

@@ -6,7 +6,7 @@ import textwrap
 import pandas as pd
 import pytest
 
-from nnstudy import studies
+from nnstudy import models, studies
 
 CONFIG = '''
     """Which rate is better.
@@ -144,6 +144,35 @@ def test_a_study_of_another_config_is_outdated(folder, capsys):
     assert studies.main(['page', '--out=page.md']) == 0
     assert 'rates is left as it was recorded' in capsys.readouterr().err
     assert (folder / 'page.md').read_text() == first
+
+
+def test_a_study_of_another_net_is_outdated(folder, capsys, monkeypatch):
+    monkeypatch.setitem(models.MODELS, 'line', None)  # gone after the test
+    path = folder / 'configs' / 'rates.py'
+    net = """
+
+class Line(nn.Module):
+    num_outputs: int
+
+    @nn.compact
+    def __call__(self, inputs, *, train):
+        return WIDER * nn.Dense(self.num_outputs)(inputs.reshape(len(inputs), -1))
+
+
+nnstudy.models.MODELS['line'] = Line
+
+
+def get_config"""
+    text = 'from flax import linen as nn\n\n' + path.read_text().replace('\n\ndef get_config', net)
+    text = text.replace('config.epochs = 2', "config.model.name = 'line'\n    config.epochs = 2")
+    path.write_text(text.replace('WIDER', '1.0'))
+    assert studies.main(['run']) == 0
+    capsys.readouterr()
+    assert studies.main(['list']) == 0
+    assert 'finished' in capsys.readouterr().out
+    path.write_text(text.replace('WIDER', '2.0'))
+    assert studies.main(['list']) == 0
+    assert 'outdated' in capsys.readouterr().out
 
 
 def test_what_is_filled_in_is_no_difference(folder, capsys):
