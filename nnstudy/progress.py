@@ -1,5 +1,6 @@
 """The live display of a study that is training."""
 
+import datetime
 import sys
 import time
 from typing import Any
@@ -48,9 +49,9 @@ class Display:
         if error is None and not self._quiet:
             seconds = time.monotonic() - self._began
             trained = f'on {self._done - self._first:,.0f} examples in {seconds:.1f} s'
-            rate = f'; {self._rate()} in the rest' if self._rate() else ''
+            rest = f'; {self._written_rate()} in the rest' if self._rate() else ''
             print(
-                f'trained {trained}, {self._compiling:.1f} s of it compiling{rate}', file=sys.stderr
+                f'trained {trained}, {self._compiling:.1f} s of it compiling{rest}', file=sys.stderr
             )
 
     def say(self, text: str) -> None:
@@ -68,12 +69,17 @@ class Display:
         """
         now = time.monotonic()
         self._done += examples
-        self._progress.update(self._task, completed=self._done, description=text, rate=self._rate())
+        self._progress.update(
+            self._task, completed=self._done, description=text, rate=self._written_rate()
+        )
         is_line_due = now - self._last_line >= SECONDS_BETWEEN_LINES
         if is_line_due and not self._quiet and not self._is_live:
             self._last_line = now
-            share = f'{self._done / self._total:.0%}'
-            print(f'{text}: {share}, {self._rate()}', file=sys.stderr, flush=True)
+            said = [f'{self._done / self._total:.0%}']
+            if rate := self._rate():
+                left = datetime.timedelta(seconds=round((self._total - self._done) / rate))
+                said += [self._written_rate(), f'{left} left']
+            print(f'{text}: {", ".join(said)}', file=sys.stderr, flush=True)
 
     def compiled(self, seconds: float) -> None:
         """Takes time that was spent on compiling out of the rate."""
@@ -84,8 +90,10 @@ class Display:
         self._total -= examples
         self._progress.update(self._task, total=self._total)
 
-    def _rate(self) -> str:
-        if self._done == self._first:
-            return ''
+    def _rate(self) -> float:
+        """Examples a second, since this process began to train."""
         seconds = time.monotonic() - self._began - self._compiling
-        return f'{(self._done - self._first) / max(seconds, 1e-9):,.0f} examples/s'
+        return (self._done - self._first) / max(seconds, 1e-9)
+
+    def _written_rate(self) -> str:
+        return f'{self._rate():,.0f} examples/s'

@@ -125,8 +125,8 @@ class Results:
 
     @functools.cached_property
     def _load(self) -> Callable[..., checkpoints.Checkpoint]:
-        """Reads a chunk; the last one is kept, for a reader that goes from run to run."""
-        return functools.lru_cache(maxsize=1)(self._series.load)
+        """Reads an item of a chunk; two are kept, for a reader that goes from run to run."""
+        return functools.lru_cache(maxsize=2)(self._series.load)
 
     @functools.cached_property
     def _places(self) -> dict[int, tuple[int, int]]:

@@ -576,5 +576,5 @@ def test_progress_is_told_in_examples(dataset, capsys, monkeypatch):
     nnstudy.run(small_config(epochs=3), nnstudy.choice('batch_size', [36, 8]), data=dataset)
     err = capsys.readouterr().err
     assert f'trained on {2 * 2 * 3 * 36} examples in ' in err
-    told = re.findall(r'group (\d)/2: epoch 3/3: (\d+)%', err)
+    told = re.findall(r'group (\d)/2: epoch 3/3: (\d+)%, [\d,]+ examples/s, \d:\d\d:\d\d left', err)
     assert (told[0], told[-1]) == (('1', '50'), ('2', '100'))
