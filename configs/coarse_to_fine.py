@@ -1,10 +1,10 @@
 """Coarse to fine: optimizer, rate, momentum and batch size, first on few examples (exercise B5).
 
-    python launch.py --config=configs/coarse_to_fine.py           # 6 seeds, about 5 min
+    python launch.py --config=configs/coarse_to_fine.py           # 6 seeds, about 2 min
     python launch.py --config=configs/coarse_to_fine.py:quick     # 3 seeds, about a minute
 
 Stage 1 looks at a coarse grid on 1,000 images: SGD with three momenta, Adam and RMSprop, each at
-rates over four or three decades and with two batch sizes. Stage 2 looks closer about the best
+rates over three decades and with two batch sizes. Stage 2 looks closer about the best
 point, on 4,000 images; stage 3 closer still, on 12,000. The best point of each stage is the one
 with the highest median accuracy on the same 2,000 validation images.
 

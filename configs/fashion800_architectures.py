@@ -7,23 +7,32 @@ The first 800 training images, pixels / 255, all 10,000 test images. SGD at 0.05
 batch 64, 100 epochs. *Inception*: two modules and max-pooling after each, 196,154 parameters.
 *ResNet*: three residual blocks of 64 filters, each followed by max-pooling, 186,058 parameters.
 
-What comes out: training and test loss of both over the epochs, and whether the one that fits the
-training images perfectly is the one that errs more confidently.
+The document's figures, of one seed: Inception has a training loss of 0.345 and an accuracy of
+0.858, on test images 0.715 and 0.758; ResNet 0.000 and 1.000, on test images 1.515 and 0.800.
+
+What comes out: the training loss of both over the epochs, training and test loss and accuracy every
+20 epochs, and whether the one that fits the training images perfectly is the one that errs more
+confidently.
 
 Ours: the document's page cuts off ResNet's initialiser and the activation of its 1x1 shortcut, so
 there is a ResNet with Glorot and one with He initialisation (uniform), with ReLU; claims are about
-the first. Both sets are gone through every 20 epochs. For B10d Inception goes on to 200 epochs; all
+the first. Both sets are gone through every 20 epochs; the training loss of an epoch is the mean
+over its batches. For B10d Inception goes on to 200 epochs; all
 else is said of it after 100. For B10e each net also trains for 20 epochs at a fifth of the rate.
 *Overfitting* (B10c): 5 points of accuracy between the sets (the document's Inception has 10).
 """
 
+import numpy as np
+from matplotlib import figure, ticker
+
 import nnstudy
+from nnstudy.analysis import quantities
 from nnstudy.analysis.claims import claim, greater
 from nnstudy.analysis.quantities import quantity
 from nnstudy.analysis.references import reference
-from nnstudy.report import generalization
+from nnstudy.report import generalization, style
 
-PICTURE = 'train_and_test'
+PICTURE = 'train_loss'
 
 INCEPTION = {'model.name': 'inception', 'optimizer.learning_rate': 0.05}
 RESNET = {
@@ -46,6 +55,7 @@ def get_config(arg=''):
     config.batch_size = 64
     config.epochs = 2 if quick else 100
     config.eval_every = 1 if quick else 20
+    config.log_every_steps = 1
     config.num_seeds = 2 if quick else 8
     return config
 
@@ -137,4 +147,37 @@ def pictures(results):
         'ResNet (Glorot)': RESNET,
         'ResNet (He)': {**RESNET, 'model.kernel_init': 'he_uniform'},
     }
-    return {'train_and_test': generalization.curves(results, nets)}
+    return {
+        'train_loss': _training_losses(results, nets),
+        'train_and_test': generalization.curves(results, nets),
+    }
+
+
+def _training_losses(results, nets):
+    """Draws the training loss of each net over the epochs: means over the batches of an epoch."""
+    epochs = results.config['epochs']
+    steps = results.steps.assign(loss=results.steps['batch_loss'])
+    an_epoch = results.runs['steps'].max() // (2 * epochs)  # Inception trains twice as long
+    steps['epoch'] = steps['step'] // an_epoch + 1
+    steps = steps[steps['epoch'] <= epochs]
+    picture = figure.Figure(figsize=(6.4, 4), layout='constrained')
+    panel = style.dress(picture.subplots())
+    handles = []
+    for i, (name, where) in enumerate(nets.items()):
+        (point,) = quantities.chosen(results, where)
+        of_net = steps[steps['point'] == point]
+        losses = of_net.groupby(['epoch', 'seed'])['loss'].mean().unstack()  # [epochs, seeds]
+        low, median, high = np.quantile(losses, (0.25, 0.5, 0.75), axis=1)
+        look = {'color': style.VIRIDIS(0.4 * i), 'linestyle': style.DASHES[i]}
+        handles += panel.plot(losses.index, median, label=name, **look)
+        panel.fill_between(losses.index, low, high, color=look['color'], alpha=0.15, lw=0)
+    panel.set_yscale('log')
+    panel.yaxis.set_major_formatter(ticker.StrMethodFormatter('{x:g}'))
+    panel.set_xlabel('epoch')
+    panel.set_ylabel('training loss')
+    seeds, split = results.config['num_seeds'], results.config['split']['train']
+    num = split.removeprefix('train[:').removesuffix(']')
+    note = f'Means over the batches of an epoch; median and interquartile range of {seeds} seeds.'
+    style.caption(picture, f'Training loss on {num} images', [note])
+    style.legend(picture, handles, None)
+    return picture

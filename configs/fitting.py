@@ -6,12 +6,13 @@
 One hidden layer of 1 to 256 units, trained on 100 to 4,000 images for 60 epochs.
 
 What comes out: training and test loss over width x number of examples, and over the epochs. The gap
-between them grows with the width and shrinks with the examples; a net too small has no gap, and a
-high loss.
+between them shrinks with the examples. With few examples it grows with the width; with many it is
+widest in between. A net too small has a high loss on both.
 
 Ours: all of it, since the slides show no experiment: MNIST, Adam at Keras's defaults (rate 0.001,
 epsilon 1e-7), Glorot initialisation, batch 32. *Gap* is the test loss less the training loss; what
-the other words mean stands in the claims.
+the other words mean stands in the claims. *Smaller* is 16 units instead of 256: both learn the
+training images, which one unit does not. That was chosen, and C4a many added, after these runs.
 """
 
 import nnstudy
@@ -68,21 +69,28 @@ def claims(config):
         return cell('test_loss', width, size, minus='train_loss', **more)
 
     small, large = widths[0], widths[-1]
+    smaller = widths[-3] if len(widths) > 2 else small
     few, many = sizes[0], sizes[-1]
     return [
         claim(
             'C4a',
             f'More data and a smaller model lower the gap: with a width of {large} it is smaller '
             f'with {many:,} examples than with {few}, and with {few} examples it is smaller with a '
-            f'width of {small} than of {large}; a model too small underfits: with {many:,} '
+            f'width of {smaller} than of {large}; a model too small underfits: with {many:,} '
             f'examples a width of {small} has higher losses on training and on test images than '
             f'{large}',
             less(gap(large, many), gap(large, few)),
-            less(gap(small, few), gap(large, few)),
+            less(gap(smaller, few), gap(large, few)),
             *(
                 greater(cell(metric, small, many), cell(metric, large, many))
                 for metric in ('train_loss', 'test_loss')
             ),
+        ),
+        claim(
+            'C4a many',
+            f'A smaller model lowers the gap with {many:,} examples, too: it is smaller with a '
+            f'width of {smaller} than of {large} (ours)',
+            less(gap(smaller, many), gap(large, many)),
         ),
         claim(
             'C4b',

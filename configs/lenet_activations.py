@@ -1,7 +1,7 @@
 """LeNet with ReLU against sigmoid and tanh (document D).
 
-    python launch.py --config=configs/lenet_activations.py:mnist           # 8 seeds, 10 min
-    python launch.py --config=configs/lenet_activations.py:cifar10         # 8 seeds, 15 min
+    python launch.py --config=configs/lenet_activations.py:mnist           # 8 seeds, 15 min
+    python launch.py --config=configs/lenet_activations.py:cifar10         # 8 seeds, 18 min
     python launch.py --config=configs/lenet_activations.py:mnist,quick     # 5,000 images, 1 min
     python -m nnstudy.report.tensorboard WORKDIR                           # of either, a minute
 
@@ -12,7 +12,8 @@ after the dense layers. Batch 64, 20 epochs, rate 0.1, PyTorch's initialisation.
 divided by 255; CIFAR-10 is resized to 28x28, then (x - 0.5) / 0.5.
 
 The document's figures: ReLU passes 98% on MNIST in epoch 3 and ends with 99.02% in epoch 12,
-sigmoid and tanh pass it in epoch 11; on CIFAR-10 their best are 61.14% and 53.31%.
+sigmoid and tanh pass it in epoch 11; on CIFAR-10 their best are 61.14% and 53.31%. An epoch of one
+net took about 7.9 s and 13.7 s on a graphics card.
 
 What comes out: test accuracy after every epoch for each version, the epoch that passes 98%, loss
 and accuracy of every step (`steps.parquet`), histograms of all weights, biases and their gradients
@@ -96,9 +97,10 @@ def claims(config):
     def accuracy(version, **more):
         return quantity('test_accuracy', version, **more)
 
+    name = 'MNIST' if config.dataset == 'mnist' else 'CIFAR-10'
     stable = claim(
         'D2',
-        'ReLU is the more stable: its test accuracy changes less from epoch to epoch',
+        f'ReLU is the more stable on {name}: its test accuracy changes less from epoch to epoch',
         less(accuracy(RELU, at='jitter'), accuracy(SIGMOID, at='jitter')),
     )
     if config.dataset == 'mnist':

@@ -1,6 +1,6 @@
 """Schedules of the learning rate, and rates from too low to too high (course slides, C2).
 
-    python launch.py --config=configs/schedules.py           # 20 seeds, about 2 min
+    python launch.py --config=configs/schedules.py           # 20 seeds, about a minute
     python launch.py --config=configs/schedules.py:quick     # 10 seeds, about 40 s
 
 The schedules of the slides (step, exponential, linear: a constant is subtracted every so many

@@ -7,6 +7,7 @@ ones as traced scalars, so that a new value never recompiles. A component gets a
 by having a keyword argument; there is no other list.
 """
 
+import ast
 import functools
 import inspect
 import typing
@@ -154,7 +155,8 @@ def source(component: Callable) -> str | None:
     """Returns the code of a user's own component, or None of one that came with nnstudy or optax.
 
     That is the whole file that it is in, with the arguments that `functools.partial` fills in: a
-    component calls others.
+    component calls others. Of a config file it is without what the study is told by, such as its
+    claims, which may change when all is trained.
     """
     filled = ''
     while isinstance(component, functools.partial):
@@ -164,12 +166,28 @@ def source(component: Callable) -> str | None:
     if is_library_code(component):
         return filled or None
     component = _unwrapped(component)
-    for owner in (inspect.getmodule(component), component):
+    module = inspect.getmodule(component)
+    for owner in (module, component):
         try:
-            return inspect.getsource(owner) + filled  # type: ignore[arg-type]
+            code = inspect.getsource(owner)  # type: ignore[arg-type]
         except (OSError, TypeError):
             continue
+        if owner is module and hasattr(module, 'get_config'):
+            code = _without_hooks(code)
+        return code + filled
     return filled or None  # typed at a prompt
+
+
+def _without_hooks(code: str) -> str:
+    """Returns the code of a config file without its docstring, comments and `config.HOOKS`."""
+    parsed = ast.parse(code)
+    parsed.body = [
+        statement
+        for statement in parsed.body
+        if not (isinstance(statement, ast.FunctionDef) and statement.name in config_lib.HOOKS)
+        and not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+    ]
+    return ast.unparse(parsed)
 
 
 def _package(component: Callable) -> str:

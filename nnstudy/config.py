@@ -38,6 +38,9 @@ from ml_collections import ConfigDict, config_dict
 
 from nnstudy import errors
 
+# The functions that a config file has for its study.
+HOOKS = ('get_config', 'sweep', 'claims', 'references', 'get_data', 'measure', 'pictures')
+
 OPEN_SECTIONS = ('model', 'loss', 'optimizer', 'schedule')
 
 

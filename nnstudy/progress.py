@@ -75,9 +75,10 @@ class Display:
         is_line_due = now - self._last_line >= SECONDS_BETWEEN_LINES
         if is_line_due and not self._quiet and not self._is_live:
             self._last_line = now
-            said = [f'{self._done / self._total:.0%}']
+            said = [f'{min(1.0, self._done / self._total):.0%}']
             if rate := self._rate():
-                left = datetime.timedelta(seconds=round((self._total - self._done) / rate))
+                # With halving the total is an estimate, which may be passed.
+                left = datetime.timedelta(seconds=max(0, round((self._total - self._done) / rate)))
                 said += [self._written_rate(), f'{left} left']
             print(f'{text}: {", ".join(said)}', file=sys.stderr, flush=True)
 

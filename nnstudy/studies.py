@@ -29,7 +29,8 @@ from rich.table import Table
 from nnstudy import cli, commands, errors, sections, workdir
 from nnstudy import config as config_lib
 from nnstudy import results as results_lib
-from nnstudy.report import labels, studies_page, table
+from nnstudy.analysis import claims, references
+from nnstudy.report import labels, studies_page, table, verdicts
 from nnstudy.sweep import plan
 
 EXAMPLES = """
@@ -267,7 +268,7 @@ def _entry(study: Study) -> studies_page.Entry:
     """Returns what a page says of a study that has been run: of its last stage, if it has some."""
     stages = [results_lib.load(stage) for stage in study.stages]
     results, outcome = stages[-1], study.stages[-1]
-    claims, references = studies_page.tables(outcome)
+    said = config_lib.load(study.spec)  # judged is what the file says now
     picture = outcome / 'plots' / f'{study.picture}.png'
     runs = pd.concat([stage.runs for stage in stages])
     return studies_page.Entry(
@@ -281,10 +282,12 @@ def _entry(study: Study) -> studies_page.Entry:
         seconds=float(runs['seconds'].sum()),
         machine=_machine(outcome),
         conclusions=[]
-        if claims is not None
+        if said.claims
         else table.conclusions(results.runs, results.history, results.swept),
-        claims=claims,
-        references=references,
+        claims=verdicts.verdicts(claims.judge(results, said.claims)) if said.claims else None,
+        references=verdicts.places(references.place(results, said.references))
+        if said.references
+        else None,
         picture=picture if picture.is_file() else None,
     )
 

@@ -195,8 +195,6 @@ class Training:
         def body(step, carry):
             state, _, log = carry
             alive = state.frozen_at < 0
-            # One iteration more than there are steps: an evaluation needs the gradient of the
-            # coming batch, and a second copy of the backward pass would double the compile time.
             state, loss, metric, of_grads = self.step(state, keys, hparams, data, step, stop)
             if log:
                 # Steps that are not logged go to a last row, which is cut off.
@@ -208,9 +206,9 @@ class Training:
                 }
             return state, of_grads, log
 
-        evaluate = jnp.asarray(evaluate)
         carry = (state, self._of_no_grads(state.variables['params']), empty)
-        state, of_grads, log = lax.fori_loop(start, stop + evaluate.astype(int), body, carry)
+        # The evaluation before the first step has the gradient of that step, which is not taken.
+        state, of_grads, log = lax.fori_loop(start, jnp.maximum(stop, 1), body, carry)
 
         def evaluated(state: TrainState):
             row = self.evaluate(state.variables, hparams, data)
@@ -348,8 +346,9 @@ class Training:
         From `stop` on, and once the run is frozen, it changes nothing.
 
         Returns:
-          The state; loss and metric of the mini-batch, float32 []; and, from `stop` on, what is
-          measured of its gradient by name (before, zeros): the norm, float32 [], and histograms.
+          The state; loss and metric of the mini-batch, float32 []; and, from the last step before
+          `stop` on, what is measured of its gradient by name (before, zeros): the norm, float32 [],
+          and histograms.
         """
         epoch, batch = jnp.divmod(step, steps_per_epoch(self.config, data.num_train))
         order_key, step_key, augmentation_key = data_keys(keys)
@@ -427,7 +426,7 @@ class Training:
             variables, opt_state = _where(alive & finite, updated(), old)
         # Only an evaluation asks for it, and it takes a pass over all gradients.
         of_grads = lax.cond(
-            step >= stop, lambda: self._of_grads(grads), lambda: self._of_no_grads(grads)
+            step >= stop - 1, lambda: self._of_grads(grads), lambda: self._of_no_grads(grads)
         )
         num_examples = jnp.where(alive, len(inputs) if mask is None else mask.sum(), 0)
         state = state.replace(

@@ -1,8 +1,8 @@
 """The best point of a study once more, with seeds that it was not chosen by.
 
-The best of many is the best partly by luck, so its own runs flatter it. As the AlgoPerf benchmark
-scores the winner of a search by further runs (Dahl et al. 2023, arXiv 2306.07179), what is reported
-should come from seeds that had no say.
+The best of many is the best partly by luck, so its own runs flatter it. What is reported should
+come from seeds that had no say: the AlgoPerf benchmark sets its targets so, by further runs of the
+winner of a search (Dahl et al. 2023, arXiv 2306.07179).
 """
 
 import os

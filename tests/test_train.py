@@ -171,23 +171,31 @@ def test_batch_loss_learning_rate_and_gradient_norm(dataset):
     # The norm at step 0 is that of the gradient on the first batch, before any step.
     model = models.make(models.MODELS['mlp'], 3, widths=(8,))
     variables = jax.jit(training.init)(keys, values, data).variables
-    rows = next(iter(epochs_of(config, 36)))[:8]
-    x = data.inputs[rows].astype(np.float32) * data.scale
+    order = next(iter(epochs_of(config, 36)))
 
-    def loss(params):
-        logits, _ = model.apply({'params': params}, x, train=False)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, data.labels[rows]).mean()
+    def norm(params, rows):
+        x = data.inputs[rows].astype(np.float32) * data.scale
 
-    norm = optax.tree.norm(jax.grad(loss)(variables['params']))
-    np.testing.assert_allclose(history['l2_grads'][0], norm, rtol=1e-5)
+        def loss(params):
+            logits, _ = model.apply({'params': params}, x, train=False)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, data.labels[rows]).mean()
+
+        return optax.tree.norm(jax.grad(loss)(params))
+
+    first = norm(variables['params'], order[:8])
+    np.testing.assert_allclose(history['l2_grads'][0], first, rtol=1e-5)
 
     # The running loss is the mean over the examples of the epoch's batches.
     state = jax.jit(training.init)(keys, values, data)
     losses, sizes = [], [8, 8, 8, 8, 4]
     step = jax.jit(training.step)
     for number in range(5):
+        before = state.variables['params']
         state, batch_loss, _, _ = step(state, keys, values, data, number, 100)
         losses.append(float(batch_loss))
+    # Later ones are of the last step, before it was taken.
+    last = norm(before, order[32:])
+    np.testing.assert_allclose(history['l2_grads'][1], last, rtol=1e-5)
     np.testing.assert_allclose(history['batch_loss'][1], np.average(losses, weights=sizes), 1e-5)
 
 

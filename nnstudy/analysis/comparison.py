@@ -30,8 +30,8 @@ def metrics(table: pd.DataFrame) -> list[str]:
 
 
 def higher_is_better(metric: str) -> bool:
-    """Whether more of a metric is better: of accuracies, also of a class, not of losses."""
-    return re.search(r'accuracy(_\d+)?$', metric) is not None
+    """Whether more of a metric is better: of accuracies, also of a class, and R², not of losses."""
+    return re.search(r'(accuracy(_\d+)?|r2)$', metric) is not None
 
 
 def headline(table: pd.DataFrame) -> str:

@@ -6,6 +6,7 @@ quantity('test_loss', minus='train_loss')                      # their gap
 quantity('test_accuracy', at='reaches', level=0.98)            # the epoch that passes 98%
 """
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,10 @@ Quantity = dict[str, Any]
 WHEN = ('end', 'best', 'worst', 'mean', 'reaches', 'rises', 'jitter')
 _EVALUATED = ('train_', 'validation_', 'test_', 'batch_', 'best_')  # columns of metrics
 OVER = ('min', 'max', 'median', 'selected', 'rerun')
+_CHOSEN = {
+    'selected': 'at the point that each seed selects',
+    'rerun': 'at the point that each seed selects, with other seeds',
+}
 
 
 def quantity(
@@ -44,12 +49,15 @@ def quantity(
         first epoch on: `'best'` and `'worst'`; `'mean'`; `'reaches'`, the epoch of the first one
         that is better than `level`, infinite if there is none; `'rises'`, the share of them at
         which the metric is higher than at the one before; `'jitter'`, the mean absolute change
-        from one to the next.
+        from one to the next. A run that was over before its end has no evaluations after that
+        one; at a later epoch its number is that of its end. Of a difference (`minus`), less is
+        better.
       level: see `at`.
       over: what to take of several points, for each seed: `'min'`, `'max'`, `'median'`, or the
         `'selected'` one, which is the best of the seed's runs on the validation split (without one,
         on test), as `comparison.ranking` has it; `'rerun'`, the median over that point's runs with
-        all other seeds, which had no say in the choice. None: one point is meant.
+        all other seeds, which had no say in the choice; with `config.data_seeds`, those of other
+        initial weights and of another order. None: one point is meant.
       times: a factor.
 
     Raises:
@@ -86,13 +94,10 @@ def values(results: Results, what: Quantity) -> pd.Series:
     table = per_point(results, what, points)
     if what['over'] in ('selected', 'rerun'):
         winners = {seed: table[_selected(results, points, seed)] for seed in table.index}
-        is_rerun = what['over'] == 'rerun'
-        return pd.Series(
-            {
-                seed: runs.drop(seed).median() if is_rerun else runs[seed]
-                for seed, runs in winners.items()
-            }
-        )
+        if what['over'] == 'selected':
+            return pd.Series({seed: runs[seed] for seed, runs in winners.items()})
+        others = _independent(table.index, results.config['data_seeds'])
+        return pd.Series({seed: runs[others[seed]].median() for seed, runs in winners.items()})
     if what['over'] is not None:
         return table.agg(what['over'], axis=1)
     if len(points) > 1:
@@ -136,6 +141,8 @@ def per_point(results: Results, what: Quantity, points: list[int]) -> pd.DataFra
     table = results.runs if is_last else results.history
     table = table[table['point'].isin(points)]
     table = table.assign(value=_number(table, what) * what['times'])
+    if what['at'] in ('mean', 'rises', 'jitter'):
+        table.loc[_is_held(table, results.runs), 'value'] = np.nan
     columns = {}
     for point in points:
         rows = table[table['point'] == point]
@@ -175,7 +182,8 @@ def label(what: Quantity) -> str:
     if what['times'] != 1:
         name = f'{what["times"]:g} × {name}'
     parts = [name, _written(what['where']) if what['where'] else '']
-    parts += [f'{what["over"]} over points' if what['over'] else '']
+    over = what['over']
+    parts += [_CHOSEN.get(over, f'{over} over points') if over else '']
     return ', '.join(filter(None, parts))
 
 
@@ -183,6 +191,23 @@ def _selected(results: Results, points: Sequence[int], seed: int) -> int:
     """Returns the point that a search with this seed alone would choose."""
     runs = results.runs
     return comparison.ranking(runs[runs['point'].isin(points) & (runs['seed'] == seed)])[0]
+
+
+def _independent(seeds: pd.Index, data_seeds: int | None) -> dict[int, list[int]]:
+    """Returns, of each seed, those that share nothing with it, see `config.data_seeds`."""
+    if data_seeds is None:
+        return {seed: [other for other in seeds if other != seed] for seed in seeds}
+    parts = {seed: divmod(seed, data_seeds) for seed in seeds}
+    return {
+        seed: [other for other in seeds if all(map(operator.ne, parts[seed], parts[other]))]
+        for seed in seeds
+    }
+
+
+def _is_held(history: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
+    """Whether a row repeats the last evaluation of a run that was over."""
+    ends = history['run'].map(runs.set_index('run')['steps'])
+    return history.groupby('run')['step'].shift() >= ends
 
 
 def _number(table: pd.DataFrame, what: Quantity) -> np.ndarray:

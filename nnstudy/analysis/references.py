@@ -17,7 +17,14 @@ from nnstudy.results import Results
 Reference = dict
 
 
-def reference(name: str, value: float, what: Quantity, decimals: int | None = None) -> Reference:
+def reference(
+    name: str,
+    value: float,
+    what: Quantity,
+    decimals: int | None = None,
+    *,
+    is_cut: bool = False,
+) -> Reference:
     """Returns a printed number as plain data.
 
     Args:
@@ -26,8 +33,15 @@ def reference(name: str, value: float, what: Quantity, decimals: int | None = No
       what: the same number of a run here.
       decimals: how many the document prints, to which ours are rounded before they are compared;
         None where it prints enough.
+      is_cut: whether the document cuts the others off, instead of rounding.
     """
-    return {'name': name, 'value': value, 'quantity': what, 'decimals': decimals}
+    return {
+        'name': name,
+        'value': value,
+        'quantity': what,
+        'decimals': decimals,
+        'is_cut': is_cut,
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +55,6 @@ class Placed:
       median: over seeds.
       low: smallest.
       high: largest.
-      is_covered: whether the printed number lies between the two, as far as it is printed.
       quantile: the share of seeds below the printed number, equal ones counting half.
     """
 
@@ -51,8 +64,12 @@ class Placed:
     median: float
     low: float
     high: float
-    is_covered: bool
     quantile: float
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether the printed number lies among those of the seeds, as far as it is printed."""
+        return 0 < self.quantile < 1
 
 
 def place(results: Results, references: Sequence[Reference] | None = None) -> list[Placed]:
@@ -72,7 +89,8 @@ def place(results: Results, references: Sequence[Reference] | None = None) -> li
             raise errors.UserError(f'reference {one["name"]!r}: no run has a number to compare')
         median, low, high = (float(f(values)) for f in (np.median, np.min, np.max))
         if one['decimals'] is not None:
-            values = np.round(values, one['decimals'])
+            unit = 10.0 ** one['decimals']
+            values = (np.floor if one['is_cut'] else np.round)(values * unit) / unit
         below = np.mean(values < one['value']) + np.mean(values == one['value']) / 2
         placed.append(
             Placed(
@@ -82,7 +100,6 @@ def place(results: Results, references: Sequence[Reference] | None = None) -> li
                 median=median,
                 low=low,
                 high=high,
-                is_covered=bool(values.min() <= one['value'] <= values.max()),
                 quantile=float(below),
             )
         )

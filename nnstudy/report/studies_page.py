@@ -110,7 +110,7 @@ def recorded(folder: Path) -> Entry:
       UserError: it is not whole, or of another version.
     """
     picture = folder / 'picture.png'
-    claims, references = tables(folder)
+    claims, references = _tables(folder)
     try:
         return Entry(
             **json.loads((folder / 'study.json').read_text()),
@@ -124,7 +124,7 @@ def recorded(folder: Path) -> Entry:
         ) from error
 
 
-def tables(folder: Path) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+def _tables(folder: Path) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
     """Returns claims and references of an entry as a folder has them, None for what is not."""
     claims, references = (
         # Words such as None or NA are words; an empty cell is no number.
@@ -182,12 +182,15 @@ def page(entries: Sequence[Entry], records: str, command: str) -> str:
         command,
         '```',
         '',
-        'A claim is true or false of each seed. It *holds* if it is true of more than half of all '
+        'Most claims are true or false of each seed. One *holds* if it is true of more than half of all '
         'seeds (sign test), *does not hold* if of less than half, and *depends on the seed* if the '
         'share is certainly neither above 95% nor below 5%; all at 5%, corrected over the claims '
-        'of a study (Holm). *Undecided*: too few seeds. See `nnstudy/analysis/claims.py`. What no '
-        'document says is marked *(ours)*. A quantile is the share of our seeds that lie below the '
-        "document's number: 0.00 or 1.00, and it is outside of all of them.",
+        'of a study (Holm). *Undecided*: too few seeds. A claim of medians holds if it is true of '
+        'the medians in 95% of bootstrap resamples of the seeds; of one that says what can happen '
+        'one seed is enough; a fact has no luck in it and is not tested. See '
+        '`docs/claims.md`. What no document says is marked *(ours)*. A quantile is the share '
+        "of our seeds that lie below the document's number, equal ones counting half: 0.00 or "
+        '1.00, and it is outside of all of them.',
         '',
         '## All claims',
         '',
@@ -331,7 +334,7 @@ def _true_of(row) -> str:
         text += f'; {100 * row.resampled_medians:.0f}% of resampled medians'
     if row.of == 'some':
         text += '; one is enough'
-    if row.verdict == 'undecided' and row.seeds_needed == row.seeds_needed:
+    if row.verdict == 'undecided' and pd.notna(row.seeds_needed):
         text += f'; {row.seeds_needed:,.0f} would decide'
     return text
 
