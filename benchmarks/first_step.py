@@ -11,9 +11,9 @@ from nnstudy import progress
 def main() -> None:
     advance = progress.Display.advance
 
-    def stop(self: progress.Display, examples: float, text: str) -> None:
-        advance(self, examples, text)
-        if examples:
+    def stop(self: progress.Display, cost: float, text: str) -> None:
+        advance(self, cost, text)
+        if cost:
             os._exit(0)
 
     progress.Display.advance = stop  # type: ignore[method-assign]

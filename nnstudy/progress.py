@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -15,9 +15,8 @@ class Display:
     """A bar on a terminal; elsewhere, as in a log file or a notebook, a line now and then.
 
     Args:
-      total: examples that all runs are trained on, so that groups of unequal length and batch size
-        share one scale.
-      done: those of them that an interrupted study was trained on before.
+      total: the cost of the study in any unit, so that unequal groups share one scale.
+      done: the part of it that an interrupted study had done before.
       quiet: shows nothing.
     """
 
@@ -31,14 +30,12 @@ class Display:
         self._progress = Progress(
             TextColumn('{task.description}'),
             BarColumn(bar_width=24),
-            TextColumn('{task.percentage:>3.0f}%'),
-            TextColumn('{task.fields[rate]}'),
-            TimeRemainingColumn(compact=True),
+            TextColumn('{task.fields[stand]}'),
             console=console,
             transient=True,
             disable=quiet or not self._is_live,
         )
-        self._task = self._progress.add_task('', total=total, completed=int(done), rate='')
+        self._task = self._progress.add_task('', total=1.0, stand='')
 
     def __enter__(self) -> 'Display':
         self._progress.start()
@@ -48,10 +45,9 @@ class Display:
         self._progress.stop()
         if error is None and not self._quiet:
             seconds = time.monotonic() - self._began
-            trained = f'on {self._done - self._first:,.0f} examples in {seconds:.1f} s'
-            rest = f'; {self._written_rate()} in the rest' if self._rate() else ''
             print(
-                f'trained {trained}, {self._compiling:.1f} s of it compiling{rest}', file=sys.stderr
+                f'trained in {seconds:.1f} s, {self._compiling:.1f} s of it compiling',
+                file=sys.stderr,
             )
 
     def say(self, text: str) -> None:
@@ -60,41 +56,32 @@ class Display:
         if not self._quiet and not self._is_live:
             print(text, file=sys.stderr, flush=True)
 
-    def advance(self, examples: float, text: str) -> None:
-        """Counts examples that runs were trained on, and shows where training stands.
+    def advance(self, cost: float, text: str) -> None:
+        """Counts what is done, and shows where training stands.
 
         Args:
-          examples: since the last call.
+          cost: since the last call.
           text: such as `'group 1/2, epoch 3/10'`.
         """
         now = time.monotonic()
-        self._done += examples
-        self._progress.update(
-            self._task, completed=self._done, description=text, rate=self._written_rate()
-        )
+        self._done += cost
+        # With halving the total is an estimate, which may be passed.
+        share = min(1.0, self._done / self._total)
+        stand = f'{share:.0%}'
+        if self._done > self._first:
+            taken = now - self._began - self._compiling
+            seconds = taken * max(0.0, self._total - self._done) / (self._done - self._first)
+            stand += f', about {datetime.timedelta(seconds=round(seconds))} left'
+        self._progress.update(self._task, completed=share, description=text, stand=stand)
         is_line_due = now - self._last_line >= SECONDS_BETWEEN_LINES
         if is_line_due and not self._quiet and not self._is_live:
             self._last_line = now
-            said = [f'{min(1.0, self._done / self._total):.0%}']
-            if rate := self._rate():
-                # With halving the total is an estimate, which may be passed.
-                left = datetime.timedelta(seconds=max(0, round((self._total - self._done) / rate)))
-                said += [self._written_rate(), f'{left} left']
-            print(f'{text}: {", ".join(said)}', file=sys.stderr, flush=True)
+            print(f'{text}: {stand}', file=sys.stderr, flush=True)
 
     def compiled(self, seconds: float) -> None:
-        """Takes time that was spent on compiling out of the rate."""
+        """Takes time that was spent on compiling out of what is foreseen."""
         self._compiling += seconds
 
-    def skip(self, examples: float) -> None:
-        """Counts examples that are left out, of runs that were over before their end."""
-        self._total -= examples
-        self._progress.update(self._task, total=self._total)
-
-    def _rate(self) -> float:
-        """Examples a second, since this process began to train."""
-        seconds = time.monotonic() - self._began - self._compiling
-        return (self._done - self._first) / max(seconds, 1e-9)
-
-    def _written_rate(self) -> str:
-        return f'{self._rate():,.0f} examples/s'
+    def skip(self, cost: float) -> None:
+        """Counts what need not be done, of runs that were over before their end."""
+        self._total -= cost

@@ -87,12 +87,12 @@ def carry_out(
 
     records = Records(len(plan.points) * plan.config.num_seeds, chunks, unfinished)
     seconds = plan.config.execution.checkpoint_seconds
-    before = sum(records.steps_done(group.runs) * group.step_examples for group in plan.groups)
+    before = sum(records.steps_done(group.runs) * group.step_cost for group in plan.groups)
     points = list(range(len(plan.points)))
     sizes: dict[int, int] = {}
     try:
         with (
-            progress.Display(plan.num_examples, before, quiet) as display,
+            progress.Display(plan.cost, before, quiet) as display,
             Interrupts() as interrupts,
         ):
             for epochs in plan.rungs:
@@ -287,7 +287,7 @@ def _train_chunk(
         done = (segment.stop - segment.start) * len(chosen)
         epochs = group.config['epochs']
         epoch = segment.stop * epochs // group.num_steps
-        display.advance(done * group.step_examples, f'{where}: epoch {epoch}/{epochs}')
+        display.advance(done * group.step_cost, f'{where}: epoch {epoch}/{epochs}')
 
     def next_segment() -> layout.Segment | None:
         return layout.next_segment(
@@ -314,7 +314,7 @@ def _train_chunk(
             keeper.save(Checkpoint({'group': group.index, 'runs': runs.tolist()}, items))
     if pending is not None:
         collect(*pending)
-    display.skip(int((until - at).sum()) * group.step_examples)
+    display.skip(int((until - at).sum()) * group.step_cost)
     at[:] = until
     final = program.fetch(state, len(runs))
     items = {

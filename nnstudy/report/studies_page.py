@@ -182,15 +182,15 @@ def page(entries: Sequence[Entry], records: str, command: str) -> str:
         command,
         '```',
         '',
-        'Most claims are true or false of each seed. One *holds* if it is true of more than half of all '
-        'seeds (sign test), *does not hold* if of less than half, and *depends on the seed* if the '
-        'share is certainly neither above 95% nor below 5%; all at 5%, corrected over the claims '
-        'of a study (Holm). *Undecided*: too few seeds. A claim of medians holds if it is true of '
-        'the medians in 95% of bootstrap resamples of the seeds; of one that says what can happen '
-        'one seed is enough; a fact has no luck in it and is not tested. See '
-        '`docs/claims.md`. What no document says is marked *(ours)*. A quantile is the share '
-        "of our seeds that lie below the document's number, equal ones counting half: 0.00 or "
-        '1.00, and it is outside of all of them.',
+        'Most claims are true or false of each seed. One *holds* if it is true of more than half '
+        'of all seeds (sign test), *does not hold* if of less than half, and *depends on the seed* '
+        'if the share is certainly neither above 95% nor below 5%; all at 5%, corrected over the '
+        'claims of a study (Holm). *Undecided*: too few seeds. A claim of medians holds if it is '
+        'true of the medians in 95% of bootstrap resamples of the seeds; of one that says what can '
+        'happen one seed is enough; a fact has no luck in it and is not tested. See '
+        '`docs/claims.md`. What no document says is marked *(ours)*. A quantile is the share of '
+        "our seeds that lie below the document's number, equal ones counting half: 0.00 or 1.00, "
+        'and it is outside of all of them.',
         '',
         '## All claims',
         '',

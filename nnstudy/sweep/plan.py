@@ -82,9 +82,10 @@ class Group:
         return int(self.evaluation_steps[-1])
 
     @property
-    def step_examples(self) -> float:
-        """Training examples of a step, in the mean: the last batch of an epoch may be short."""
-        return self.data.num_train * self.config['epochs'] / self.num_steps
+    def step_cost(self) -> float:
+        """About what a step of a run costs on a device, evaluations included, in seconds."""
+        layout, evaluations = self.layout, len(self.evaluation_steps) / max(1, self.num_steps)
+        return (layout.step_seconds + evaluations * layout.evaluation_seconds) / layout.lanes
 
     @property
     def num_chunks(self) -> int:
@@ -178,9 +179,9 @@ class Plan:
         return round(self._over_rungs(lambda group: 1.0))
 
     @property
-    def num_examples(self) -> float:
-        """The training examples that all these steps take."""
-        return self._over_rungs(lambda group: group.step_examples)
+    def cost(self) -> float:
+        """About what all these steps cost, see `Group.step_cost`."""
+        return self._over_rungs(lambda group: group.step_cost)
 
     def _over_rungs(self, of_step: Callable[[Group], float]) -> float:
         """Sums something of a step over the steps of all runs."""
