@@ -93,6 +93,7 @@ def references():
     # Epochs count from 0 in the document: its epoch 49 is the 50th. Its summary cuts off what comes
     # after the point, as 28 of the 28.62 of that epoch shows.
     return [
+        reference('parameters', 369, quantity('num_params', A)),
         reference('A, train MSE at the end', 21, quantity('train_loss', A), 0, is_cut=True),
         reference('A, train MAE at the end', 3, quantity('train_mae', A), 0, is_cut=True),
         reference('A, validation MSE at the end', 28, quantity('test_loss', A), 0, is_cut=True),

@@ -130,14 +130,21 @@ def references(config):
         ('ResNet', 'test_accuracy'): 0.800,
     }
     nets = {'Inception': INCEPTION, 'ResNet': RESNET}
+    sizes = {'Inception': 196_154, 'ResNet': 186_058}
     return [
-        reference(
-            f'{net}, {metric.replace("_", " ")}',
-            value,
-            quantity(metric, nets[net], at=config.epochs),
-            3,
-        )
-        for (net, metric), value in printed.items()
+        *(
+            reference(f'{net}, parameters', size, quantity('num_params', nets[net]))
+            for net, size in sizes.items()
+        ),
+        *(
+            reference(
+                f'{net}, {metric.replace("_", " ")}',
+                value,
+                quantity(metric, nets[net], at=config.epochs),
+                3,
+            )
+            for (net, metric), value in printed.items()
+        ),
     ]
 
 
