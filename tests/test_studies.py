@@ -146,6 +146,20 @@ def test_a_study_of_another_config_is_outdated(folder, capsys):
     assert (folder / 'page.md').read_text() == first
 
 
+def test_a_page_judges_the_claims_of_today(folder, capsys):
+    assert studies.main(['run']) == 0
+    path = folder / 'configs' / 'rates.py'
+    text = path.read_text().replace('The high rate is better', 'The low rate is better')
+    path.write_text(
+        text.replace('less(quantity', 'greater(quantity').replace('less\n', 'less, greater\n')
+    )
+    assert studies.main(['page', '--out=page.md']) == 0
+    assert 'warning' not in capsys.readouterr().err
+    page = (folder / 'page.md').read_text()
+    assert '| X1 | The low rate is better | **does not hold** | 0 of 6 seeds |' in page
+    assert 'The high rate' not in page
+
+
 def test_a_study_of_another_net_is_outdated(folder, capsys, monkeypatch):
     monkeypatch.setitem(models.MODELS, 'line', None)  # gone after the test
     path = folder / 'configs' / 'rates.py'

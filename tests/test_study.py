@@ -9,6 +9,7 @@ import logging
 import re
 import shutil
 import sys
+import textwrap
 
 import jax
 import numpy as np
@@ -399,6 +400,40 @@ def test_changed_code_is_another_study(dataset, tmp_path, monkeypatch):
 def test_points_of_another_kind(points, message, dataset):
     with pytest.raises(UserError, match=message):
         nnstudy.run(make_config(), points, data=dataset)
+
+
+def test_what_a_config_file_says_of_its_study_is_no_part_of_its_components(tmp_path, monkeypatch):
+    """So claims may change when all is trained."""
+    code = '''
+        """About."""
+        from nnstudy import losses
+        FACTOR = 2.0
+        def helper(x):
+            return FACTOR * x
+        def loss(outputs, labels):
+            return helper(losses.softmax_cross_entropy(outputs, labels))
+        def get_config():
+            pass
+        def claims():
+            return []
+    '''
+
+    def source(number, code):
+        path = tmp_path / f'config{number}.py'
+        path.write_text(textwrap.dedent(code))
+        spec = importlib.util.spec_from_file_location(f'config{number}', path)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)
+        spec.loader.exec_module(module)
+        return components.source(module.loss)
+
+    plain = source(0, code)
+    assert 'FACTOR * x' in plain
+    assert (
+        source(1, code.replace('return []', 'return [1]  # more').replace('About', 'On')) == plain
+    )
+    assert source(2, code.replace('2.0', '3.0')) != plain
+    assert source(3, code.replace('FACTOR * x', 'x * FACTOR')) != plain
 
 
 def test_points_may_come_from_a_generator(dataset):

@@ -19,7 +19,7 @@ def make_results(loss, field='optimizer.learning_rate', points=(0.1, 0.2, 0.3, 0
     loss = np.asarray(loss, float)
     places = np.array(list(np.ndindex(loss.shape)))
     runs = pd.DataFrame({'run': np.arange(loss.size), 'point': places[:, 0], 'seed': places[:, 1]})
-    runs = runs.assign(test_loss=loss.ravel(), status='finished', **columns)
+    runs = runs.assign(test_loss=loss.ravel(), status='finished', steps=30, **columns)
     history = pd.concat(
         [
             runs.assign(step=step, epoch=step / 10, test_loss=runs['test_loss'] + 30 - step)
@@ -73,13 +73,26 @@ class TestQuantities:
         assert reached.tolist() == [2, 2, 3, 3, 3, 3, 3, 3]
         assert values(RESULTS, at(0.1, at='reaches', level=0.5)).tolist() == [3, *[math.inf] * 7]
 
-    def test_of_an_accuracy_more_is_better(self):
+    def test_a_run_that_was_over_has_no_more_evaluations(self):
+        """Its rows repeat the last one, which is no sign of calm."""
         results = make_results([SEEDS])
-        history = results.history.assign(test_accuracy=results.history['epoch'] / 4)
+        history = results.history
+        history.loc[history['step'] == 30, 'test_loss'] += 10  # as at step 20
+        runs = results.runs.assign(steps=np.where(SEEDS < 4, 20, 30))
+        results = nnstudy.Results(**{**vars(results), 'history': history, 'runs': runs})
+        of = {when: values(results, at(0.1, at=when)) for when in ('jitter', 'mean', 'rises', 3)}
+        assert of['jitter'].tolist() == [10] * 4 + [5] * 4
+        np.testing.assert_allclose(of['mean'] - SEEDS, [15] * 4 + [40 / 3] * 4)
+        assert of['rises'].tolist() == [0] * 8
+        assert (of[3] - SEEDS).tolist() == [10] * 8
+
+    @pytest.mark.parametrize('metric', ['test_accuracy', 'test_accuracy_3', 'test_r2'])
+    def test_of_which_more_is_better(self, metric):
+        results = make_results([SEEDS])
+        history = results.history.assign(**{metric: results.history['epoch'] / 4})
         results = nnstudy.Results(**{**vars(results), 'history': history})
-        assert values(results, quantity('test_accuracy', at='best')).tolist() == [0.75] * 8
-        passed = quantity('test_accuracy', at='reaches', level=0.3)
-        assert values(results, passed).tolist() == [2] * 8
+        assert values(results, quantity(metric, at='best')).tolist() == [0.75] * 8
+        assert values(results, quantity(metric, at='reaches', level=0.3)).tolist() == [2] * 8
 
     def test_over_points(self):
         lowest_of_all = quantity('test_loss', over='min')
@@ -372,3 +385,6 @@ class TestReferences:
         (rounded,) = references.place(results, [references.reference('x', 3, what, 0)])
         assert (exact.is_covered, exact.quantile) == (False, 0)
         assert (rounded.is_covered, rounded.quantile) == (True, 0.5)
+        up = make_results([[3.6, 3.7, 3.99]])  # rounded 4, cut 3
+        (cut,) = references.place(up, [references.reference('x', 3, what, 0, is_cut=True)])
+        assert (cut.is_covered, cut.quantile) == (True, 0.5)

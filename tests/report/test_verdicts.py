@@ -60,7 +60,7 @@ def test_evidence():
 
 
 def test_tables():
-    placed = Placed('MSE', 28.62, 20, 27.5, 23.7, 615.9, is_covered=True, quantile=0.7)
+    placed = Placed('MSE', 28.62, 20, 27.5, 23.7, 615.9, quantile=0.7)
     console = Console(width=120, file=io.StringIO())
     console.print(verdicts.claims_table([make()]))
     console.print(verdicts.references_table([placed]))
