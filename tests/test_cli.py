@@ -93,7 +93,8 @@ def test_a_signal_saves_and_stops(number, folder):
     process.send_signal(number)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert err.splitlines() == [
+    # On a slow machine, lines of progress come before.
+    assert [line for line in err.splitlines() if '%' not in line] == [
         'stopping after this segment; once more to stop at once',
         'interrupted; the same command goes on from what was saved',
     ]
