@@ -4,9 +4,9 @@
     python launch.py --config=configs/coarse_to_fine.py:quick     # 3 seeds, about a minute
 
 Stage 1 looks at a coarse grid on 1,000 images: SGD with three momenta, Adam and RMSprop, each at
-rates over three decades and with two batch sizes. Stage 2 looks closer about the best
-point, on 4,000 images; stage 3 closer still, on 12,000. The best point of each stage is the one
-with the highest median accuracy on the same 2,000 validation images.
+rates over three decades and with two batch sizes. Stage 2 looks closer about the best point, on
+4,000 images; stage 3 closer still, on 12,000. The best point of each stage is the one with the
+highest median accuracy on the same 2,000 validation images.
 
 What comes out: a table for each stage, in `stage-1`, `stage-2` and `stage-3` of the working
 directory, and the test accuracy of the last winner.

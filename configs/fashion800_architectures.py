@@ -17,9 +17,9 @@ confidently.
 Ours: the document's page cuts off ResNet's initialiser and the activation of its 1x1 shortcut, so
 there is a ResNet with Glorot and one with He initialisation (uniform), with ReLU; claims are about
 the first. Both sets are gone through every 20 epochs; the training loss of an epoch is the mean
-over its batches. For B10d Inception goes on to 200 epochs; all
-else is said of it after 100. For B10e each net also trains for 20 epochs at a fifth of the rate.
-*Overfitting* (B10c): 5 points of accuracy between the sets (the document's Inception has 10).
+over its batches. For B10d Inception goes on to 200 epochs; all else is said of it after 100. For
+B10e each net also trains for 20 epochs at a fifth of the rate. *Overfitting* (B10c): 5 points of
+accuracy between the sets (the document's Inception has 10).
 """
 
 import numpy as np
@@ -163,9 +163,8 @@ def pictures(results):
 def _training_losses(results, nets):
     """Draws the training loss of each net over the epochs: means over the batches of an epoch."""
     epochs = results.config['epochs']
-    steps = results.steps.assign(loss=results.steps['batch_loss'])
     an_epoch = results.runs['steps'].max() // (2 * epochs)  # Inception trains twice as long
-    steps['epoch'] = steps['step'] // an_epoch + 1
+    steps = results.steps.assign(epoch=results.steps['step'] // an_epoch + 1)
     steps = steps[steps['epoch'] <= epochs]
     picture = figure.Figure(figsize=(6.4, 4), layout='constrained')
     panel = style.dress(picture.subplots())
@@ -173,7 +172,7 @@ def _training_losses(results, nets):
     for i, (name, where) in enumerate(nets.items()):
         (point,) = quantities.chosen(results, where)
         of_net = steps[steps['point'] == point]
-        losses = of_net.groupby(['epoch', 'seed'])['loss'].mean().unstack()  # [epochs, seeds]
+        losses = of_net.groupby(['epoch', 'seed'])['batch_loss'].mean().unstack()  # [epochs, seeds]
         low, median, high = np.quantile(losses, (0.25, 0.5, 0.75), axis=1)
         look = {'color': style.VIRIDIS(0.4 * i), 'linestyle': style.DASHES[i]}
         handles += panel.plot(losses.index, median, label=name, **look)

@@ -78,12 +78,17 @@ class Study:
         return stages or [self.workdir]
 
     @functools.cached_property
+    def said(self) -> config_lib.Study:
+        """What the config file says now."""
+        return config_lib.load(self.spec)
+
+    @functools.cached_property
     def outdated(self) -> list[str]:
         """In what the config file differs from what was run."""
         stored = results_lib.read_identity(self.stages[0])
         if stored is None:
             return []
-        said = config_lib.load(self.spec)
+        said = self.said
         config, settings, points = plan.resolve(said.config, said.points)
         mine = {
             **stored,
@@ -268,7 +273,7 @@ def _entry(study: Study) -> studies_page.Entry:
     """Returns what a page says of a study that has been run: of its last stage, if it has some."""
     stages = [results_lib.load(stage) for stage in study.stages]
     results, outcome = stages[-1], study.stages[-1]
-    said = config_lib.load(study.spec)  # judged is what the file says now
+    said = study.said  # its claims are judged, whatever they were when it was run
     picture = outcome / 'plots' / f'{study.picture}.png'
     runs = pd.concat([stage.runs for stage in stages])
     return studies_page.Entry(

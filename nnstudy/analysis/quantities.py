@@ -195,9 +195,7 @@ def _selected(results: Results, points: Sequence[int], seed: int) -> int:
 
 def _independent(seeds: pd.Index, data_seeds: int | None) -> dict[int, list[int]]:
     """Returns, of each seed, those that share nothing with it, see `config.data_seeds`."""
-    if data_seeds is None:
-        return {seed: [other for other in seeds if other != seed] for seed in seeds}
-    parts = {seed: divmod(seed, data_seeds) for seed in seeds}
+    parts = {seed: divmod(seed, data_seeds) if data_seeds else (seed,) for seed in seeds}
     return {
         seed: [other for other in seeds if all(map(operator.ne, parts[seed], parts[other]))]
         for seed in seeds
