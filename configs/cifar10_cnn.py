@@ -11,7 +11,8 @@ What comes out: loss and accuracy of the training and the test set over the epoc
 
 Ours: that it is the same net; the number of seeds; training figures are those of the first 10,000
 images; what *overfits* means in E3a. (It first asked that training accuracy climb by a twentieth
-after epoch 15, for which these runs, by then at 97%, had no room: now, that it climbs.)
+after epoch 15, for which runs of seeds 0 to 5, by then at 97%, had no room: now, that it climbs.
+So it is tested on others, 100 to 105.)
 """
 
 import fashion_cnn
@@ -27,6 +28,7 @@ def get_config(arg=''):
     config = fashion_cnn.get_config(arg)
     config.dataset = 'cifar10'
     config.epochs = 30
+    config.seed = 100  # the claim was worded on runs of other seeds
     config.metrics = ()
     return config
 

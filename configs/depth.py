@@ -18,7 +18,7 @@ train* is about the loss on the training images: what a net does to other images
 """
 
 import numpy as np
-from matplotlib import figure, ticker
+from matplotlib import figure
 
 import nnstudy
 from nnstudy.analysis.claims import claim, greater, less
@@ -106,10 +106,7 @@ def pictures(results):
             panel.plot(aside, seed, '.', color=look['color'], markersize=4, alpha=0.6)
     panel.set_xscale('log', base=2)
     panel.set_xticks(depths, labels=map(str, depths))
-    panel.set_yscale('log')
-    panel.yaxis.set_major_formatter(ticker.StrMethodFormatter('{x:g}'))
-    panel.yaxis.set_minor_formatter(ticker.NullFormatter())
-    panel.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    style.log_y(panel, *panel.dataLim.intervaly)
     panel.set_xlabel('depth (layers)')
     panel.set_ylabel('training loss')
     note = f'Median, interquartile range and each of {len(losses)} seeds.'

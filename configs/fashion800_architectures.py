@@ -177,8 +177,8 @@ def _training_losses(results, nets):
         look = {'color': style.VIRIDIS(0.4 * i), 'linestyle': style.DASHES[i]}
         handles += panel.plot(losses.index, median, label=name, **look)
         panel.fill_between(losses.index, low, high, color=look['color'], alpha=0.15, lw=0)
-    panel.set_yscale('log')
-    panel.yaxis.set_major_formatter(ticker.StrMethodFormatter('{x:g}'))
+    style.log_y(panel, *panel.dataLim.intervaly)
+    panel.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, steps=(1, 2, 5, 10)))
     panel.set_xlabel('epoch')
     panel.set_ylabel('training loss')
     seeds, split = results.config['num_seeds'], results.config['split']['train']
