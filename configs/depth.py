@@ -97,13 +97,11 @@ def pictures(results):
     for i, (skips, name) in enumerate(((True, 'residual connections'), (False, 'plain'))):
         # [seeds, depths]
         losses = np.stack([values(results, train_loss(d, skips)) for d in depths], axis=1)
-        low, median, high = np.quantile(losses, (0.25, 0.5, 0.75), axis=0)
-        look = {'color': style.VIRIDIS(0.6 * i), 'linestyle': style.DASHES[i]}
-        handles += panel.plot(depths, median, marker=style.MARKERS[i], label=name, **look)
-        panel.fill_between(depths, low, high, color=look['color'], alpha=0.15, lw=0)
+        line = style.band(panel, depths, losses, i, 2, label=name, marker=style.MARKERS[i])
+        handles.append(line)
         aside = np.array(depths) * (0.97, 1.03)[i]  # so that both are seen
         for seed in losses:
-            panel.plot(aside, seed, '.', color=look['color'], markersize=4, alpha=0.6)
+            panel.plot(aside, seed, '.', color=line.get_color(), markersize=4, alpha=0.6)
     panel.set_xscale('log', base=2)
     panel.set_xticks(depths, labels=map(str, depths))
     style.log_y(panel, *panel.dataLim.intervaly)

@@ -22,7 +22,6 @@ B10e each net also trains for 20 epochs at a fifth of the rate. *Overfitting* (B
 accuracy between the sets (the document's Inception has 10).
 """
 
-import numpy as np
 from matplotlib import figure, ticker
 
 import nnstudy
@@ -172,11 +171,8 @@ def _training_losses(results, nets):
     for i, (name, where) in enumerate(nets.items()):
         (point,) = quantities.chosen(results, where)
         of_net = steps[steps['point'] == point]
-        losses = of_net.groupby(['epoch', 'seed'])['batch_loss'].mean().unstack()  # [epochs, seeds]
-        low, median, high = np.quantile(losses, (0.25, 0.5, 0.75), axis=1)
-        look = {'color': style.VIRIDIS(0.4 * i), 'linestyle': style.DASHES[i]}
-        handles += panel.plot(losses.index, median, label=name, **look)
-        panel.fill_between(losses.index, low, high, color=look['color'], alpha=0.15, lw=0)
+        losses = of_net.groupby(['seed', 'epoch'])['batch_loss'].mean().unstack()  # [seeds, epochs]
+        handles.append(style.band(panel, losses.columns, losses, i, len(nets), label=name))
     style.log_y(panel, *panel.dataLim.intervaly)
     panel.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, steps=(1, 2, 5, 10)))
     panel.set_xlabel('epoch')

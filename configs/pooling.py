@@ -192,12 +192,9 @@ def pictures(results):
             ]
             # [runs, shifts]
             values = 100 * runs[['moved_0_accuracy', *(f'moved_{s}_accuracy' for s in SHIFTS)]]
-            low, median, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
-            look = {'color': style.VIRIDIS(0.4 * i), 'linestyle': style.DASHES[i]}
-            look['marker'] = style.MARKERS[i]
             label = {'stride': 'stride', 'max': 'max-pooling', 'mean': 'average-pooling'}[by]
-            handles += panel.plot((0, *SHIFTS), median, label=label, **look)
-            panel.fill_between((0, *SHIFTS), low, high, color=look['color'], alpha=0.2, lw=0)
+            look = {'label': label, 'marker': style.MARKERS[i]}
+            handles.append(style.band(panel, (0, *SHIFTS), values, i, 3, **look))
         panel.set_title({'pixels': 'all pixels'}.get(read, f'global {read}'))
         panel.set_xlabel('move (pixels)')
         panel.set_xticks((0, *SHIFTS))

@@ -74,6 +74,15 @@ def dress(panel: axes.Axes) -> axes.Axes:
     return panel
 
 
+def band(panel: axes.Axes, x: Any, values: Any, i: int, num: int, **look: Any) -> lines.Line2D:
+    """Draws the median and the interquartile range of `values` [seeds, x], as line i of `num`."""
+    look = {'color': VIRIDIS(0.8 * i / max(1, num - 1)), 'linestyle': DASHES[i], **look}
+    low, median, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
+    panel.fill_between(x, low, high, color=look['color'], alpha=0.15, linewidth=0)
+    (line,) = panel.plot(x, median, **look)
+    return line
+
+
 def handle(label: str, color: Any, linestyle: Any, **style: Any) -> lines.Line2D:
     """Returns a legend's entry for a line or mark."""
     return lines.Line2D([], [], label=label, color=color, linestyle=linestyle, **style)
