@@ -1,6 +1,6 @@
 """Optimizers and schedules over their rates, on several nets (exercises B4, B9; report, E5).
 
-    python launch.py --config=configs/optimizers.py           # 10 seeds, about 25 min
+    python launch.py --config=configs/optimizers.py           # 17 seeds, about 40 min
     python launch.py --config=configs/optimizers.py:quick     # no LeNet, three optimizers, a minute
 
 Gradient descent (one update an epoch, of the whole set), SGD, SGD with momentum, Adagrad, RMSprop
@@ -14,7 +14,8 @@ Ours, since no document states a setting: 2,000 training images of MNIST, 500 ot
 batch 32, 10 epochs, the rates; momentum 0.9; step decay to a tenth after 5 and 8 epochs,
 exponential by a fifth an epoch, linear to 0. *Best rate*: each seed chooses its own, on validation
 images, and is compared on test images. *Defaults* are Keras's: SGD at 0.01 without momentum, Adam
-at 0.001, epsilon 1e-7. Which net B4 takes to favour which optimizer was chosen on other seeds.
+at 0.001, epsilon 1e-7. Which net B4 takes to favour which optimizer was chosen on other seeds; with
+ten seeds B4 and B9a stayed undecided, so these are 17 new ones.
 """
 
 import nnstudy
@@ -43,7 +44,8 @@ def get_config(arg=''):
     config.batch_size = 32
     config.epochs = 5 if quick else 10
     config.eval_every = 5
-    config.num_seeds = 6 if quick else 10
+    config.seed = 1000  # none of those that the claims were worded on
+    config.num_seeds = 6 if quick else 17
     return config
 
 
