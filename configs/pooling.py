@@ -1,6 +1,6 @@
 """Stride or pooling, maximum or average, and images that are moved (report, E1).
 
-    python launch.py --config=configs/pooling.py           # 10 seeds, about 8 min
+    python launch.py --config=configs/pooling.py           # 10 seeds, about 6 min
     python launch.py --config=configs/pooling.py:quick     # 1,000 images, 6 nets, a minute
 
 A net of three 3x3 convolutions (16, 32 and 64 filters, 'same', ReLU). After each the image is
@@ -182,6 +182,7 @@ def pictures(results):
     """Draws the accuracy against the move, a panel for what the dense layer reads, and filters."""
     picture = figure.Figure(figsize=(9.6, 3.8), layout='constrained')
     reads = results.runs['model.read'].unique()
+    titles = {'pixels': 'all pixels', 'mean': 'global average', 'max': 'global max'}
     panels = picture.subplots(1, len(reads), sharey=True)
     handles = []
     for panel, read in zip(panels, reads, strict=True):
@@ -195,7 +196,7 @@ def pictures(results):
             label = {'stride': 'stride', 'max': 'max-pooling', 'mean': 'average-pooling'}[by]
             look = {'label': label, 'marker': style.MARKERS[i]}
             handles.append(style.band(panel, (0, *SHIFTS), values, i, 3, **look))
-        panel.set_title({'pixels': 'all pixels'}.get(read, f'global {read}'))
+        panel.set_title(titles[read])
         panel.set_xlabel('move (pixels)')
         panel.set_xticks((0, *SHIFTS))
     panels[0].set_ylabel('accuracy on moved test images (%)')

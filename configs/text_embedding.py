@@ -1,6 +1,6 @@
 """Text: embeddings, pooled or read word by word, padded before or after (study E6).
 
-    python launch.py --config=configs/text_embedding.py           # 8 seeds, about 8 minutes
+    python launch.py --config=configs/text_embedding.py           # 8 seeds, about 5 minutes
     python launch.py --config=configs/text_embedding.py:quick     # 2 seeds, 1,000 messages, 30 s
 
 SMS spam: 5,574 messages, ham or spam, tokenised, as rows of integers in order of appearance, padded
@@ -27,6 +27,8 @@ import nnstudy
 from nnstudy import predict
 from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
+
+PICTURE = 'metric_vs_text.padding'
 
 # Those in which padding is no word and those in which it is one.
 BLIND = {

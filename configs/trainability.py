@@ -1,6 +1,6 @@
 """The boundary of trainability: a learning rate for each of two layers, one run a pixel (F3).
 
-    python launch.py --config=configs/trainability.py           # 256 x 256 runs, 5 min
+    python launch.py --config=configs/trainability.py           # 256 x 256 runs, 3 min
     python launch.py --config=configs/trainability.py:quick     # 48 x 48 runs, 20 s
 
 After Sohl-Dickstein (2024), "The boundary of neural network trainability is fractal", arXiv
