@@ -211,30 +211,7 @@ class Training:
         state, of_grads, log = lax.fori_loop(start, jnp.maximum(stop, 1), body, carry)
 
         def evaluated(state: TrainState):
-            row = self.evaluate(state.variables, hparams, data)
-            row['batch_loss'] = state.loss_sum / state.num_examples  # NaN before the first step
-            schedule = self._schedule(hparams, data)
-            watched = schedule.observe(state.schedule, row[f'{data.selection_split}_loss'])
-            alive = state.frozen_at < 0
-            for name, value in self.diagnose(state.variables, keys, hparams, data).items():
-                row[name] = jnp.where(alive, value, jnp.nan)
-            rate = schedule.rate(watched, jnp.asarray(stop))
-            row['learning_rate'] = jnp.where(alive, rate, jnp.nan)
-            for name, values in of_grads.items():
-                row[name] = jnp.where(alive, values, jnp.nan)
-            if self.config['histograms']:
-                row['params_histogram'] = histograms.count(state.variables['params'])
-            best = _better(state.best, state.variables, self._score(row, data), stop)
-            stops = alive & self._is_over(row, best, hparams, data, stop)
-            state = state.replace(
-                schedule=watched,
-                loss_sum=jnp.float32(0),
-                num_examples=jnp.float32(0),
-                frozen_at=jnp.where(stops, stop, state.frozen_at),
-                stopped=state.stopped | stops,
-                best=best,
-            )
-            return state, row
+            return self._evaluated(state, keys, hparams, data, stop, of_grads)
 
         def not_evaluated(state: TrainState):
             shapes = jax.eval_shape(evaluated, state)[1]
@@ -314,16 +291,10 @@ class Training:
         self, variables: models.Variables, keys: Keys, hparams: HParams, data: Data
     ) -> dict[str, jax.Array]:
         """Returns the diagnostics that are asked for, float32 [], see `nnstudy.diagnostics`."""
-        model = self._model(hparams, data)
-        rest = {name: value for name, value in variables.items() if name != 'params'}
-        penalties = self._arguments('regularization', hparams)
-        regularised = self._regularised()
 
         def objective(params, rows, mask):
-            inputs, labels = data.normalized(data.inputs[rows]), data.labels[rows]
-            outputs, _ = model.apply({'params': params, **rest}, inputs, train=False, rng=None)
-            loss = _mean(self._loss(hparams, data, outputs, labels, train=True), mask)
-            return loss + regularization.penalty(params, regularised, penalties)
+            examples = data.inputs[rows], data.labels[rows], mask
+            return self._objective(variables, hparams, data, *examples, rng=None)(params)[0]
 
         count = diagnostics.num_examples(self.config['diagnostic_examples'], data.num_train)
         key = jax.random.fold_in(keys['init'], 1)
@@ -361,37 +332,14 @@ class Training:
             )
             state = state.replace(order=order)
         rows, inputs, labels, mask = self._batch(state.order, data, batch)
-        strengths = self._arguments('augmentation', hparams)
-        if strengths:
+        if strengths := self._arguments('augmentation', hparams):
+            inputs = inputs.astype(jnp.float32)
             inputs = augmentation.augment(
-                augmentation_key,
-                epoch,
-                rows,
-                inputs.astype(jnp.float32),
-                strengths,
-                data.max_value,
+                augmentation_key, epoch, rows, inputs, strengths, data.max_value
             )
-        model = self._model(hparams, data)
-        rest = {name: value for name, value in state.variables.items() if name != 'params'}
+
         rng = jax.random.fold_in(step_key, step)
-
-        penalties = self._arguments('regularization', hparams)
-        regularised = self._regularised()
-
-        def objective(params):
-            outputs, updates = model.apply(
-                {'params': params, **rest},
-                data.normalized(inputs),
-                train=True,
-                rng=rng,
-                mask=mask,
-            )
-            loss = _mean(self._loss(hparams, data, outputs, labels, train=True), mask)
-            predictions = self._predictions(data, outputs)
-            metric = _mean(self._metric(data).statistics(predictions, labels), mask)
-            penalty = regularization.penalty(params, regularised, penalties)
-            return loss + penalty, (loss, metric, updates)
-
+        objective = self._objective(state.variables, hparams, data, inputs, labels, mask, rng)
         params = state.variables['params']
         (value, (loss, metric, updates)), grads = jax.value_and_grad(objective, has_aux=True)(
             params
@@ -408,11 +356,11 @@ class Training:
                 value_fn=lambda params: objective(params)[0],
             )
             new_params = optax.apply_updates(params, deltas)
+            penalties = self._arguments('regularization', hparams)
             if 'proximal_l1' in penalties:
-                new_params = regularization.shrink(
-                    new_params, regularised, rate * penalties['proximal_l1']
-                )
-            return {'params': new_params, **rest, **updates}, opt_state
+                threshold = rate * penalties['proximal_l1']
+                new_params = regularization.shrink(new_params, self._regularised(), threshold)
+            return {**state.variables, 'params': new_params, **updates}, opt_state
 
         alive = (state.frozen_at < 0) & (step < stop)
         finite = jnp.isfinite(value)
@@ -437,6 +385,76 @@ class Training:
             frozen_at=jnp.where(alive & ~finite, step, state.frozen_at),
         )
         return state, loss, metric, of_grads
+
+    def _evaluated(
+        self,
+        state: TrainState,
+        keys: Keys,
+        hparams: HParams,
+        data: Data,
+        step: jax.Array,
+        of_grads: Mapping[str, jax.Array],
+    ) -> tuple[TrainState, dict[str, Any]]:
+        """Returns the state after an evaluation before step `step`, and what it measured."""
+        row = self.evaluate(state.variables, hparams, data)
+        row['batch_loss'] = state.loss_sum / state.num_examples  # NaN before the first step
+        schedule = self._schedule(hparams, data)
+        watched = schedule.observe(state.schedule, row[f'{data.selection_split}_loss'])
+        of_training = {
+            **self.diagnose(state.variables, keys, hparams, data),
+            'learning_rate': schedule.rate(watched, jnp.asarray(step)),
+            **of_grads,
+        }
+        alive = state.frozen_at < 0
+        row |= {name: jnp.where(alive, value, jnp.nan) for name, value in of_training.items()}
+        if self.config['histograms']:
+            row['params_histogram'] = histograms.count(state.variables['params'])
+        best = _better(state.best, state.variables, self._score(row, data), step)
+        stops = alive & self._is_over(row, best, hparams, data, step)
+        state = state.replace(
+            schedule=watched,
+            loss_sum=jnp.float32(0),
+            num_examples=jnp.float32(0),
+            frozen_at=jnp.where(stops, step, state.frozen_at),
+            stopped=state.stopped | stops,
+            best=best,
+        )
+        return state, row
+
+    def _objective(
+        self,
+        variables: models.Variables,
+        hparams: HParams,
+        data: Data,
+        inputs: jax.Array,
+        labels: jax.Array,
+        mask: jax.Array | None,
+        rng: jax.Array | None,
+    ) -> Callable[[Any], tuple[jax.Array, tuple[jax.Array, jax.Array, models.Variables]]]:
+        """Returns what descent lowers, as a function of the parameters.
+
+        It is the mean loss of a batch (of the examples that `mask` counts; None: all) and the
+        penalties; beside it come the loss alone, the metric, and the variables that the model
+        changed. Without `rng` the model is in evaluation mode.
+        """
+        model = self._model(hparams, data)
+        penalties = self._arguments('regularization', hparams)
+
+        def objective(params):
+            outputs, updates = model.apply(
+                {**variables, 'params': params},
+                data.normalized(inputs),
+                train=rng is not None,
+                rng=rng,
+                mask=mask,
+            )
+            loss = _mean(self._loss(hparams, data, outputs, labels, train=True), mask)
+            predictions = self._predictions(data, outputs)
+            metric = _mean(self._metric(data).statistics(predictions, labels), mask)
+            penalty = regularization.penalty(params, self._regularised(), penalties)
+            return loss + penalty, (loss, metric, updates)
+
+        return objective
 
     def _of_grads(self, grads: Any) -> dict[str, jax.Array]:
         """Returns what an evaluation measures of a gradient."""
