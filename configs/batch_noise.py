@@ -13,8 +13,8 @@ batch size, and the claims.
 
 All of F is ours: the first 10,000 images of MNIST, standardised, an MLP with a hidden layer of 64,
 ReLU, plain SGD at 0.02 whatever the batch size, 20 epochs. The noise scale of one moment goes up
-and down with the length of the gradient, so the claims are of means over the epochs; their bounds
-are ours too.
+and down with the length of the gradient, so the claims are of means over the evaluations; their
+bounds are ours too.
 """
 
 import nnstudy
@@ -63,15 +63,16 @@ def claims(config):
     return [
         claim(
             'F5a',
-            'The noise scale rises along training at every batch size: its mean over the epochs is '
-            'above five times what it was at the start, and above that after the first one (ours)',
+            'The noise scale rises along training at every batch size: its mean over the '
+            'evaluations is above five times what it was at the start, and above that after the '
+            'first epoch (ours)',
             *(greater(noise(size, at='mean'), noise(size, at=0, times=5.0)) for size in sizes),
             *(greater(noise(size, at='mean'), noise(size, at=1)) for size in sizes),
         ),
         claim(
             'F5b',
             'Small batches are enough at first, large ones pay late: the noise scale is below 64 '
-            'examples at the start and above 256 in the mean over the epochs (ours)',
+            'examples at the start and above 256 in the mean over the evaluations (ours)',
             *(less(noise(size, at=0), 64) for size in sizes),
             *(greater(noise(size, at='mean'), 256) for size in sizes),
         ),

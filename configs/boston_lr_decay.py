@@ -15,9 +15,10 @@ What comes out: B's errors against A's, each number that the document prints amo
 seeds, and how often the ReLU of the output dies: the net then says 0 for every district, and its
 test error stays near 616, the mean square of the prices.
 
-Ours: the number of seeds, that the document's epochs count from 0, claim B7c, that the gap in B7b
-is that of the squared error, and train errors at the end of an epoch (those of the document are
-running means over it). The data have a column B that is ethically charged, see the warning.
+Ours: the number of seeds, that the document's epochs count from 0, claim B7c, and that the gap in
+B7b is that of the squared error. Train errors of the document are running means over an epoch; ours
+are errors at its end, but for the mean squared errors in the table of printed numbers. The data
+have a column B that is ethically charged, see the warning.
 """
 
 import nnstudy
@@ -30,6 +31,7 @@ PICTURE = 'train_and_test'
 
 A = {'schedule.name': 'constant'}
 B = {'schedule.name': 'rounded'}
+AT_END = ' (ours: after it, no running mean)'
 
 
 def get_config(arg=''):
@@ -68,7 +70,6 @@ def claims():
     def b_is_less(metric):
         return less(quantity(metric, B), quantity(metric, A))
 
-    dead = greater(quantity('test_loss', A, at='best'), 550.0)
     return [
         claim(
             'B7a',
@@ -80,29 +81,35 @@ def claims():
             'A generalises better than B: a smaller gap between train and validation MSE',
             less(*(quantity('test_loss', point, minus='train_loss') for point in (A, B))),
         ),
-        claim(
-            'B7c',
-            'The ReLU of the output can die: a seed of A never leaves a test MSE near 616 (ours)',
-            dead,
-            of='some',
+        *(
+            claim(
+                f'B7c {name}',
+                f'The ReLU of the output can die: a seed of {name} never leaves a test MSE near '
+                '616 (ours)',
+                greater(quantity('test_loss', point, at='best'), 550.0),
+                of='some',
+            )
+            for name, point in (('A', A), ('B', B))
         ),
     ]
 
 
 def references():
     # Epochs count from 0 in the document: its epoch 49 is the 50th. Its summary cuts off what comes
-    # after the point, as 28 of the 28.62 of that epoch shows.
+    # after the point, as 28 of the 28.62 of that epoch shows. As in Keras its train errors are
+    # running means over an epoch, such as our `batch_loss`.
+    mse_a, mse_b = (quantity('batch_loss', point, at=50) for point in (A, B))
     return [
         reference('parameters', 369, quantity('num_params', A)),
-        reference('A, train MSE at the end', 21, quantity('train_loss', A), 0, is_cut=True),
-        reference('A, train MAE at the end', 3, quantity('train_mae', A), 0, is_cut=True),
+        reference('A, train MSE at the end', 21, mse_a, 0, is_cut=True),
+        reference(f'A, train MAE at the end{AT_END}', 3, quantity('train_mae', A), 0, is_cut=True),
         reference('A, validation MSE at the end', 28, quantity('test_loss', A), 0, is_cut=True),
         reference('A, validation MAE at the end', 4, quantity('test_mae', A), 0, is_cut=True),
-        reference('B, train MSE at the end', 7, quantity('train_loss', B), 0, is_cut=True),
-        reference('B, train MAE at the end', 2, quantity('train_mae', B), 0, is_cut=True),
+        reference('B, train MSE at the end', 7, mse_b, 0, is_cut=True),
+        reference(f'B, train MAE at the end{AT_END}', 2, quantity('train_mae', B), 0, is_cut=True),
         reference('B, validation MSE at the end', 23, quantity('test_loss', B), 0, is_cut=True),
         reference('B, validation MAE at the end', 3, quantity('test_mae', B), 0, is_cut=True),
-        reference('A, train MAE of epoch 49', 3.43, quantity('train_mae', A, at=50)),
+        reference(f'A, train MAE of epoch 49{AT_END}', 3.43, quantity('train_mae', A, at=50)),
         reference('A, validation MSE of epoch 49', 28.62, quantity('test_loss', A, at=50)),
         reference('A, validation MAE of epoch 49', 4.17, quantity('test_mae', A, at=50)),
         reference('B, validation MSE of epoch 47', 23.48, quantity('test_loss', B, at=48)),

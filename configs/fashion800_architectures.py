@@ -16,8 +16,9 @@ confidently.
 
 Ours: the document's page cuts off ResNet's initialiser and the activation of its 1x1 shortcut, so
 there is a ResNet with Glorot and one with He initialisation (uniform), with ReLU; claims are about
-the first. Both sets are gone through every 20 epochs; the training loss of an epoch is the mean
-over its batches. For B10d Inception goes on to 200 epochs; all else is said of it after 100. For
+the first. Both sets are gone through every 20 epochs, and this is compared with the document's
+figures, which may be running means; the training loss that is drawn is the mean over the batches of
+an epoch. For B10d Inception goes on to 200 epochs; all else is said of it after 100. For
 B10e each net also trains for 20 epochs at a fifth of the rate. *Overfitting* (B10c): 5 points of
 accuracy between the sets (the document's Inception has 10).
 """

@@ -12,7 +12,7 @@ widest in between. A net too small has a high loss on both.
 Ours: all of it, since the slides show no experiment: MNIST, Adam at Keras's defaults (rate 0.001,
 epsilon 1e-7), Glorot initialisation, batch 32. *Gap* is the test loss less the training loss; what
 the other words mean stands in the claims. *Smaller* is 16 units instead of 256: both learn the
-training images, which one unit does not. That was chosen, and C4a many added, after these runs.
+training images, which one unit does not. The claims were worded on seeds 0 to 11, these are others.
 """
 
 import nnstudy
@@ -39,6 +39,7 @@ def get_config(arg=''):
     config.batch_size = 32
     config.epochs = 20 if quick else 60
     config.eval_every = 5
+    config.seed = 100
     config.num_seeds = 10 if quick else 12
     return config
 
@@ -71,27 +72,34 @@ def claims(config):
     small, large = widths[0], widths[-1]
     smaller = widths[-3] if len(widths) > 2 else small
     few, many = sizes[0], sizes[-1]
+    more_data = less(gap(large, many), gap(large, few))
+    smaller_of = {size: less(gap(smaller, size), gap(large, size)) for size in (few, many)}
+    underfits = [
+        greater(cell(metric, small, many), cell(metric, large, many))
+        for metric in ('train_loss', 'test_loss')
+    ]
     return [
         claim(
             'C4a',
             f'More data and a smaller model lower the gap: with a width of {large} it is smaller '
-            f'with {many:,} examples than with {few}, and with {few} examples it is smaller with a '
-            f'width of {smaller} than of {large}; a model too small underfits: with {many:,} '
-            f'examples a width of {small} has higher losses on training and on test images than '
-            f'{large}',
-            less(gap(large, many), gap(large, few)),
-            less(gap(smaller, few), gap(large, few)),
-            *(
-                greater(cell(metric, small, many), cell(metric, large, many))
-                for metric in ('train_loss', 'test_loss')
-            ),
+            f'with {many:,} examples than with {few}, and with {few} as with {many:,} examples it '
+            f'is smaller with a width of {smaller} than of {large}; a model too small underfits: '
+            f'with {many:,} examples a width of {small} has higher losses on training and on test '
+            f'images than {large}',
+            more_data,
+            *smaller_of.values(),
+            *underfits,
         ),
-        claim(
-            'C4a many',
-            f'A smaller model lowers the gap with {many:,} examples, too: it is smaller with a '
-            f'width of {smaller} than of {large} (ours)',
-            less(gap(smaller, many), gap(large, many)),
+        claim('C4a data', 'More data lower the gap (ours, a part of C4a)', more_data),
+        *(
+            claim(
+                f'C4a {size:,}',
+                f'A smaller model lowers the gap with {size:,} examples (ours, a part of C4a)',
+                condition,
+            )
+            for size, condition in smaller_of.items()
         ),
+        claim('C4a small', 'A model too small underfits (ours, a part of C4a)', *underfits),
         claim(
             'C4b',
             f'At every width, {many:,} examples have a smaller gap than {few} (ours)',

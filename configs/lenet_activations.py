@@ -1,7 +1,7 @@
 """LeNet with ReLU against sigmoid and tanh (document D).
 
-    python launch.py --config=configs/lenet_activations.py:mnist           # 8 seeds, 15 min
-    python launch.py --config=configs/lenet_activations.py:cifar10         # 8 seeds, 18 min
+    python launch.py --config=configs/lenet_activations.py:mnist           # 12 seeds, 20 min
+    python launch.py --config=configs/lenet_activations.py:cifar10         # 12 seeds, 25 min
     python launch.py --config=configs/lenet_activations.py:mnist,quick     # 5,000 images, 1 min
     python -m nnstudy.report.tensorboard WORKDIR                           # of either, a minute
 
@@ -15,16 +15,19 @@ The document's figures: ReLU passes 98% on MNIST in epoch 3 and ends with 99.02%
 sigmoid and tanh pass it in epoch 11; on CIFAR-10 their best are 61.14% and 53.31%. An epoch of one
 net took about 7.9 s and 13.7 s on a graphics card.
 
-What comes out: test accuracy after every epoch for each version, the epoch that passes 98%, loss
-and accuracy of every step (`steps.parquet`), histograms of all weights, biases and their gradients
-after every epoch, and the numbers of the document among those of our seeds. `--dry_run` prints the
-table of layers.
+What comes out: test accuracy after every epoch for each version, on MNIST the epoch that passes
+98%, loss and accuracy of every step (`steps.parquet`), histograms of all weights, biases and their
+gradients after every epoch, and the numbers of the document among those of our seeds. `--dry_run`
+prints the table of layers.
 
 Ours, since these lines of the document are lost: SGD without momentum, cross-entropy, and an end
 when the test accuracy is strictly above 99%; the number of seeds; training figures at the end of an
-epoch are of the first 10,000 images; what *stable* means in D2: the mean change of the test
-accuracy from epoch to epoch, from the first one on. By this measure the document's own two runs are
-level on CIFAR-10 (2.45 points), and on MNIST far apart by one leap of sigmoid and tanh.
+epoch are of the first 10,000 images; what *stable* means in D2: how far the test accuracy goes
+back and forth from epoch to epoch, beyond what its climb takes. By this measure ReLU is the more
+stable in the document's own two runs on MNIST (0.12 points against 0.27), and the less stable in
+those on CIFAR-10 (1.48 against 1.01). It was chosen after runs of seeds 0 to 7 were seen, so these
+are others. `seconds_per_epoch` of a run is its share of the time that
+all runs took side by side.
 """
 
 import nnstudy
@@ -81,7 +84,8 @@ def get_config(arg=''):
     config.log_every_steps = 1
     config.histograms = True
     config.stop.target = 0.99
-    config.num_seeds = 3 if quick else 8
+    config.seed = 100
+    config.num_seeds = 3 if quick else 12
     return config
 
 
@@ -100,7 +104,8 @@ def claims(config):
     name = 'MNIST' if config.dataset == 'mnist' else 'CIFAR-10'
     stable = claim(
         'D2',
-        f'ReLU is the more stable on {name}: its test accuracy changes less from epoch to epoch',
+        f'ReLU is the more stable on {name}: its test accuracy goes less back and forth from epoch '
+        'to epoch',
         less(accuracy(RELU, at='jitter'), accuracy(SIGMOID, at='jitter')),
     )
     if config.dataset == 'mnist':
@@ -140,11 +145,25 @@ def claims(config):
     ]
 
 
+def measure(results):
+    """Returns of each run the seconds of an epoch."""
+    started = results.history[results.history['step'] > 0]
+    steps_per_epoch = (started['step'] / started['epoch']).iloc[0]
+    return {'seconds_per_epoch': results.runs['seconds'] * steps_per_epoch / results.runs['steps']}
+
+
 def references(config):
     if config.split.train != 'train':
         return []  # the document's numbers are of all images
-    num_params = 61_706 if config.dataset == 'mnist' else 62_006
-    listed = [reference('parameters', num_params, quantity('num_params', RELU))]
+    num_params, seconds = {'mnist': (61_706, 7.9), 'cifar10': (62_006, 13.7)}[config.dataset]
+    listed = [
+        reference('parameters', num_params, quantity('num_params', RELU)),
+        reference(
+            "seconds of an epoch, on the document's graphics card",
+            seconds,
+            quantity('seconds_per_epoch', RELU),
+        ),
+    ]
     for name, version in (('relu', RELU), ('sigmoid and tanh', SIGMOID)):
         activation = version['model.dense_activation']
         printed = PRINTED[config.dataset, activation]

@@ -1,6 +1,6 @@
 """Hidden units, learning rate and how often the weights are updated (document A).
 
-    python launch.py --config=configs/mlp_grid.py             # 27 cells x 3 seeds, hours
+    python launch.py --config=configs/mlp_grid.py             # 27 cells x 3 seeds, 3 hours
     python launch.py --config=configs/mlp_grid.py:reduced     # 10,000 images, 8 seeds, an hour
     python launch.py --config=configs/mlp_grid.py:quick       # 1,000 images, about a minute
 
@@ -14,8 +14,9 @@ picture for each of the 27 cells and one of all, and the claims.
 
 Ours, where the document leaves it open: MNIST, pixels / 255, batch 128 in mini-batches; 100, 20 and
 3 epochs, Glorot initialisation, three seeds, the points within the first epoch, and what its words
-mean, which stands in each claim. A7 adds Adam at its defaults, at h = 100 in mini-batches. Three
-seeds cannot decide any claim; `:reduced` has eight, and a sixth of the images.
+mean, which stands in each claim: *uncertain* is a training loss that goes up as often as in C2a.
+A7 adds Adam at its defaults, at h = 100 in mini-batches. Three seeds cannot decide any claim;
+`:reduced` has eight, and a sixth of the images, so that twice as many errors are allowed.
 """
 
 import nnstudy
@@ -87,18 +88,23 @@ def claims(config):
     def accuracy(*cell, **more):
         return cells('test_accuracy', *cell, **more)
 
-    def unsettled(*cell):
-        best = cells('train_loss', *cell, at='best', times=1.1)
-        return greater(cells('train_loss', *cell), best)
+    def uncertain(*cell, **more):
+        return greater(cells('train_loss', *cell, at='rises', **more), 1 / 3)
 
-    high = less(accuracy(25, over='max'), 0.9)
+    # With a sixth of the images twice as many errors are allowed.
+    poor, good, excellent = (
+        (0.90, 0.95, 0.97) if config.split.train == 'train' else (0.80, 0.90, 0.94)
+    )
+    high = less(accuracy(25, over='max'), poor)
     adam = quantity('test_accuracy', {'optimizer.name': 'adam'})
+    whole_set_is_poor = less(accuracy(50, None, whole, over='max'), poor)
+    slow_and_frequent = accuracy(50, 0.01, 1)
     return [
         claim(
             'A1',
-            'At h = 25 and rate 10 the result is uncertain in every regime: the training loss does '
-            'not settle, it ends at least a tenth above its lowest value at the end of an epoch',
-            *(unsettled(25, 10.0, size) for size in (whole, 128, 1)),
+            'At h = 25 and rate 10 the result is uncertain in every regime: the training loss goes '
+            'up at more than a third of the evaluations',
+            *(uncertain(25, 10.0, size) for size in (whole, 128, 1)),
         ),
         claim(
             'A2',
@@ -109,11 +115,11 @@ def claims(config):
         ),
         claim(
             'A3',
-            'At h = 25 the error is high and uncertain whatever the rate, in every regime: test '
-            'accuracy below 90%, and the training loss does not settle (as in A1; one that falls '
-            'to the end, as at a low rate, does)',
+            'At h = 25 the error is high and uncertain whatever the rate: test accuracy is below '
+            f'{poor:.0%} in every regime, and in one at least the training loss goes up at more '
+            'than a third of the evaluations',
             high,
-            *(unsettled(25, rate, size) for rate in RATES for size in (whole, 128, 1)),
+            *(uncertain(25, rate, over='max') for rate in RATES),
         ),
         claim(
             'A3 high',
@@ -122,16 +128,30 @@ def claims(config):
         ),
         claim(
             'A4',
-            'At h = 50 one update an epoch is poor at every rate (test accuracy below 90%), and '
-            'the lowest rate with the most frequent updates is better',
-            less(accuracy(50, None, whole, over='max'), 0.9),
-            less(accuracy(50, None, whole, over='max'), accuracy(50, 0.01, 1)),
+            'At h = 50 one update an epoch is poor at every rate (test accuracy below '
+            f'{poor:.0%}); lower rates with more frequent updates are better: the lowest rate '
+            'with an update an example than that, and than higher rates in both regimes of '
+            'frequent updates',
+            whole_set_is_poor,
+            less(accuracy(50, None, whole, over='max'), slow_and_frequent),
+            *(
+                less(accuracy(50, rate, size), accuracy(50, 0.01, size))
+                for rate in (10.0, 1.0)
+                for size in (128, 1)
+            ),
+        ),
+        claim(
+            'A4 one update',
+            'At h = 50 one update an epoch is poor at every rate, and worse than the lowest rate '
+            'with an update an example (ours, a part of A4)',
+            whole_set_is_poor,
+            less(accuracy(50, None, whole, over='max'), slow_and_frequent),
         ),
         claim(
             'A5',
             'At h = 100 the tendency is downward: the training loss ends below its start in every '
             'cell; but only a low rate with frequent updates is satisfactory (test accuracy above '
-            '95%): rate 0.01 with batch 1, and no other cell',
+            f'{good:.0%}): rate 0.01 with batch 1, and no other cell',
             *(
                 less(
                     cells('train_loss', 100, rate, size), cells('train_loss', 100, rate, size, at=0)
@@ -139,23 +159,23 @@ def claims(config):
                 for rate in RATES
                 for size in (whole, 128, 1)
             ),
-            greater(accuracy(100, 0.01, 1), 0.95),
-            less(accuracy(100, None, whole, over='max'), 0.95),
-            less(accuracy(100, None, 128, over='max'), 0.95),
-            less(accuracy(100, 10.0, 1), 0.95),
-            less(accuracy(100, 1.0, 1), 0.95),
+            greater(accuracy(100, 0.01, 1), good),
+            less(accuracy(100, None, whole, over='max'), good),
+            less(accuracy(100, None, 128, over='max'), good),
+            less(accuracy(100, 10.0, 1), good),
+            less(accuracy(100, 1.0, 1), good),
         ),
         claim(
             'A6',
-            'Frequent updates and a low rate give very good results (test accuracy above 95%) at '
-            'every h',
-            *(greater(accuracy(h, 0.01, 1), 0.95) for h in WIDTHS),
+            'Frequent updates and a low rate give very good results (test accuracy above '
+            f'{good:.0%}) at every h',
+            *(greater(accuracy(h, 0.01, 1), good) for h in WIDTHS),
         ),
         claim(
             'A7',
-            'Adam at its defaults gives excellent results (test accuracy above 97%), the best of '
-            'all (ours)',
-            greater(adam, 0.97),
+            'Adam at its defaults gives excellent results (test accuracy above '
+            f'{excellent:.0%}), the best of all (ours)',
+            greater(adam, excellent),
             greater(adam, accuracy(over='max')),
         ),
     ]

@@ -9,15 +9,19 @@ N x T x 16, then its mean or its maximum over the words, or all of it flattened,
 or an LSTM that reads the whole row, or passes over the padding (`masked`). Adam at 0.01, batch 64.
 
 What comes out: test loss and accuracy of each net for both sides of padding (a net that always says
-ham has 87.8%), and how far apart the learnt vectors are. The table of runs has, beside these,
+ham has 87.8%), and how far apart the learnt vectors are.
+
+Columns of the table of runs, beside the usual ones:
 
 - `padding_difference`: how much the test loss differs from that of the other side, same seed;
 - `distance_spread`: the standard deviation of the distances between the vectors of the 500 most
   frequent words, relative to their mean; of one-hot vectors it is 0, any two are sqrt(2) apart;
 - `random_spread`: the same of as many random vectors, as they are initialised.
 
-Ours: everything but the steps from text to vectors, so the nets, and the direction in E6a. The set
-has no splits: it is shuffled in a fixed order, 4,459 messages (80%) to train on and 1,115 to test.
+Ours: everything but the steps from text to vectors, so the nets, and the direction in E6a, which is
+about the LSTM: the flattened embedding reads padding, too, but each place has weights of its own.
+The set has no splits: it is shuffled in a fixed order, 4,459 messages (80%) to train on and 1,115
+to test.
 """
 
 import numpy as np
@@ -87,7 +91,7 @@ def claims():
         claim(
             'E6c',
             'One-hot vectors are equally far apart, learnt ones are not: the relative spread of '
-            'their distances is above that of the random vectors that they begin as (ours)',
+            'their distances is above that of random vectors such as they begin as (ours)',
             *(
                 greater(
                     quantity('distance_spread', net | before),

@@ -33,6 +33,8 @@ from nnstudy.analysis import claims, references
 from nnstudy.report import labels, studies_page, table, verdicts
 from nnstudy.sweep import plan
 
+MAX_POINTS = 30  # that are put on a page
+
 EXAMPLES = """
 examples:
   python -m nnstudy.studies
@@ -51,6 +53,7 @@ class Study:
       arg: what its `get_config` is called with.
       title: the first line of its docstring.
       about: the paragraph of it that says what comes out, in one line; empty if there is none.
+      seen: likewise the one that says what its main picture shows.
       picture: the name of its main picture, `PICTURE` in the file, by default the curves.
       workdir: where it is kept.
     """
@@ -59,6 +62,7 @@ class Study:
     arg: str
     title: str
     about: str
+    seen: str
     picture: str
     workdir: Path
 
@@ -186,7 +190,10 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]
             ' '.join(paragraph.split())
             for paragraph in (inspect.getdoc(module) or path.stem).split('\n\n')
         ]
-        about = next((p for p in paragraphs if p.startswith('What comes out: ')), '')
+        about, seen = (
+            next((p for p in paragraphs if p.startswith(start)), '')
+            for start in ('What comes out: ', 'The picture: ')
+        )
         variants = getattr(module, 'VARIANTS', ('',))
         if quick:
             variants = [variant for variant in variants if variant != 'reduced'] or ['']
@@ -197,6 +204,7 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]
                 arg=arg,
                 title=title,
                 about=about,
+                seen=seen,
                 picture=getattr(module, 'PICTURE', 'curves'),
                 workdir=folder / '-'.join(filter(None, (path.stem, *arg.split(',')))),
             )
@@ -280,6 +288,7 @@ def _entry(study: Study) -> studies_page.Entry:
         name=study.name,
         title=study.title,
         about=study.about,
+        seen=study.seen,
         command=f'python launch.py --config={study.spec}',
         num_points=sum(len(stage.points) for stage in stages),
         num_runs=len(runs),
@@ -287,13 +296,24 @@ def _entry(study: Study) -> studies_page.Entry:
         seconds=float(runs['seconds'].sum()),
         machine=_machine(outcome),
         conclusions=[]
-        if said.claims
+        if said.claims or results.config['num_seeds'] == 1
         else table.conclusions(results.runs, results.history, results.swept),
         claims=verdicts.verdicts(claims.judge(results, said.claims)) if said.claims else None,
         references=verdicts.places(references.place(results, said.references))
         if said.references
         else None,
         picture=picture if picture.is_file() else None,
+        points=_points(results),
+    )
+
+
+def _points(results: results_lib.Results) -> pd.DataFrame | None:
+    """Returns what each point reached and what a run of it cost; None of too many to be read."""
+    if not 1 < len(results.points) <= MAX_POINTS:
+        return None
+    seconds = results.runs.groupby('point')['seconds'].median()
+    return table.points(results.runs, results.swept).assign(
+        **{'seconds a run': [f'{s:.3g}' for s in seconds]}
     )
 
 

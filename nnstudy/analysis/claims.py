@@ -6,8 +6,9 @@ A claim is a statement with conditions on quantities (see `nnstudy.analysis.quan
         quantity('test_loss', {'batch_size': 256}), quantity('test_loss', {'batch_size': 32})))
 
 Its conditions are true or false of each seed: quantities of one seed are compared with each other,
-because runs of one seed share initial weights and order of examples. So every claim, of whatever
-conditions, is a number of successes among n seeds, and the test is that of a proportion.
+because runs of one seed share initial weights (of the same net) and order of examples (of the same
+batch size). So every claim, of whatever conditions, is a number of successes among n seeds, and the
+test is that of a proportion.
 """
 
 import dataclasses
@@ -152,7 +153,8 @@ class Verdict:
 def judge(results: Results, claims: Sequence[Claim] | None = None) -> list[Verdict]:
     """Returns the verdict on each claim.
 
-    Three tests a claim, at level 5%, each corrected by Holm's method over all claims of the study:
+    Three tests a claim, one-sided at level 5%, each corrected by Holm's method over all claims of
+    the study by itself (of a true share of one half either direction errs in up to 5%):
 
     - it *holds* if the share of seeds of which it is true is above one half: the sign test (exact
       binomial, one-sided; Conover, Practical Nonparametric Statistics, 3.4);

@@ -45,13 +45,13 @@ def quantity(
       metric: a column of the tables, such as `'test_loss'`.
       where: values of fields, which choose the points; the fields may be swept or not.
       minus: another column, that is subtracted.
-      at: `'end'`, the last evaluation; the number of an epoch; or over all evaluations from the
-        first epoch on: `'best'` and `'worst'`; `'mean'`; `'reaches'`, the epoch of the first one
-        that is better than `level`, infinite if there is none; `'rises'`, the share of them at
-        which the metric is higher than at the one before; `'jitter'`, the mean absolute change
-        from one to the next. A run that was over before its end has no evaluations after that
-        one; at a later epoch its number is that of its end. Of a difference (`minus`), less is
-        better.
+      at: `'end'`, the last evaluation; the number of an epoch; or over all evaluations after the
+        start: `'best'` and `'worst'`; `'mean'`; `'reaches'`, the epoch of the first one that is
+        better than `level`, infinite if there is none; `'rises'`, the share of them at which the
+        metric is higher than at the one before; `'jitter'`, how far it goes back and forth: the
+        mean absolute change from one to the next, less the absolute mean change, so 0 if it only
+        falls or only climbs. A run that was over before its end has no evaluations after that one;
+        at a later epoch its number is that of its end. Of a difference (`minus`), less is better.
       level: see `at`.
       over: what to take of several points, for each seed: `'min'`, `'max'`, `'median'`, or the
         `'selected'` one, which is the best of the seed's runs on the validation split (without one,
@@ -239,10 +239,10 @@ def _taken(curves: pd.DataFrame, what: Quantity) -> np.ndarray:
             )
         return curves.to_numpy()[:, place[0]]
     higher = comparison.higher_is_better(what['metric']) and what['minus'] is None
-    is_after = epochs > 1 - 1e-6  # computed from steps, so perhaps a bit less than 1
+    is_after = epochs > 0
     trained = curves.to_numpy()[:, is_after]
     if not trained.shape[1]:
-        raise errors.UserError(f'at={at!r} needs evaluations from epoch 1 on, and there are none')
+        raise errors.UserError(f'at={at!r} needs evaluations after the start: there are none')
     with np.errstate(invalid='ignore'):
         changes = np.diff(trained, axis=1)
     if at in ('best', 'worst'):
@@ -256,8 +256,12 @@ def _taken(curves: pd.DataFrame, what: Quantity) -> np.ndarray:
         return pd.DataFrame(trained).mean(axis=1).to_numpy()
     if not changes.shape[1]:
         return np.zeros(len(trained))
-    taken = np.where(np.isnan(changes), np.nan, changes > 0) if at == 'rises' else np.abs(changes)
-    return pd.DataFrame(taken).mean(axis=1).to_numpy()
+    changes = pd.DataFrame(changes)  # whose means pass NaN over
+    if at == 'rises':
+        return (changes > 0).where(changes.notna()).mean(axis=1).to_numpy()
+    blew_up = np.isinf(changes).any(axis=1)
+    jitter = changes.abs().mean(axis=1) - changes.mean(axis=1).abs()
+    return jitter.where(~blew_up, np.inf).to_numpy()
 
 
 def _plain(value: Any) -> Any:

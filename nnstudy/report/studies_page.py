@@ -5,6 +5,7 @@ what a page says of a study is recorded in a small folder of its own, and a page
 these:
 
 study.json        what was run, and for how long
+points.csv        what each point reached, if they are few
 claims.csv        verdicts, if it has claims
 references.csv    printed numbers with their place, if it has any
 picture.png       its main picture
@@ -54,6 +55,8 @@ class Entry:
       machine: what trained it: `'2 cpu devices, jax 0.10.2'`.
       conclusions: sentences on its best point, see `table.conclusions`; of one without claims.
       picture: the file of its main picture, or None.
+      seen: what that picture shows, a paragraph; may be empty.
+      points: a row a point, as text; None if they are many.
     """
 
     name: str
@@ -69,6 +72,8 @@ class Entry:
     claims: pd.DataFrame | None
     references: pd.DataFrame | None
     picture: Path | None
+    seen: str = ''
+    points: pd.DataFrame | None = None
 
     @property
     def folder(self) -> str:
@@ -76,7 +81,7 @@ class Entry:
         return self.name.replace(':', '-').replace(',', '-')
 
 
-_FILES = ('claims', 'references', 'picture')  # fields of an entry that are files of their own
+_TABLES = ('points', 'claims', 'references')  # of an entry; a file each
 
 
 def record(entry: Entry, records: Path) -> Path:
@@ -86,11 +91,13 @@ def record(entry: Entry, records: Path) -> Path:
       UserError: it cannot be written.
     """
     folder = records / entry.folder
-    frames = {'claims.csv': entry.claims, 'references.csv': entry.references}
+    frames = {f'{name}.csv': getattr(entry, name) for name in _TABLES}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         fields = [field.name for field in dataclasses.fields(entry)]
-        told = {field: getattr(entry, field) for field in fields if field not in _FILES}
+        told = {
+            field: getattr(entry, field) for field in fields if field not in (*_TABLES, 'picture')
+        }
         (folder / 'study.json').write_text(json.dumps(told, indent=2) + '\n')
         for name, frame in frames.items():
             (folder / name).unlink(missing_ok=True)
@@ -110,12 +117,10 @@ def recorded(folder: Path) -> Entry:
       UserError: it is not whole, or of another version.
     """
     picture = folder / 'picture.png'
-    claims, references = _tables(folder)
     try:
         return Entry(
             **json.loads((folder / 'study.json').read_text()),
-            claims=claims,
-            references=references,
+            **_tables(folder),
             picture=picture if picture.is_file() else None,
         )
     except (TypeError, ValueError) as error:
@@ -124,14 +129,17 @@ def recorded(folder: Path) -> Entry:
         ) from error
 
 
-def _tables(folder: Path) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
-    """Returns claims and references of an entry as a folder has them, None for what is not."""
-    claims, references = (
+def _tables(folder: Path) -> dict[str, pd.DataFrame | None]:
+    """Returns the tables of an entry as a folder has them, None for what is not there."""
+    paths = {name: folder / f'{name}.csv' for name in _TABLES}
+    text = {'points': str}  # which says 0.10, or True
+    return {
         # Words such as None or NA are words; an empty cell is no number.
-        pd.read_csv(path, keep_default_na=False, na_values=['']) if path.is_file() else None
-        for path in (folder / 'claims.csv', folder / 'references.csv')
-    )
-    return claims, references
+        name: pd.read_csv(path, dtype=text.get(name), keep_default_na=False, na_values=[''])
+        if path.is_file()
+        else None
+        for name, path in paths.items()
+    }
 
 
 def write(path: Path, command: str) -> Path:
@@ -209,14 +217,7 @@ def page(entries: Sequence[Entry], records: str, command: str) -> str:
         ),
         '',
     ]
-    doubted = [row for row in claims.itertuples() if _is_doubted(row)]
-    for title, rows in (
-        (
-            'Conclusions of the documents that another seed may contradict',
-            [row for row in doubted if OURS not in row.statement],
-        ),
-        ('The same of our own claims', [row for row in doubted if OURS in row.statement]),
-    ):
+    for title, rows in _doubted(claims).items():
         if rows:
             lines += [
                 f'## {title}',
@@ -251,6 +252,9 @@ def _section(entry: Entry, records: str) -> list[str]:
     ]
     if entry.picture is not None:
         lines += [f'![{entry.title}]({records}/{entry.folder}/{entry.picture.name})', '']
+        lines += [entry.seen, ''] if entry.seen else []
+    if entry.points is not None:
+        lines += [*_table(list(entry.points), entry.points.to_numpy().tolist()), '']
     if entry.conclusions:
         lines += [*(f'- {sentence}' for sentence in entry.conclusions), '']
     if entry.claims is not None:
@@ -320,10 +324,26 @@ def duration(seconds: float) -> str:
     return f'{seconds / 60:.1f} min' if seconds < 6000 else f'{seconds / 3600:.1f} h'
 
 
-def _is_doubted(row) -> bool:
-    """Whether one seed may well say the opposite; the claim can hold of most seeds nevertheless."""
-    luck = row.of in ('seed', 'median') and row.successes < MOST * row.n
-    return luck or row.verdict == 'does not hold'
+def _doubted(claims: pd.DataFrame) -> dict[str, list]:
+    """Returns, by title, the claims of which one seed may well say the opposite, or all do."""
+    doubted: dict[str, list] = {
+        'Conclusions of the documents that depend on the seed': [],
+        'Conclusions of the documents that our seeds contradict': [],
+        'Conclusions of the documents that hold, although some seeds contradict them': [],
+        'The same of our own claims': [],
+    }
+    depends, contradicted, mostly, own = doubted.values()
+    for row in claims.itertuples():
+        luck = row.of in ('seed', 'median') and row.successes < MOST * row.n
+        if not luck and row.verdict != 'does not hold':
+            continue
+        if OURS in row.statement:
+            own.append(row)
+        elif row.verdict == 'does not hold' or not row.successes:
+            contradicted.append(row)
+        else:
+            (mostly if row.verdict == 'holds' else depends).append(row)
+    return doubted
 
 
 def _true_of(row) -> str:
@@ -340,9 +360,11 @@ def _true_of(row) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence]) -> list[str]:
-    lines = ['| ' + ' | '.join(header) + ' |', '|' + '---|' * len(header)]
-    cells = [[str(cell).replace('|', '\\|').replace('\n', ' ') for cell in row] for row in rows]
-    return lines + ['| ' + ' | '.join(row) + ' |' for row in cells]
+    lines = [
+        '| ' + ' | '.join(str(cell).replace('|', '\\|').replace('\n', ' ') for cell in row) + ' |'
+        for row in (header, *rows)
+    ]
+    return [lines[0], '|' + '---|' * len(header), *lines[1:]]
 
 
 def _anchor(name: str) -> str:

@@ -1,5 +1,7 @@
 """The summary of a study in the terminal: a row a point, then what may be concluded."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from rich import box, console, table, text
@@ -44,25 +46,50 @@ def _written(runs: pd.DataFrame, swept: list[str]) -> pd.DataFrame:
     return settings
 
 
-def _table(runs: pd.DataFrame, swept: list[str], best: comparison.Best | None) -> table.Table:
+def points(
+    runs: pd.DataFrame, swept: list[str], shown: Sequence[int] | None = None
+) -> pd.DataFrame:
+    """Returns a row a point, as text: its settings, and what it reaches.
+
+    Args:
+      runs: a row a run.
+      swept: dotted names of the swept fields.
+      shown: the points, in order; None for all.
+
+    Returns:
+      A column a swept field, by its short name; the headline metric of the splits that decide,
+      median [quartiles] over seeds, with line breaks in its name; and how many runs of how many
+      diverged.
+    """
     summary = comparison.by_point(runs, swept).set_index('point')
-    written = _written(runs, swept)
-    shown = list(summary.index)
-    seeds = sorted({int(n) for n in summary['n']})
+    summary = summary if shown is None else summary.loc[list(shown)]
+    metric = comparison.headline(runs)
+    splits = ['validation', 'test'] if f'validation_{metric}' in runs else ['test']
+    unit = ' (%)' if metric == 'accuracy' else ''
+    names = [f'{split}_{metric}' for split in splits]
+    measured = np.isfinite(runs[names].astype(np.float64)).groupby(runs['point']).any()
+    texts = _written(runs, swept).loc[summary.index].rename(columns=labels.short(swept))
+    for split, name in zip(splits, names, strict=True):
+        # Ranking counts a run without a value as the worst; a cell shows no value of others.
+        texts[f'{split}\n{metric}{unit}\nmedian [IQR]'] = [
+            _spread(row, name) if measured.loc[point, name] else '–'
+            for point, row in summary.iterrows()
+        ]
+    return texts.assign(
+        diverged=[f'{int(row["diverged"])}/{int(row["n"])}' for _, row in summary.iterrows()]
+    )
+
+
+def _table(runs: pd.DataFrame, swept: list[str], best: comparison.Best | None) -> table.Table:
+    sizes = runs.groupby('point').size()
+    shown, seeds = list(sizes.index), sorted(sizes.unique())
     n = str(seeds[0]) if len(seeds) == 1 else f'{seeds[0]} to {seeds[-1]}'
     title = f'{labels.count(len(shown), "point")} of {n} {"seed" if seeds == [1] else "seeds"}'
     if len(shown) > MAX_POINTS:
         shown = comparison.ranking(runs)[:SHOWN_POINTS]
-        title += f': the best {len(shown)}, best first; {len(summary) - len(shown)} are left out'
+        title += f': the best {len(shown)}, best first; {len(sizes) - len(shown)} are left out'
+    cells = points(runs, swept, shown)
 
-    metric = comparison.headline(runs)
-    splits = ['validation', 'test'] if f'validation_{metric}' in runs else ['test']
-    unit = ' (%)' if metric == 'accuracy' else ''
-    headers = list(labels.short(swept).values())
-    if len(swept) == 1:
-        # Broken after its dots, a long name makes no wide column.
-        headers = [swept[0].replace('.', '.\n')]
-    headers += [f'{split}\n{metric}{unit}\nmedian [IQR]' for split in splits]
     rendered = table.Table(
         title=text.Text(title),
         title_justify='left',
@@ -70,24 +97,18 @@ def _table(runs: pd.DataFrame, swept: list[str], best: comparison.Best | None) -
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    for header in [*headers, 'diverged']:
+    if len(swept) == 1:
+        # Broken after its dots, a long name makes no wide column.
+        cells = cells.rename(columns={cells.columns[0]: swept[0].replace('.', '.\n')})
+    for header in cells:
         rendered.add_column(text.Text(header), justify='right', vertical='bottom')
-
-    measured = np.isfinite(runs[[f'{split}_{metric}' for split in splits]].astype(np.float64))
-    measured = measured.groupby(runs['point']).any()
     for point in shown:
-        row = summary.loc[point]
-        cells = [written.loc[point, field] for field in swept]
-        # Ranking counts a run without a value as the worst; a cell shows no value of others.
-        cells += [
-            _spread(row, name) if measured.loc[point, name] else '–' for name in measured.columns
-        ]
-        cells.append(f'{int(row["diverged"])}/{int(row["n"])}')
-        is_best = best is not None and point == best.point and len(summary) > 1
+        row = list(cells.loc[point])
+        is_best = best is not None and point == best.point and len(sizes) > 1
         if is_best:
-            cells[0] = f'* {cells[0]}'
+            row[0] = f'* {row[0]}'
         # Text, for a string like '[nan, nan]' would be taken for markup.
-        rendered.add_row(*map(text.Text, cells), style='bold' if is_best else None)
+        rendered.add_row(*map(text.Text, row), style='bold' if is_best else None)
     return rendered
 
 

@@ -60,30 +60,39 @@ class TestQuantities:
 
     @pytest.mark.parametrize(
         ('when', 'expected'),
-        [(0, 30), (1, 20), (3, 0), ('best', 0), ('worst', 20), ('mean', 10), ('rises', 0)],
+        [
+            *((0, 30), (1, 20), (3, 0), ('best', 0), ('worst', 25), ('mean', 13.75)),
+            *(('rises', 0), ('jitter', 0)),
+        ],
     )
     def test_moments(self, when, expected):
-        """The loss falls from 30 to 0; the evaluation within the first epoch counts for none."""
-        start = 0 if when == 'rises' else SEEDS
+        """The loss falls from 30 to 0, by way of 25 within the first epoch."""
+        start = 0 if when in ('rises', 'jitter') else SEEDS
         assert values(RESULTS, at(0.1, at=when)).tolist() == (start + np.full(8, expected)).tolist()
 
-    def test_jitter_and_when_a_level_is_passed(self):
-        assert values(RESULTS, at(0.1, at='jitter')).tolist() == [10] * 8
+    def test_when_a_level_is_passed(self):
         reached = values(RESULTS, at(0.1, at='reaches', level=11.5))
         assert reached.tolist() == [2, 2, 3, 3, 3, 3, 3, 3]
         assert values(RESULTS, at(0.1, at='reaches', level=0.5)).tolist() == [3, *[math.inf] * 7]
+
+    def test_jitter_of_a_run_that_blew_up_is_the_worst(self):
+        results = make_results([SEEDS])
+        history = results.history
+        history.loc[(history['step'] > 10) & (history['seed'] == 0), 'test_loss'] = np.nan
+        assert values(results, at(0.1, at='jitter')).tolist() == [np.inf] + [0] * 7
 
     def test_a_run_that_was_over_has_no_more_evaluations(self):
         """Its rows repeat the last one, which is no sign of calm."""
         results = make_results([SEEDS])
         history = results.history
-        history.loc[history['step'] == 30, 'test_loss'] += 10  # as at step 20
+        history.loc[history['step'] == 10, 'test_loss'] -= 15  # 25, 5, 10
+        history.loc[history['step'] == 30, 'test_loss'] += 10  # 10, as at step 20
         runs = results.runs.assign(steps=np.where(SEEDS < 4, 20, 30))
         results = nnstudy.Results(**{**vars(results), 'history': history, 'runs': runs})
         of = {when: values(results, at(0.1, at=when)) for when in ('jitter', 'mean', 'rises', 3)}
-        assert of['jitter'].tolist() == [10] * 4 + [5] * 4
-        np.testing.assert_allclose(of['mean'] - SEEDS, [15] * 4 + [40 / 3] * 4)
-        assert of['rises'].tolist() == [0] * 8
+        assert of['jitter'].tolist() == [12.5 - 7.5] * 4 + [pytest.approx(25 / 3 - 15 / 3)] * 4
+        np.testing.assert_allclose(of['mean'] - SEEDS, [40 / 3] * 4 + [12.5] * 4)
+        assert of['rises'].tolist() == [1 / 2] * 4 + [1 / 3] * 4
         assert (of[3] - SEEDS).tolist() == [10] * 8
 
     @pytest.mark.parametrize('metric', ['test_accuracy', 'test_accuracy_3', 'test_r2'])
@@ -339,25 +348,56 @@ def test_medians_beside_a_number_err_in_at_most_5_percent(n, monkeypatch):
         assert np.mean([v.verdict == verdict for v in said]) <= 0.05 + 2 * math.sqrt(0.0475 / 400)
 
 
-@pytest.mark.parametrize('of', ['seed', 'median'])
-def test_errors_on_runs_of_known_truth(of, monkeypatch):
-    """Of two equal points 'holds' is said in at most 5% of studies; power grows with the seeds."""
+def chances(n, share):
+    """The exact chance of each verdict on n seeds, if a claim is true of a share of all seeds."""
+    chance = dict.fromkeys(('holds', 'does not hold', 'depends on the seed', 'undecided'), 0.0)
+    for successes, likely in enumerate(stats.binom.pmf(np.arange(n + 1), n, share)):
+        verdict = judged(make_results([np.arange(n)]), less(at(0.1), successes))
+        assert verdict.successes == successes
+        chance[verdict.verdict] += likely
+    return chance
+
+
+@pytest.mark.parametrize('n', [5, 8, 20, 61])
+@pytest.mark.parametrize(
+    ('share', 'verdict'),
+    [
+        *((0.5, 'holds'), (0.5, 'does not hold')),
+        *((0.95, 'depends on the seed'), (0.05, 'depends on the seed')),
+    ],
+)
+def test_each_verdict_errs_in_at_most_5_percent(n, share, verdict):
+    assert 0 < chances(n, share)[verdict] <= 0.05
+
+
+@pytest.mark.parametrize(
+    ('share', 'verdict'),
+    [(0.99, 'holds'), (0.01, 'does not hold'), (0.7, 'depends on the seed')],
+)
+def test_power_grows_with_the_seeds(share, verdict):
+    power = [chances(n, share)[verdict] for n in (6, 12, 30, 60)]
+    assert power == sorted(power)
+    assert power[0] < 0.95 < power[-1]
+
+
+def test_medians_err_in_at_most_5_percent(monkeypatch):
+    """Of two equal points 'holds' is hardly said; power grows with the seeds."""
     monkeypatch.setattr(claims, 'RESAMPLES', 399)
     rng = np.random.default_rng(0)
 
-    def rate(shift, n, studies=150):
-        one = claim('X', 'x', less(at(0.1), at(0.2)), of=of)
+    def rate(shift, n, studies=300):
+        one = claim('X', 'x', less(at(0.1), at(0.2)), of='median')
         said = [
             claims.judge(make_results(rng.normal([[0.0], [shift]], 1, (2, n))), [one])[0].verdict
             for _ in range(studies)
         ]
         return np.mean([verdict == 'holds' for verdict in said])
 
-    allowed = stats.binom.ppf(0.999, 150, 0.05) / 150
+    allowed = stats.binom.ppf(0.99, 300, 0.05) / 300  # 8%
     assert rate(0, 8) <= allowed
     assert rate(0, 25) <= allowed
-    power = [rate(4, n, 40) for n in (4, 6, 12)]
-    assert power[0] < power[1] <= power[2]
+    power = [rate(1, n, 60) for n in (6, 12, 40)]
+    assert power[0] < power[1] < power[2]
     assert power[2] > 0.9
 
 
