@@ -11,6 +11,10 @@ first and large ones pay late.
 What comes out: the noise scale against the epoch and against the training loss, a line for each
 batch size, and the claims.
 
+The picture: the noise scale leaps from about 45 examples to several hundred within the first epoch
+and then climbs to some thousands; the lines of the three batch sizes lie on one another, seeds lie
+a factor of ten apart.
+
 All of F is ours: the first 10,000 images of MNIST, standardised, an MLP with a hidden layer of 64,
 ReLU, plain SGD at 0.02 whatever the batch size, 20 epochs. The noise scale of one moment goes up
 and down with the length of the gradient, so the claims are of means over the evaluations; their

@@ -9,6 +9,10 @@ Convolutions of 32, 64 and 128 filters (3x3, stride 2, valid, ReLU), dropout 0.2
 What comes out: accuracies, the confusion matrix (counts, and shares of each true class), and test
 images that are taken for something else, with the names of their classes.
 
+The picture: what is confused are upper garments: 71% of the shirts are recognised, 11% are taken
+for T-shirts, 9% for coats, 7% for pullovers; of the dresses 90%, about as of all classes; of
+trousers, sandals and bags 98%.
+
 Ours: the same net on MNIST, to compare with; the number of seeds; training figures are those of the
 first 10,000 images; what *confused* means in E2b: a share of right answers below that of all
 classes together.

@@ -15,6 +15,11 @@ outliers. No loss is right for every problem if each fails at one: absolute erro
 squared error at outliers, cross-entropy and hinge where there are no classes. Huber's lies between
 the first two and is what B2 hangs on, as claim `B2 Huber` says.
 
+The picture: for `classes` all losses but the absolute error meet near 90% at rates from 0.001 to
+0.01; the absolute error stays near a guess; at higher rates the losses for numbers fail first,
+cross-entropy last. For `numbers` the squared error with outliers lies far above all others at every
+rate, and these lie on one another.
+
 Ours: all of it, since the exercise only states it. MLPs of 32 units and of 32 and 16, Adam, batch
 32, seven rates; Huber's delta is 1 for the one-hot labels, and 5 (thousand dollars) for prices. The
 outliers are drawn once, so all seeds have the same.

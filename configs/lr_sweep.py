@@ -10,6 +10,9 @@ What comes out: test accuracy against the learning rate over six decades, with a
 end has hardly begun to learn when training ends, the high end diverges, and in between a range of
 rates cannot be told apart with eight seeds. Below the table stand the rate from which on runs
 diverge, of each seed, and how much hangs on the rate.
+
+The picture: with the digits the accuracy climbs from a guess at 0.0001 to 91% at 0.46, and falls to
+a guess at the next rate, 1; from 10 on runs diverge.
 """
 
 import nnstudy

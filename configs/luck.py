@@ -12,6 +12,11 @@ What comes out: what each search reports against what its winner reaches, on the
 other seeds; what a search of n points reports on average, by one seed and by the mean of all; and,
 for the best points, whether the initial weights or the order of the data made the difference.
 
+The picture: left, nearly all winners lie below the line: with other seeds they reach less than was
+reported. In the middle, a search by one seed reports too much, the more the more points it has.
+Right, neither initial weights nor order alone makes most of the difference: which order is good
+depends on the weights.
+
 All of F is ours; here also: 1,000 images of MNIST to train on and 500 to choose by, an MLP with a
 hidden layer of 64, momentum of 0.9, batch 32, 10 epochs. A search can also be unlucky, so the
 claim is of medians. It takes the 64 searches for independent; as 8 of them share their initial

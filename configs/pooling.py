@@ -14,6 +14,10 @@ one image: blur, edges, modes valid, same and full, and the cosine with a piece 
 weights 64 filters of 5x5 have on an image of 32x32 pixels in colour, and a dense layer in their
 place (two printed numbers).
 
+The picture: with a stride the accuracy falls below 50% when images are moved by 4 pixels, whatever
+the dense layer reads. With pooling it stays near 65% if that reads all pixels, near 80% with a
+global average, and near 88% with max-pooling and a global maximum.
+
 Ours: all of it, since the report explains these layers without an experiment: 4,000 images of
 MNIST, 5,000 test images (500 that are moved), Adam at 0.003, batch 32, 10 epochs, and He
 initialisation.

@@ -11,6 +11,10 @@ rotation, zoom, flips and shifts. Scales of the normalisation start at 1, shifts
 What comes out: training and test loss of each, the share of the weights of the hidden kernels that
 are exactly zero, and the norm of those kernels.
 
+The picture: without a regulariser, and with batch normalisation even more, the training loss falls
+far below the test loss; with L2 and L1 it stays close to it. With augmentation both are highest,
+and together, and still falling after ten epochs.
+
 Ours: the first 2,000 training images of MNIST, so that overfitting shows; the strengths of L1 and
 of augmentation (15 degrees, 0.1, one in two, 0.1 of the side); higher rates for C3d, and a rate of
 1e-9, which leaves weights at rest so that only statistics move, for C3e. Keras's defaults: Adam at

@@ -11,6 +11,9 @@ or an LSTM that reads the whole row, or passes over the padding (`masked`). Adam
 What comes out: test loss and accuracy of each net for both sides of padding (a net that always says
 ham has 87.8%), and how far apart the learnt vectors are.
 
+The picture: all nets have 98 to 99%, on whatever side the padding is, but one: the LSTM that has to
+read the padding after the text always says ham (87.8%).
+
 Columns of the table of runs, beside the usual ones:
 
 - `padding_difference`: how much the test loss differs from that of the other side, same seed;

@@ -16,6 +16,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from PIL import Image
@@ -118,9 +119,9 @@ def recorded(folder: Path) -> Entry:
     """
     picture = folder / 'picture.png'
     try:
+        told: dict[str, Any] = json.loads((folder / 'study.json').read_text()) | _tables(folder)
         return Entry(
-            **json.loads((folder / 'study.json').read_text()),
-            **_tables(folder),
+            **told,
             picture=picture if picture.is_file() else None,
         )
     except (TypeError, ValueError) as error:
