@@ -11,9 +11,9 @@ images for as many epochs.
 
 What comes out: training and test accuracy of both, and the gap between them.
 
-The picture: the plain CNN learns all training images, while its test accuracy stays where it is from
-epoch 7 on and its test loss rises; training and test accuracy of the VGG-like net climb together,
-overtake the other's on test images, and are still climbing at the end.
+The picture: the plain CNN learns all training images, while its test accuracy stays where it is
+from epoch 7 on and its test loss rises; training and test accuracy of the VGG-like net climb
+together, overtake the other's on test images, and are still climbing at the end.
 
 Ours: the strength of augmentation (15 degrees, a tenth of the side, half of the images), the place
 of dropout and batch normalisation, Adam, 50 epochs for both nets, the number of seeds; training
@@ -106,8 +106,8 @@ def claims():
         ),
         claim(
             'E4a, rest',
-            'It reaches a higher test accuracy than the plain CNN, with a smaller gap, and its test '
-            'accuracy is still below its training accuracy (ours, a part of E4a)',
+            'It reaches a higher test accuracy than the plain CNN, with a smaller gap, and its '
+            'test accuracy is still below its training accuracy (ours, a part of E4a)',
             greater(accuracy('test', VGG), accuracy('test', CNN)),
             less(gap(VGG), gap(CNN)),
             greater(gap(VGG), 0),
