@@ -10,6 +10,10 @@ LeNet and for MLPs of three sigmoid and of two ReLU layers of 64.
 What comes out: test accuracy against the rate for each of them; whether one of momentum and Adam is
 always the better one, and whether the defaults are as good as what a search finds.
 
+The picture: of the net with ReLU: each optimizer comes near 90% in a range of rates of its own,
+Adam and RMSprop from 0.0003 on, momentum from 0.003, SGD and Adagrad about 0.1; gradient descent,
+with its ten updates, stays far below.
+
 Ours, since no document states a setting: 2,000 training images of MNIST, 500 others for validation,
 batch 32, 10 epochs, the rates; momentum 0.9; Adagrad for *adaptive decay*; step decay to a tenth
 after 5 and 8 epochs, exponential by a fifth an epoch, linear to 0. *Best rate*: each seed chooses

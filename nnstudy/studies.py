@@ -312,9 +312,9 @@ def _points(results: results_lib.Results) -> pd.DataFrame | None:
     if not 1 < len(results.points) <= MAX_POINTS:
         return None
     seconds = results.runs.groupby('point')['seconds'].median()
-    return table.points(results.runs, results.swept).assign(
-        **{'seconds a run': [f'{s:.3g}' for s in seconds]}
-    )
+    reached = table.points(results.runs, results.swept)
+    reached.columns = [name.replace('\n', ' ') for name in reached]
+    return reached.assign(**{'seconds a run': [f'{s:.3g}' for s in seconds]})
 
 
 def _machine(workdir: Path) -> str:

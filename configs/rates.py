@@ -1,0 +1,46 @@
+"""The loss against the learning rate, for every kind of net (F2).
+
+    python launch.py --config=configs/rates.py           # 8 nets x 9 rates x 8 seeds
+    python launch.py --config=configs/rates.py:quick     # 3 nets, 3 seeds, a minute
+
+Each net as it is by default, plain SGD, on the first 500 training images of MNIST, batch 32, for
+5 epochs, at rates over four decades.
+
+What comes out: the loss on 500 other images against the rate, with all seeds; of each net how much
+hangs on the rate, and of each seed the rate from which on it diverges.
+
+All of F is ours. Left out are AlexNet, VGG-16, GoogLeNet and ResNets of 18 and 20 layers, for which
+two cores take too long, and the nets for texts.
+"""
+
+import nnstudy
+from nnstudy.report import plots
+
+PICTURE = 'loss'
+
+NETS = ('linear', 'mlp', 'lenet', 'cnn', 'vgg', 'resnet', 'pooled_resnet', 'inception')
+QUICK = ('linear', 'mlp', 'lenet')
+
+
+def get_config(arg=''):
+    (quick,) = nnstudy.options(arg, ('', 'quick'))
+    config = nnstudy.default_config()
+    config.dataset = 'mnist'
+    config.split.train, config.split.validation = 'train[:500]', 'train[500:1000]'
+    config.split.test = 'test[:500]'
+    config.optimizer.momentum = None
+    config.batch_size = 32
+    config.epochs = 5
+    config.num_seeds = 3 if quick else 8
+    return config
+
+
+def sweep(config):
+    nets = QUICK if config.num_seeds == 3 else NETS
+    rates = nnstudy.logspace('optimizer.learning_rate', 1e-3, 10.0, 9)
+    return nnstudy.grid(nnstudy.choice('model.name', nets), rates)
+
+
+def pictures(results):
+    runs, swept = results.runs, results.swept
+    return {'loss': plots.metric_vs(runs, 'optimizer.learning_rate', swept, 'validation_loss')}
