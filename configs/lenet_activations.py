@@ -30,8 +30,7 @@ epoch are of the first 10,000 images; what *stable* means in D2: how far the tes
 back and forth from epoch to epoch, beyond what its climb takes. By this measure ReLU is the more
 stable in the document's own two runs on MNIST (0.12 points against 0.27), and the less stable in
 those on CIFAR-10 (1.48 against 1.01). It was chosen after runs of seeds 0 to 7 were seen, so these
-are others. `seconds_per_epoch` of a run is its share of the time that
-all runs took side by side.
+are others. `seconds_per_epoch` of a run is its share of the time that all runs took side by side.
 """
 
 import nnstudy
