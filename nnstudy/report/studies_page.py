@@ -132,15 +132,13 @@ def recorded(folder: Path) -> Entry:
 
 def _tables(folder: Path) -> dict[str, pd.DataFrame | None]:
     """Returns the tables of an entry as a folder has them, None for what is not there."""
-    paths = {name: folder / f'{name}.csv' for name in _TABLES}
-    text = {'points': str}  # which says 0.10, or True
-    return {
-        # Words such as None or NA are words; an empty cell is no number.
-        name: pd.read_csv(path, dtype=text.get(name), keep_default_na=False, na_values=[''])
-        if path.is_file()
-        else None
-        for name, path in paths.items()
-    }
+    tables = dict.fromkeys(_TABLES)
+    for name in _TABLES:
+        if (path := folder / f'{name}.csv').is_file():
+            dtype = str if name == 'points' else None  # these are texts, such as 0.10 and True
+            # Words such as None or NA are words; an empty cell is no number.
+            tables[name] = pd.read_csv(path, dtype=dtype, keep_default_na=False, na_values=[''])
+    return tables
 
 
 def write(path: Path, command: str) -> Path:
@@ -361,11 +359,9 @@ def _true_of(row) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence]) -> list[str]:
-    lines = [
-        '| ' + ' | '.join(str(cell).replace('|', '\\|').replace('\n', ' ') for cell in row) + ' |'
-        for row in (header, *rows)
-    ]
-    return [lines[0], '|' + '---|' * len(header), *lines[1:]]
+    lines = ['| ' + ' | '.join(header) + ' |', '|' + '---|' * len(header)]
+    cells = [[str(cell).replace('|', '\\|').replace('\n', ' ') for cell in row] for row in rows]
+    return lines + ['| ' + ' | '.join(row) + ' |' for row in cells]
 
 
 def _anchor(name: str) -> str:
