@@ -22,13 +22,13 @@ class Metric(NamedTuple):
         `[B]` or float32 `[B, K]`: what is summed over the examples.
       value: `value(sums, count) -> [...]`, from the sums and the number of examples.
       is_array: whether that is more than one number.
-      larger_is_better: whether one is aimed for that is large.
+      higher_is_better: whether more of it is better.
     """
 
     statistics: Callable[[jax.Array, jax.Array], jax.Array]
     value: Callable[[jax.Array, jax.Array], jax.Array] = lambda sums, count: sums / count
     is_array: bool = False
-    larger_is_better: bool = False
+    higher_is_better: bool = False
 
     def __call__(self, outputs: jax.Array, labels: jax.Array) -> jax.Array:
         return self.value(self.statistics(outputs, labels).sum(axis=0), jnp.asarray(len(labels)))
@@ -65,11 +65,14 @@ def _r2(sums: jax.Array, count: jax.Array) -> jax.Array:
 # Shares of the examples; of `class_accuracy` [K], of those of each class (NaN where there are
 # none); counts of `confusion` [K, K], the row being the true class and the column the predicted.
 CLASSIFICATION: dict[str, Metric] = {
-    'accuracy': Metric(_hits, larger_is_better=True),
-    'top_5_accuracy': Metric(_top_5, larger_is_better=True),
+    'accuracy': Metric(_hits, higher_is_better=True),
+    'top_5_accuracy': Metric(_top_5, higher_is_better=True),
     'zero_one': Metric(losses.zero_one),
     'class_accuracy': Metric(
-        _confusions, lambda sums, count: jnp.diagonal(sums) / jnp.sum(sums, axis=1), is_array=True
+        _confusions,
+        lambda sums, count: jnp.diagonal(sums) / jnp.sum(sums, axis=1),
+        is_array=True,
+        higher_is_better=True,
     ),
     'confusion': Metric(_confusions, lambda sums, count: sums, is_array=True),
 }
@@ -79,7 +82,7 @@ CLASSIFICATION: dict[str, Metric] = {
 REGRESSION: dict[str, Metric] = {
     'mae': Metric(losses.absolute_error),
     'mse': Metric(losses.squared_error),
-    'r2': Metric(_squares, _r2, larger_is_better=True),
+    'r2': Metric(_squares, _r2, higher_is_better=True),
 }
 
 

@@ -554,7 +554,7 @@ class Training:
         if 'stop.target' in hparams:
             metric, target = config['stop.metric'], hparams['stop.target']
             measured = metrics.select(config['metrics'], data).get(metric.partition('_')[2])
-            rises = measured is not None and measured.larger_is_better  # a loss is none of them
+            rises = measured is not None and measured.higher_is_better  # a loss is none of them
             is_over |= row[metric] > target if rises else row[metric] < target
         if config['stop.patience'] is not None:
             most = config['stop.patience'] * config['eval_every'] * epoch

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from nnstudy import metrics as measures
 from nnstudy.analysis import axes, intervals
 
 # 2 / 2^n, the smallest p-value of a two-sided sign-flip test of n pairs, is below 5% from here on.
@@ -22,6 +23,11 @@ LEVEL = 0.05
 MAX_ENUMERATED = 16
 
 _METRIC = re.compile(r'(best_)?(train|validation|test)_(loss|accuracy|mae)')
+_KNOWN = measures.CLASSIFICATION | measures.REGRESSION
+# Of an array, such as the accuracy of each class, every element has a column, `_0` and so on.
+_HIGHER = re.compile(
+    rf'(^|_)({"|".join(name for name, known in _KNOWN.items() if known.higher_is_better)})(_\d+)?$'
+)
 
 
 def metrics(table: pd.DataFrame) -> list[str]:
@@ -30,8 +36,8 @@ def metrics(table: pd.DataFrame) -> list[str]:
 
 
 def higher_is_better(metric: str) -> bool:
-    """Whether more of a metric is better: of accuracies, also of a class, and R², not of losses."""
-    return re.search(r'(accuracy(_\d+)?|r2)$', metric) is not None
+    """Whether more of a metric is better, by the name of its column: not so of a loss."""
+    return _HIGHER.search(metric) is not None
 
 
 def headline(table: pd.DataFrame) -> str:
