@@ -82,16 +82,16 @@ def claims(config):
 
 def pictures(results):
     seeds, orders = results.config['num_seeds'], results.config['data_seeds']
-    drawn = [_draw_winners, _draw_best_of]
-    if seeds >= 2 * orders and seeds % orders == 0:
+    drawn, made_of = [_draw_winners, _draw_best_of], ''
+    if orders is not None and seeds >= 2 * orders and seeds % orders == 0:
         drawn.append(_draw_variance)
+        made_of = f', {seeds // orders} initialisations x {orders} orders'
     picture = figure.Figure(figsize=(10.4, 3.7), layout='constrained')
     for draw, panel in zip(drawn, picture.subplots(1, len(drawn)), strict=True):
         draw(style.dress(panel), results)
     note = (
-        f'{seeds} seeds, {seeds // orders} initialisations x {orders} orders; random search over '
-        f'{len(results.points)} points; accuracy on 500 validation images, variance of that on '
-        '2,000 test images.'
+        f'{seeds} seeds{made_of}; random search over {len(results.points)} points; accuracy on '
+        '500 validation images, variance of that on 2,000 test images.'
     )
     style.caption(picture, 'What of a search is luck of the seed', [note])
     return {'luck': picture}

@@ -19,15 +19,15 @@ from nnstudy.report import plots
 PICTURE = 'loss'
 
 NETS = ('linear', 'mlp', 'lenet', 'cnn', 'vgg', 'resnet', 'pooled_resnet', 'inception')
-QUICK = ('linear', 'mlp', 'lenet')
+QUICK, QUICK_IMAGES = ('linear', 'mlp', 'lenet'), 'train[:250]'
 
 
 def get_config(arg=''):
     (quick,) = nnstudy.options(arg, ('', 'quick'))
     config = nnstudy.default_config()
     config.dataset = 'mnist'
-    config.split.train, config.split.validation = 'train[:500]', 'train[500:1000]'
-    config.split.test = 'test[:500]'
+    config.split.train = QUICK_IMAGES if quick else 'train[:500]'
+    config.split.validation, config.split.test = 'train[500:1000]', 'test[:500]'
     config.optimizer.momentum = None
     config.batch_size = 32
     config.epochs = 5
@@ -36,7 +36,7 @@ def get_config(arg=''):
 
 
 def sweep(config):
-    nets = QUICK if config.num_seeds == 3 else NETS
+    nets = QUICK if config.split.train == QUICK_IMAGES else NETS
     rates = nnstudy.logspace('optimizer.learning_rate', 1e-3, 10.0, 9)
     return nnstudy.grid(nnstudy.choice('model.name', nets), rates)
 
