@@ -1,6 +1,6 @@
 """The loss against the learning rate, for every kind of net (F2).
 
-    python launch.py --config=configs/rates.py           # 8 nets x 9 rates x 8 seeds
+    python launch.py --config=configs/rates.py           # 8 nets x 9 rates x 5 seeds
     python launch.py --config=configs/rates.py:quick     # 3 nets, 3 seeds, a minute
 
 Each net as it is by default, plain SGD, on the first 500 training images of MNIST, batch 32, for
@@ -27,11 +27,12 @@ def get_config(arg=''):
     config = nnstudy.default_config()
     config.dataset = 'mnist'
     config.split.train = QUICK_IMAGES if quick else 'train[:500]'
-    config.split.validation, config.split.test = 'train[500:1000]', 'test[:500]'
+    config.split.validation, config.split.test = 'train[500:1000]', 'test[:100]'
+    config.eval_train_examples = 100
     config.optimizer.momentum = None
     config.batch_size = 32
-    config.epochs = 5
-    config.num_seeds = 3 if quick else 8
+    config.epochs = config.eval_every = 5
+    config.num_seeds = 3 if quick else 5
     return config
 
 
