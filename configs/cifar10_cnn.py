@@ -9,7 +9,7 @@ there is after 15 of them stands in the history.
 
 What comes out: loss and accuracy of the training and the test set over the epochs.
 
-The picture: the training loss falls to the end, the test loss is lowest about epoch 7 and rises
+The picture: the training loss falls to the end, the test loss is lowest about epoch 9 and rises
 from there; the test accuracy stays at 70% while the training accuracy passes 98%.
 
 Ours: that it is the same net; the number of seeds; training figures are those of the first 10,000
