@@ -1,6 +1,6 @@
 """Optimizers and schedules over their rates, on several nets (exercises B4, B9; report, E5).
 
-    python launch.py --config=configs/optimizers.py           # 17 seeds, about 40 min
+    python launch.py --config=configs/optimizers.py           # 17 seeds, about 20 min
     python launch.py --config=configs/optimizers.py:quick     # no LeNet, three optimizers, a minute
 
 Gradient descent (one update an epoch, of the whole set), SGD, SGD with momentum, Adagrad, RMSprop

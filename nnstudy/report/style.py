@@ -99,6 +99,7 @@ def legend(picture: figure.Figure, handles: list, title: str | None) -> None:
         title_fontsize=8.5,
         labelcolor=INK,
         alignment='left',
+        handlelength=3.2,  # so long that dashes are told apart on both sides of a marker
     )
     legend.get_title().set_color(INK)
 
