@@ -18,7 +18,8 @@ a factor of ten apart.
 All of F is ours: the first 10,000 images of MNIST, standardised, an MLP with a hidden layer of 64,
 ReLU, plain SGD at 0.02 whatever the batch size, 20 epochs. The noise scale of one moment goes up
 and down with the length of the gradient, so the claims are of means over the evaluations; their
-bounds are ours too.
+bounds are ours too. Where the estimate is infinite, as the gradient cannot be told from 0, it is
+left out of the mean, which can only lower it.
 """
 
 import nnstudy

@@ -15,8 +15,8 @@ What comes out: B's errors against A's, each number that the document prints amo
 seeds, and how often the ReLU of the output dies: the net then says 0 for every district, and its
 test error stays near 616, the mean square of the prices.
 
-The picture: B is on its level after ten epochs and stays there, its training errors far below those
-on test data; A is still falling after 50, with little between the two.
+The picture: B is near its final level after ten epochs and falls little after that, its training
+errors far below those on test data; A is still falling after 50, with little between the two.
 
 Ours: the number of seeds, that the document's epochs count from 0, claim B7c, and that the gap in
 B7b is that of the squared error. Train errors of the document are running means over an epoch; ours

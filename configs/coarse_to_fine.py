@@ -11,9 +11,10 @@ highest median accuracy on the same 2,000 validation images.
 What comes out: a table for each stage, in `stage-1`, `stage-2` and `stage-3` of the working
 directory, and the test accuracy of the last winner.
 
-The picture: in stage 1 most rates between 0.001 and 0.03 are within a few points of each other, and
-rates above 0.1 fail; stages 2 and 3 look closer at a small part of that range, and gain by more
-images rather than by better points.
+The picture: in stage 1 each optimizer comes near 78% at some rate: Adam and RMSprop from 0.0003 to
+0.003, where SGD is good or poor, by its momentum and batch size, and SGD at its best from 0.01 to
+0.1, where the other two fall off. Stages 2 and 3 look closer at a small part of that range, and
+gain by more images rather than by better points.
 
 Ours: all of it, since the exercise only names the steps: Fashion-MNIST, an MLP of 64 and 64 units,
 10 epochs in each stage. There is no claim to test: the exercise makes none.

@@ -17,7 +17,8 @@ each of four rates, while the training loss goes on falling, with small bumps.
 
 All of F is ours: 1,000 digits of 8x8 pixels, 64 -> Dense(32, tanh) -> Dense(32, tanh) -> 10,
 squared error summed over the classes, PyTorch's initialisation, 4,000 steps of the whole set; the
-claims' bounds of 1.8 and 2.5 about the 2 of theory.
+claims' bounds of 1.8 and 2.5 about the 2 of theory. Thirty power iterations find a sharpness up to
+five percent too low at the edge.
 """
 
 import nnstudy

@@ -1,6 +1,6 @@
 """Inception against ResNet on 800 images of Fashion-MNIST (exercise B10).
 
-    python launch.py --config=configs/fashion800_architectures.py          # 8 seeds, about 2 hours
+    python launch.py --config=configs/fashion800_architectures.py          # 8 seeds, 2 h 20 min
     python launch.py --config=configs/fashion800_architectures.py:quick    # 128 images, a minute
 
 The first 800 training images, pixels / 255, all 10,000 test images. SGD at 0.05 with momentum 0.8,
@@ -13,6 +13,10 @@ The document's figures, of one seed: Inception has a training loss of 0.345 and 
 What comes out: the training loss of both over the epochs, training and test loss and accuracy every
 20 epochs, and whether the one that fits the training images perfectly is the one that errs more
 confidently.
+
+The picture: the loss of Inception falls slowly and evenly, to 0.3. That of the ResNets reaches 0.1
+after 60 epochs and then drops below 0.001 within a few; at which epoch it drops depends on the
+seed, and more so with He's initialisation.
 
 Ours: the document's page cuts off ResNet's initialiser and the activation of its 1x1 shortcut, so
 there is a ResNet with Glorot and one with He initialisation (uniform), with ReLU; claims are about

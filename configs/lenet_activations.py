@@ -20,9 +20,9 @@ What comes out: test accuracy after every epoch for each version, on MNIST the e
 gradients after every epoch, and the numbers of the document among those of our seeds. `--dry_run`
 prints the table of layers.
 
-The picture: ReLU learns at once; sigmoid and tanh stand still at first, on MNIST for an epoch, and
-end below ReLU's accuracy. On CIFAR-10 the test loss of ReLU rises from epoch 12 on while its
-training loss falls.
+The picture: ReLU learns at once; sigmoid and tanh are slower, on MNIST they stand still for an
+epoch, and end below ReLU's accuracy. On CIFAR-10 the test loss of ReLU rises from epoch 12 on while
+its training loss falls.
 
 Ours, since these lines of the document are lost: SGD without momentum, cross-entropy, and an end
 when the test accuracy is strictly above 99%; the number of seeds; training figures at the end of an

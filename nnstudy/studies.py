@@ -131,7 +131,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument('action', nargs='?', default='list', choices=('list', 'run', 'page'))
     parser.add_argument(
-        'names', nargs='*', metavar='NAME', help='config files, or studies as listed; default: all'
+        'names', nargs='*', metavar='NAME', help='studies as listed, or config files; default: all'
     )
     parser.add_argument('--quick', action='store_true', help='the small version of each')
     parser.add_argument(
@@ -151,14 +151,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _run(args: argparse.Namespace) -> None:
-    studies = list(find(args.configs, args.folder, quick=args.quick))
-    known = dict.fromkeys(name for study in studies for name in (study.path.stem, study.name))
-    for name in args.names:
-        if name not in known:
-            raise errors.unknown('study', name, known)
-    if args.names:
-        asked = set(args.names)
-        studies = [study for study in studies if asked & {study.path.stem, study.name}]
+    studies = _chosen(list(find(args.configs, args.folder, quick=args.quick)), args)
     if args.action == 'list':
         _console().print(listing(studies))
     elif args.action == 'run':
@@ -166,6 +159,30 @@ def _run(args: argparse.Namespace) -> None:
     else:
         default = args.folder / 'quick.md' if args.quick else Path('docs/studies.md')
         _write_page(studies, args.out or default, quick=args.quick)
+
+
+def _chosen(studies: list[Study], args: argparse.Namespace) -> list[Study]:
+    """Returns the studies of certain names, all without any.
+
+    A name is that of a study, with or without the word quick; that of a config file without a study
+    of just this name stands for all of its studies.
+
+    Raises:
+      UserError: there is no such study.
+    """
+    by_name = collections.defaultdict(list)
+    for study in studies:
+        by_name[study.path.stem].append(study)
+    # An own name goes before that of a file.
+    by_name |= {study.name: [study] for study in studies}
+    by_name |= {study.name.removesuffix('quick').rstrip(':,'): [study] for study in studies}
+    for name in args.names:
+        if name not in by_name:
+            if name.endswith('quick') and not args.quick:
+                raise errors.UserError(f'study {name!r}: small versions are those with --quick')
+            raise errors.unknown('study', name, sorted(n for n in by_name if 'quick' not in n))
+    asked = {study.name for name in args.names for study in by_name[name]}
+    return [study for study in studies if study.name in asked] if args.names else studies
 
 
 def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]:
@@ -204,7 +221,7 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]
                 arg=arg,
                 title=title,
                 about=about,
-                seen=seen,
+                seen='' if quick else seen,  # it is told of the full study
                 picture=getattr(module, 'PICTURE', 'curves'),
                 workdir=folder / '-'.join(filter(None, (path.stem, *arg.split(',')))),
             )

@@ -120,11 +120,23 @@ def test_a_reduced_setting_has_no_quick_one(folder, capsys):
         assert [study.name for study in found] == names
 
     capsys.readouterr()
-    for asked, listed in (('rates', 2), ('rates:reduced', 1)):
-        assert studies.main(['list', asked]) == 0
-        assert capsys.readouterr().out.count('Which rate is better.') == listed
+    for asked in (['rates'], ['rates:reduced'], ['rates', '--quick'], ['rates:quick', '--quick']):
+        assert studies.main(['list', *asked]) == 0
+        assert capsys.readouterr().out.count('Which rate is better.') == 1
     assert studies.main(['list', 'rates:reducde']) == 2
     assert "did you mean 'rates:reduced'?" in capsys.readouterr().err
+    assert studies.main(['list', 'rates:quick']) == 2
+    assert 'small versions are those with --quick' in capsys.readouterr().err
+
+
+def test_a_file_stands_for_its_studies(folder, capsys):
+    path = folder / 'configs' / 'rates.py'
+    variants = CONFIG.replace('LOW, HIGH =', "VARIANTS = ('small', 'large')\n    LOW, HIGH =", 1)
+    path.write_text(textwrap.dedent(variants))
+    for quick in ([], ['--quick']):
+        for asked, listed in (('rates', 2), ('rates:large', 1)):
+            assert studies.main(['list', asked, *quick]) == 0
+            assert capsys.readouterr().out.count('Which rate is better.') == listed
 
 
 def test_a_study_of_another_config_is_outdated(folder, capsys):

@@ -13,6 +13,7 @@ test is that of a proportion.
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -51,12 +52,18 @@ def claim(name: str, statement: str, *conditions: Condition, of: str = 'seed') -
         in which no luck is, and which therefore are not tested.
 
     Raises:
-      UserError: `of` is something else, or there is no condition.
+      UserError: `of` is something else, or there is no condition, or medians are to have a trend.
     """
     if of not in OF:
         raise errors.unknown('kind of claim (of)', of, OF)
     if not conditions:
         raise errors.UserError(f'claim {name!r} has no condition')
+    if of == 'median' and any(one['test'] in ('rising', 'falling') for one in conditions):
+        # It cannot be tested comparison by comparison, see `judge`.
+        raise errors.UserError(
+            f'claim {name!r}: a trend is one of each seed; of medians compare two points with '
+            'less(), or all with lowest()'
+        )
     return {'name': name, 'statement': statement, 'of': of, 'conditions': list(conditions)}
 
 
@@ -161,12 +168,14 @@ def judge(results: Results, claims: Sequence[Claim] | None = None) -> list[Verdi
     - it *does not hold* if that share is below one half;
     - it *depends on the seed*, whatever the two say, if the share is both below 95% and above 5%.
 
-    Without any of them it is *undecided*. A claim about medians (`of='median'`) holds, or does not,
-    if it is true, or false, in at least 95% of 4,999 bootstrap resamples of the seeds, but with no
-    smaller p-value than 2^-n, that of n seeds in a sign test, and in a comparison with a number
-    none smaller than that of the sign test, because there the bootstrap of few seeds errs too
-    often. A claim about some seed holds with the first of which it is true, and does not hold if
-    the share is below 5%. A fact is not tested: it holds if it is true of all runs.
+    Without any of them it is *undecided*. A claim about medians (`of='median'`) holds if it is true
+    in at least 95% of 4,999 bootstrap resamples of the seeds. It does not hold if a comparison in
+    it is false in so many; of k comparisons (`lowest` has many) in 100 - 5/k percent, since one
+    among many that are barely true is often false by chance. No p-value is smaller than 2^-n, that
+    of n seeds in a sign test, and in a comparison with a number none is smaller than that of the
+    sign test, because there the bootstrap of few seeds errs too often. A claim about some seed
+    holds with the first of which it is true, and does not hold if the share is below 5%. A fact is
+    not tested: it holds if it is true of all runs.
 
     A tie, and a comparison with a value that is not a number, is no success.
 
@@ -230,8 +239,21 @@ class _Evidence:
     n: int
     successes: int
     resampled: float
-    least: tuple[float, float]  # of a claim about medians, see `_least`; NaN of others
+    parts: list['_Part']
     sides: list[list[Side]]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """One comparison of the medians of two columns, of all that a claim about medians makes.
+
+    Attributes:
+      resampled: the share of resamples in whose medians it is true.
+      least: what the p-values for that it is true, and false, are no smaller than.
+    """
+
+    resampled: float
+    least: tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,14 +264,14 @@ class _Comparison:
       table: float64 [S, columns], a row a seed; NaN where a run has no number.
       quantities: those of the columns, each of one point; or the number that a column repeats.
       is_true: from values [..., columns] to whether the condition is true of them, [...].
-      misses: from values [..., columns] to whether its opposite is; None of what is not about one
-        quantity and a number.
+      pairs: columns of which the first has to be below the second; empty of a trend, which is not
+        true just if all of some pairs are.
     """
 
     table: pd.DataFrame
     quantities: Sequence[Quantity | float]
     is_true: Callable[[np.ndarray], np.ndarray]
-    misses: Callable[[np.ndarray], np.ndarray] | None = None
+    pairs: Sequence[tuple[int, int]] = ()
 
 
 def _evidence(results: Results, one: Claim) -> _Evidence:
@@ -265,30 +287,46 @@ def _evidence(results: Results, one: Claim) -> _Evidence:
             [c.is_true(values) for c, values in zip(compared, rows, strict=True)]
         )
 
-    is_of_medians = one['of'] == 'median'
+    resampled, parts = _medians(compared, arrays) if one['of'] == 'median' else (math.nan, [])
     labels = iter(_labels(results, [what for c in compared for what in c.quantities]))
     sides = [[Side(next(labels), *_spread(column)) for column in array.T] for array in arrays]
     return _Evidence(
         n=n,
         successes=int(is_true(arrays).sum()),
-        resampled=_resampled(arrays, is_true) if is_of_medians else math.nan,
-        least=_least(compared, arrays) if is_of_medians else (math.nan, math.nan),
+        resampled=resampled,
+        parts=parts,
         sides=sides,
     )
 
 
-def _least(compared: Sequence[_Comparison], arrays: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Returns what the p-values of a claim about medians, holds and does not, are no smaller than.
-
-    All conditions have to be true, so the least certain one counts; for the opposite the most
-    certain one does, and that of two quantities is left to the bootstrap.
-    """
-    least = 0.5 ** len(arrays[0])
-    holds, fails = [], []
-    for c, values in zip(compared, arrays, strict=True):
-        holds.append(least if c.misses is None else _sign_test(c.is_true(values)))
-        fails.append(least if c.misses is None else _sign_test(c.misses(values)))
-    return max(holds), min(fails)
+def _medians(
+    compared: Sequence[_Comparison], arrays: Sequence[np.ndarray]
+) -> tuple[float, list[_Part]]:
+    """Returns the share of resamples in whose medians all comparisons are true, and each one."""
+    columns = np.concatenate(arrays, axis=1)  # [S, columns of all conditions]
+    starts = np.cumsum([0, *(array.shape[1] for array in arrays)])
+    pairs = [
+        (start + i, start + j)
+        for c, start in zip(compared, starts, strict=False)
+        for i, j in c.pairs
+    ]
+    below, above = np.transpose(pairs)
+    n = len(columns)
+    rng = np.random.default_rng(0)  # the same runs, the same share
+    size = max(1, 2**22 // columns.size)  # 32 MiB at a time
+    resampled = []
+    for start in range(0, RESAMPLES, size):
+        rows = rng.integers(n, size=(min(size, RESAMPLES - start), n))
+        medians = np.median(columns[rows], axis=1)
+        resampled.append(medians[:, below] < medians[:, above])
+    is_true = np.concatenate(resampled)  # [RESAMPLES, pairs]
+    least = []
+    for low, high in zip(columns.T[below], columns.T[above], strict=True):
+        is_number = any((side == side[0]).all() for side in (low, high))  # or as good as one
+        tests = (_sign_test(low < high), _sign_test(low > high))
+        least.append(tests if is_number else (0.5**n, 0.5**n))
+    parts = [_Part(float(share), p) for share, p in zip(is_true.mean(axis=0), least, strict=True)]
+    return float(is_true.all(axis=1).mean()), parts
 
 
 def _sign_test(successes: np.ndarray) -> float:
@@ -314,9 +352,7 @@ def _comparison(results: Results, condition: Condition) -> _Comparison:
         table = pd.DataFrame(
             dict(enumerate(columns)), index=functools.reduce(pd.Index.intersection, known)
         )
-        sign = 1 if test == 'less' else -1
-        opposite = None if len(known) == 2 else lambda v: sign * v[..., 0] > sign * v[..., 1]
-        return _Comparison(table, sides, lambda v: sign * v[..., 0] < sign * v[..., 1], opposite)
+        return _compared(table, sides, [(0, 1) if test == 'less' else (1, 0)])
     (what,) = sides
     points = quantities.chosen(results, what['where'])
     table = quantities.per_point(results, what, points)
@@ -334,11 +370,22 @@ def _comparison(results: Results, condition: Condition) -> _Comparison:
         raise errors.UserError(f'condition {test!r} names all points, so none is left to compare')
     points = first + rest
     whats = [{**what, 'where': {**what['where'], **results.points[p]}} for p in points]
-    sign, k = (1 if test == 'lowest' else -1), len(first)
+    firsts, others = range(len(first)), range(len(first), len(points))
+    ordered = (firsts, others) if test == 'lowest' else (others, firsts)
+    pairs = list(itertools.product(*ordered))
+    return _compared(table[points], whats, pairs)
+
+
+def _compared(
+    table: pd.DataFrame, whats: Sequence[Quantity | float], pairs: Sequence[tuple[int, int]]
+) -> _Comparison:
+    """Returns what is true if of each pair of columns the first is below the second."""
+    below, above = (list(columns) for columns in zip(*pairs, strict=True))
     return _Comparison(
-        table[points],
+        table,
         whats,
-        lambda v: (sign * v[..., :k]).max(axis=-1) < (sign * v[..., k:]).min(axis=-1),
+        lambda v: np.logical_and.reduce(v[..., below] < v[..., above], axis=-1),
+        pairs,
     )
 
 
@@ -371,20 +418,6 @@ def _concordance(values: np.ndarray) -> np.ndarray:
     return (before < after).sum(axis=-1) - (before > after).sum(axis=-1)
 
 
-def _resampled(
-    arrays: Sequence[np.ndarray], is_true: Callable[[Sequence[np.ndarray]], np.ndarray]
-) -> float:
-    """Returns the share of resamples of the seeds in whose medians all conditions are true."""
-    n = len(arrays[0])
-    rng = np.random.default_rng(0)  # the same runs, the same share
-    size = max(1, 2**22 // (n * sum(array.shape[1] for array in arrays)))  # 32 MiB at a time
-    true = 0
-    for start in range(0, RESAMPLES, size):
-        rows = rng.integers(n, size=(min(size, RESAMPLES - start), n))
-        true += int(is_true([np.median(array[rows], axis=1) for array in arrays]).sum())
-    return true / RESAMPLES
-
-
 def _p_values(of: str, found: _Evidence) -> tuple[float, float, float]:
     """Returns those for that a claim holds, does not hold, and depends on the seed."""
     n, successes = found.n, found.successes
@@ -400,10 +433,15 @@ def _p_values(of: str, found: _Evidence) -> tuple[float, float, float]:
         stats.binomtest(successes, n, 1 - MOST, 'greater').pvalue,
     )
     if of == 'median':
-        true, drawn = round(found.resampled * RESAMPLES), RESAMPLES + 1
-        holds = max((RESAMPLES - true + 1) / drawn, found.least[0])
-        fails = max((true + 1) / drawn, found.least[1])
+        holds = max(_rarely(1 - found.resampled), *(part.least[0] for part in found.parts))
+        refuted = [max(_rarely(part.resampled), part.least[1]) for part in found.parts]
+        fails = len(refuted) * min(refuted)  # Bonferroni
     return holds, fails, mixed
+
+
+def _rarely(share: float) -> float:
+    """Returns the p-value of what is so in a share of the resamples."""
+    return (round(share * RESAMPLES) + 1) / (RESAMPLES + 1)
 
 
 def _verdict(of: str, holds: float, fails: float, mixed: float) -> tuple[str, float]:
@@ -422,12 +460,12 @@ def _needed(of: str, found: _Evidence, factor: int) -> int | None:
     share = found.successes / found.n
     sizes = np.unique(np.geomspace(found.n + 1, MAX_NEEDED, 500).astype(int)).tolist()
     for n in sizes:
-        more = dataclasses.replace(
-            found,
-            n=n,
-            successes=round(share * n),
-            least=tuple(p ** (n / found.n) for p in found.least),
-        )
+        grown = n / found.n
+        parts = [
+            _Part(part.resampled, (part.least[0] ** grown, part.least[1] ** grown))
+            for part in found.parts
+        ]
+        more = dataclasses.replace(found, n=n, successes=round(share * n), parts=parts)
         p_values = _p_values(of, more)
         if _verdict(of, *(factor * p for p in p_values))[0] != 'undecided':
             return n

@@ -147,7 +147,8 @@ def sign_flip_p(differences: ArrayLike) -> np.ndarray:
 
     The statistic is the mean. All 2^n flips are enumerated up to n = 16, above that 65,536 are
     drawn with a fixed seed. Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses",
-    3.2.1.
+    3.2.1. `scipy.stats.permutation_test(permutation_type='samples')` says the same of one test;
+    here all pairs of points are tested at once.
 
     Args:
       differences: those of each test `[..., n]`.

@@ -46,12 +46,13 @@ def quantity(
       where: values of fields, which choose the points; the fields may be swept or not.
       minus: another column, that is subtracted.
       at: `'end'`, the last evaluation; the number of an epoch; or over all evaluations after the
-        start: `'best'` and `'worst'`; `'mean'`; `'reaches'`, the epoch of the first one that is
-        better than `level`, infinite if there is none; `'rises'`, the share of them at which the
-        metric is higher than at the one before; `'jitter'`, how far it goes back and forth: the
-        mean absolute change from one to the next, less the absolute mean change, so 0 if it only
-        falls or only climbs. A run that was over before its end has no evaluations after that one;
-        at a later epoch its number is that of its end. Of a difference (`minus`), less is better.
+        start: `'best'` and `'worst'`; `'mean'`, of those that are numbers; `'reaches'`, the epoch
+        of the first one that is better than `level`, infinite if there is none; `'rises'`, the
+        share of them at which the metric is higher than at the one before; `'jitter'`, how far it
+        goes back and forth: the mean absolute change from one to the next, less the absolute mean
+        change, so 0 if it only falls or only climbs. A run that was over before its end has no
+        evaluations after that one; at a later epoch its number is that of its end. Of a difference
+        (`minus`), less is better.
       level: see `at`.
       over: what to take of several points, for each seed: `'min'`, `'max'`, `'median'`, or the
         `'selected'` one, which is the best of the seed's runs on the validation split (without one,
@@ -180,7 +181,7 @@ def label(what: Quantity) -> str:
     elif at != 'end':
         name = f'{at} of {name}' if isinstance(at, str) else f'{name} after epoch {at:g}'
     if what['times'] != 1:
-        name = f'{what["times"]:g} × {name}'
+        name = f'{what["times"]:g} × ({name})'
     parts = [name, _written(what['where']) if what['where'] else '']
     over = what['over']
     parts += [_CHOSEN.get(over, f'{over} over points') if over else '']

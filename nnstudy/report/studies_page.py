@@ -329,19 +329,24 @@ def _doubted(claims: pd.DataFrame) -> dict[str, list]:
         'Conclusions of the documents that depend on the seed': [],
         'Conclusions of the documents that our seeds contradict': [],
         'Conclusions of the documents that hold, although some seeds contradict them': [],
+        'Conclusions of the documents that are undecided, and not true of every seed': [],
         'The same of our own claims': [],
     }
-    depends, contradicted, mostly, own = doubted.values()
+    depends, contradicted, mostly, undecided, own = doubted.values()
     for row in claims.itertuples():
         luck = row.of in ('seed', 'median') and row.successes < MOST * row.n
         if not luck and row.verdict != 'does not hold':
             continue
         if OURS in row.statement:
             own.append(row)
-        elif row.verdict == 'does not hold' or not row.successes:
-            contradicted.append(row)
         else:
-            (mostly if row.verdict == 'holds' else depends).append(row)
+            lists = {
+                'does not hold': contradicted,
+                'depends on the seed': depends,
+                'holds': mostly,
+                'undecided': undecided,
+            }
+            lists[row.verdict].append(row)
     return doubted
 
 

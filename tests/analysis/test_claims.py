@@ -215,6 +215,8 @@ class TestConditions:
             claim('X', 'x')
         with pytest.raises(errors.UserError, match="'median'"):
             claim('X', 'x', less(1, at(0.1)), of='medians')
+        with pytest.raises(errors.UserError, match='a trend is one of each seed'):
+            claim('X', 'x', rising(quantity('test_loss'), 'batch_size'), of='median')
         everything = [{'optimizer.learning_rate': rate} for rate in (0.1, 0.2, 0.3, 0.4)]
         with pytest.raises(errors.UserError, match='none is left'):
             judged(RESULTS, lowest(quantity('test_loss'), *everything))
@@ -268,6 +270,24 @@ class TestVerdicts:
         assert judged(results, less(at(0.1), at(0.2))).verdict == 'depends on the seed'
         three = make_results([[0, 0, 0], [1, 1, 1]])
         assert judged(three, less(at(0.1), at(0.2)), of='median').verdict == 'undecided'
+
+    def test_medians_of_which_one_is_uncertain(self):
+        """Below 0 are all seeds of one point and six in seven of the other: a sign test says 6%."""
+        results = make_results([np.full(7, -1.0), [1, *[-1] * 6]])
+        both = less(at(0.1), 0), less(at(0.2), 0)
+        assert judged(results, both[0], of='median').verdict == 'holds'
+        assert judged(results, *both, of='median').verdict == 'undecided'
+
+    def test_medians_of_which_one_is_refuted(self):
+        """One in four comparisons needs a p-value of 1.25%: five seeds in five have 3%."""
+
+        def verdict(n, *rates):
+            results = make_results(np.outer([1, -1, -1, -1], np.ones(n)))
+            return judged(results, *(less(at(rate), 0) for rate in rates), of='median').verdict
+
+        assert verdict(5, 0.1) == 'does not hold'
+        assert verdict(5, 0.1, 0.2, 0.3, 0.4) == 'undecided'
+        assert verdict(7, 0.1, 0.2, 0.3, 0.4) == 'does not hold'
 
     def test_several_claims_are_corrected(self):
         results = make_results([np.zeros(5), np.ones(5)])
@@ -399,6 +419,42 @@ def test_medians_err_in_at_most_5_percent(monkeypatch):
     power = [rate(1, n, 60) for n in (6, 12, 40)]
     assert power[0] < power[1] < power[2]
     assert power[2] > 0.9
+
+
+ALL = [{'optimizer.learning_rate': rate} for rate in (0.1, 0.2, 0.3, 0.4)]
+COMPARED = {
+    'lowest': [lowest(quantity('test_loss'), ALL[0])],
+    'highest': [highest(quantity('test_loss'), *ALL[1:])],
+    'numbers': [less(at(rate), 0) for rate in (0.1, 0.2, 0.3, 0.4)],
+}
+
+
+@pytest.mark.parametrize('conditions', COMPARED.values(), ids=COMPARED)
+@pytest.mark.parametrize(
+    ('medians', 'wrong'),
+    [
+        ([0, -1e-6, 3, 3], 'holds'),  # one is not so, by a hair
+        ([-2e-6, *[-1e-6] * 3], 'does not hold'),  # all are so, by a hair
+    ],
+)
+def test_several_comparisons_of_medians_err_in_at_most_5_percent(
+    conditions, medians, wrong, monkeypatch
+):
+    """Among many that are barely true some are false by chance, which refutes nothing."""
+    monkeypatch.setattr(claims, 'RESAMPLES', 399)
+    rng = np.random.default_rng(0)
+    one = claim('X', 'x', *conditions, of='median')
+    loss = rng.normal(np.array(medians)[:, None], 1, (120, 4, 12))
+    said = [claims.judge(make_results(of_study), [one])[0].verdict for of_study in loss]
+    assert said.count(wrong) <= stats.binom.ppf(0.99, 120, 0.05)
+
+
+def test_one_of_several_medians_is_refuted():
+    rng = np.random.default_rng(0)
+    loss = rng.normal([[0.0], [-1.5], [1.0], [1.0]], 1, (4, 30))
+    assert judged(make_results(loss), *COMPARED['lowest'], of='median').verdict == 'does not hold'
+    first = highest(quantity('test_loss'), ALL[1])
+    assert judged(make_results(-loss), first, of='median').verdict == 'holds'
 
 
 def test_several_claims_err_together_in_at_most_5_percent():

@@ -89,6 +89,15 @@ def test_a_rerun_has_seeds_that_had_no_say():
     assert values(alone, quantity('test_accuracy', over='rerun')).isna().all()
 
 
+def test_a_rerun_shares_neither_weights_nor_order():
+    """Four seeds of two initial weights x two orders: each has one that shares nothing."""
+    names = ('validation_accuracy', 'validation_loss', 'test_accuracy', 'test_loss')
+    results = make_results(**{name: [[x] * 3 for x in (0.1, 0.2, 0.3, 0.4)] for name in names})
+    results.config['data_seeds'] = 2
+    rerun = values(results, quantity('test_accuracy', over='rerun'))
+    assert rerun.tolist() == [0.4, 0.3, 0.2, 0.1]
+
+
 def test_the_winner_of_pure_luck_is_flattered():
     """Of points that are equal the one that a seed finds best is, with other seeds, like any."""
     validation = np.random.default_rng(0).normal(0.8, 0.01, (60, 3))
