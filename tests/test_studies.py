@@ -1,5 +1,7 @@
 """Studies with claims, as their user runs them: listed, run, run again, on a page."""
 
+import math
+import re
 import shutil
 import textwrap
 
@@ -7,6 +9,7 @@ import pandas as pd
 import pytest
 
 from nnstudy import models, studies
+from nnstudy.report import studies_page
 
 CONFIG = '''
     """Which rate is better.
@@ -300,3 +303,39 @@ def test_bad_input_costs_one_line(folder, argv, message, capsys):
     err = capsys.readouterr().err
     assert message in err
     assert err.count('\n') == 1
+
+
+def test_conclusions_that_one_seed_may_contradict_are_listed_by_verdict():
+    rows = [
+        ('Y1', 'a', 'holds', 20, 20),
+        ('Y2', 'b', 'holds', 20, 18),
+        ('Y3', 'c', 'depends on the seed', 20, 12),
+        ('Y4', 'd', 'does not hold', 20, 1),
+        ('Y5', 'e', 'undecided', 3, 0),
+        ('Y6', 'f (ours)', 'undecided', 3, 1),
+    ]
+    claims = pd.DataFrame(rows, columns=['claim', 'statement', 'verdict', 'n', 'successes'])
+    claims = claims.assign(of='seed', seeds_needed=8, resampled_medians=math.nan, evidence='')
+    entry = studies_page.Entry(
+        name='made',
+        title='Made.',
+        about='',
+        command='true',
+        num_points=1,
+        num_runs=20,
+        num_run_steps=20,
+        seconds=1.0,
+        machine='1 cpu device',
+        conclusions=[],
+        claims=claims,
+        references=None,
+        picture=None,
+    )
+    page = studies_page.page([entry], 'studies', 'true')
+    parts = [part.partition('\n') for part in page.split('## ')]
+    listed = {title: re.findall(r'- \*\*(Y\d)\*\*', text) for title, _, text in parts}
+    assert listed['Conclusions of the documents that depend on the seed'] == ['Y3']
+    assert listed['Conclusions of the documents that our seeds contradict'] == ['Y4']
+    assert [names for title, names in listed.items() if 'although' in title] == [['Y2']]
+    assert [names for title, names in listed.items() if 'undecided' in title] == [['Y5']]
+    assert listed['The same of our own claims'] == ['Y6']
