@@ -181,7 +181,7 @@ def label(what: Quantity) -> str:
     elif at != 'end':
         name = f'{at} of {name}' if isinstance(at, str) else f'{name} after epoch {at:g}'
     if what['times'] != 1:
-        name = f'{what["times"]:g} × ({name})'
+        name = f'{what["times"]:g} × ' + (f'({name})' if ' ' in name else name)
     parts = [name, _written(what['where']) if what['where'] else '']
     over = what['over']
     parts += [_CHOSEN.get(over, f'{over} over points') if over else '']

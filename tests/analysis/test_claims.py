@@ -135,6 +135,8 @@ class TestQuantities:
             quantity('test_loss', over='mean')
 
     def test_labels(self):
+        assert label(quantity('test_loss', times=0.5)) == '0.5 × test_loss'
+        assert label(quantity('test_loss', at=0, times=5)) == '5 × (test_loss after epoch 0)'
         assert label(at(0.1)) == 'test_loss, optimizer.learning_rate = 0.1'
         assert label(quantity('test_loss', minus='train_loss', at=3)) == (
             'test_loss - train_loss after epoch 3'
