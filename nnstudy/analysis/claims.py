@@ -235,15 +235,6 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Evidence:
-    n: int
-    successes: int
-    resampled: float
-    parts: list['_Part']
-    sides: list[list[Side]]
-
-
-@dataclasses.dataclass(frozen=True)
 class _Part:
     """One comparison of the medians of two columns, of all that a claim about medians makes.
 
@@ -254,6 +245,15 @@ class _Part:
 
     resampled: float
     least: tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Evidence:
+    n: int
+    successes: int
+    resampled: float
+    parts: list[_Part]
+    sides: list[list[Side]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -281,18 +281,13 @@ def _evidence(results: Results, one: Claim) -> _Evidence:
     if not n:
         raise errors.UserError(f'claim {one["name"]}: its points have no seed in common')
     arrays = [c.table.loc[seeds].to_numpy(np.float64) for c in compared]
-
-    def is_true(rows: Sequence[np.ndarray]) -> np.ndarray:
-        return np.logical_and.reduce(
-            [c.is_true(values) for c, values in zip(compared, rows, strict=True)]
-        )
-
+    true = [c.is_true(values) for c, values in zip(compared, arrays, strict=True)]
     resampled, parts = _medians(compared, arrays) if one['of'] == 'median' else (math.nan, [])
     labels = iter(_labels(results, [what for c in compared for what in c.quantities]))
     sides = [[Side(next(labels), *_spread(column)) for column in array.T] for array in arrays]
     return _Evidence(
         n=n,
-        successes=int(is_true(arrays).sum()),
+        successes=int(np.logical_and.reduce(true).sum()),
         resampled=resampled,
         parts=parts,
         sides=sides,
