@@ -47,6 +47,14 @@ def judged(results, *conditions, of='seed'):
     return verdict
 
 
+def said(one, losses):
+    """The verdicts on a claim by studies of final test losses [studies, points, seeds]."""
+    results = make_results(losses[0])
+    for loss in losses:
+        results.runs['test_loss'] = loss.ravel()
+        yield claims.judge(results, [one])[0].verdict
+
+
 SEEDS = np.arange(8.0)
 RESULTS = make_results([SEEDS, SEEDS + 1, SEEDS + 2, 10 - SEEDS])
 
@@ -364,10 +372,10 @@ def test_medians_beside_a_number_err_in_at_most_5_percent(n, monkeypatch):
     """The bootstrap alone says that a median is below its true value in up to 10% of studies."""
     monkeypatch.setattr(claims, 'RESAMPLES', 399)
     rng = np.random.default_rng(0)
-    one = [claim('X', 'x', less(at(0.1), 0), of='median')]
-    said = [claims.judge(make_results(rng.normal(size=(1, n))), one)[0] for _ in range(400)]
+    one = claim('X', 'x', less(at(0.1), 0), of='median')
+    verdicts = list(said(one, rng.normal(size=(400, 1, n))))
     for verdict in ('holds', 'does not hold'):
-        assert np.mean([v.verdict == verdict for v in said]) <= 0.05 + 2 * math.sqrt(0.0475 / 400)
+        assert verdicts.count(verdict) / 400 <= 0.05 + 2 * math.sqrt(0.0475 / 400)
 
 
 def chances(n, share):
@@ -409,11 +417,8 @@ def test_medians_err_in_at_most_5_percent(monkeypatch):
 
     def rate(shift, n, studies=300):
         one = claim('X', 'x', less(at(0.1), at(0.2)), of='median')
-        said = [
-            claims.judge(make_results(rng.normal([[0.0], [shift]], 1, (2, n))), [one])[0].verdict
-            for _ in range(studies)
-        ]
-        return np.mean([verdict == 'holds' for verdict in said])
+        losses = rng.normal([[0.0], [shift]], 1, (studies, 2, n))
+        return list(said(one, losses)).count('holds') / studies
 
     allowed = stats.binom.ppf(0.99, 300, 0.05) / 300  # 8%
     assert rate(0, 8) <= allowed
@@ -446,9 +451,8 @@ def test_several_comparisons_of_medians_err_in_at_most_5_percent(
     monkeypatch.setattr(claims, 'RESAMPLES', 399)
     rng = np.random.default_rng(0)
     one = claim('X', 'x', *conditions, of='median')
-    loss = rng.normal(np.array(medians)[:, None], 1, (120, 4, 12))
-    said = [claims.judge(make_results(of_study), [one])[0].verdict for of_study in loss]
-    assert said.count(wrong) <= stats.binom.ppf(0.99, 120, 0.05)
+    losses = rng.normal(np.array(medians)[:, None], 1, (120, 4, 12))
+    assert list(said(one, losses)).count(wrong) <= stats.binom.ppf(0.99, 120, 0.05)
 
 
 def test_one_of_several_medians_is_refuted():
