@@ -4,6 +4,7 @@ A `Net` is what the runs of a point share, model and data; the variables are eac
 """
 
 import dataclasses
+import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from nnstudy import errors, hparams, losses, models, train
 from nnstudy.data import device
 from nnstudy.results import Results
 from nnstudy.sweep import plan as plan_lib
+
+NUM_KEPT = 2  # nets of a study, with their data
 
 
 class Predictions(NamedTuple):
@@ -120,13 +123,13 @@ class Net:
         return {name: np.asarray(outputs) for name, outputs in maps.items()}
 
 
+_NETS: weakref.WeakKeyDictionary[Results, dict[int, Net]] = weakref.WeakKeyDictionary()
+
+
 def predict(
     results: Results, run: int, split: str = 'test', which: str = 'best', num: int | None = None
 ) -> Predictions:
     """Returns what a run says of the examples of a split, in evaluation mode.
-
-    For several runs of a point, take `net` once and its `predict` for each: the data are read and
-    the model is compiled only once.
 
     Args:
       results: of the study, with the data set or the directory of its files.
@@ -147,23 +150,27 @@ def point_of(results: Results, run: int) -> int:
     return int(results.runs.set_index('run').loc[run, 'point'])
 
 
-def dataset_of(results: Results, point: int) -> data_lib.Dataset:
-    """Returns the data set of a point, with the names of its classes.
-
-    Raises:
-      UserError: there is no such point, or the data are not there.
-    """
-    name = _fields(results, point)['dataset']
-    return results.data or data_lib.load(name, results.data_dir)
-
-
 def net(results: Results, point: int) -> Net:
     """Returns model and data of a point.
 
+    The last two are kept as long as the results are: the data are read, and the model is compiled,
+    once for all that is asked of a point.
+
     Raises:
       UserError: there is no such point, or the data are not there.
     """
-    fields, dataset = _fields(results, point), dataset_of(results, point)
+    kept = _NETS.setdefault(results, {})
+    if point not in kept:
+        made = _make_net(results, point)
+        if len(kept) == NUM_KEPT:
+            kept.pop(next(iter(kept)))
+        kept[point] = made
+    return kept[point]
+
+
+def _make_net(results: Results, point: int) -> Net:
+    fields = _fields(results, point)
+    dataset = results.data or data_lib.load(fields['dataset'], results.data_dir)
     # A plan prepares the data as it does for training, and checks everything.
     group = plan_lib.make(config_lib.unflatten(fields), data=dataset).groups[0]
     data, loss = group.data, group.config['loss.name']

@@ -26,7 +26,7 @@ WHICH = ('final', 'best')
 TABLE_ITEMS = ('history', 'log', 'outcome')  # what the tables need of a chunk's checkpoint
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # tables have no one answer to ==
 class Results:
     """The outcome of a study.
 

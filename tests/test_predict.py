@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import jax
 import numpy as np
 import pytest
@@ -138,3 +141,21 @@ def test_mistakes_are_said(results):
     net = predict.net(results, 0)
     with pytest.raises(errors.UserError, match='feature maps are of convolutions'):
         net.feature_maps(results.variables(0), net.examples()[0])
+
+
+def test_the_data_of_a_point_are_read_once(tmp_path, monkeypatch):
+    """And no longer kept than the results are."""
+    config = make_config(split__train='train[:40]', split__validation=None, epochs=1)
+    points = [{'model.widths': (width,)} for width in (2, 3, 4)]
+    nnstudy.run(config, points, workdir=tmp_path, quiet=True)
+    results = nnstudy.load(tmp_path)
+    reads = []
+    load = predict.data_lib.load
+    monkeypatch.setattr(predict.data_lib, 'load', lambda *args: reads.append(args) or load(*args))
+    for point in (0, 1, 0, 1, 2, 1, 2):
+        assert predict.net(results, point) is predict.net(results, point)
+    assert len(reads) == 3
+    net = weakref.ref(predict.net(results, 2).dataset)
+    del results
+    gc.collect()
+    assert net() is None

@@ -215,7 +215,7 @@ def _runs(results: Results, point: int) -> list[int]:
 
 
 def _class_names(results: Results, point: int) -> tuple[str, ...]:
-    dataset = predict.dataset_of(results, point)
+    dataset = predict.net(results, point).dataset
     if dataset.class_names is None:
         raise errors.UserError(f'{dataset.name!r} has numbers to predict, not classes')
     return dataset.class_names
