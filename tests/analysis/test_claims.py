@@ -47,6 +47,13 @@ def judged(results, *conditions, of='seed'):
     return verdict
 
 
+@pytest.fixture
+def of_many_studies(monkeypatch):
+    """Verdicts in a tenth of the time: fewer resamples, and not how many seeds would decide."""
+    monkeypatch.setattr(claims, 'RESAMPLES', 399)
+    monkeypatch.setattr(claims, '_needed', lambda *_: None)
+
+
 def said(one, losses):
     """The verdicts on a claim by studies of final test losses [studies, points, seeds]."""
     results = make_results(losses[0])
@@ -368,9 +375,9 @@ def test_the_best_of_a_class_is_its_highest():
 
 
 @pytest.mark.parametrize('n', [7, 9, 11])
-def test_medians_beside_a_number_err_in_at_most_5_percent(n, monkeypatch):
+@pytest.mark.usefixtures('of_many_studies')
+def test_medians_beside_a_number_err_in_at_most_5_percent(n):
     """The bootstrap alone says that a median is below its true value in up to 10% of studies."""
-    monkeypatch.setattr(claims, 'RESAMPLES', 399)
     rng = np.random.default_rng(0)
     one = claim('X', 'x', less(at(0.1), 0), of='median')
     verdicts = list(said(one, rng.normal(size=(400, 1, n))))
@@ -396,6 +403,7 @@ def chances(n, share):
         *((0.95, 'depends on the seed'), (0.05, 'depends on the seed')),
     ],
 )
+@pytest.mark.usefixtures('of_many_studies')
 def test_each_verdict_errs_in_at_most_5_percent(n, share, verdict):
     assert 0 < chances(n, share)[verdict] <= 0.05
 
@@ -404,15 +412,16 @@ def test_each_verdict_errs_in_at_most_5_percent(n, share, verdict):
     ('share', 'verdict'),
     [(0.99, 'holds'), (0.01, 'does not hold'), (0.7, 'depends on the seed')],
 )
+@pytest.mark.usefixtures('of_many_studies')
 def test_power_grows_with_the_seeds(share, verdict):
     power = [chances(n, share)[verdict] for n in (6, 12, 30, 60)]
     assert power == sorted(power)
     assert power[0] < 0.95 < power[-1]
 
 
-def test_medians_err_in_at_most_5_percent(monkeypatch):
+@pytest.mark.usefixtures('of_many_studies')
+def test_medians_err_in_at_most_5_percent():
     """Of two equal points 'holds' is hardly said; power grows with the seeds."""
-    monkeypatch.setattr(claims, 'RESAMPLES', 399)
     rng = np.random.default_rng(0)
 
     def rate(shift, n, studies=300):
@@ -444,11 +453,9 @@ COMPARED = {
         ([-2e-6, *[-1e-6] * 3], 'does not hold'),  # all are so, by a hair
     ],
 )
-def test_several_comparisons_of_medians_err_in_at_most_5_percent(
-    conditions, medians, wrong, monkeypatch
-):
+@pytest.mark.usefixtures('of_many_studies')
+def test_several_comparisons_of_medians_err_in_at_most_5_percent(conditions, medians, wrong):
     """Among many that are barely true some are false by chance, which refutes nothing."""
-    monkeypatch.setattr(claims, 'RESAMPLES', 399)
     rng = np.random.default_rng(0)
     one = claim('X', 'x', *conditions, of='median')
     losses = rng.normal(np.array(medians)[:, None], 1, (120, 4, 12))
@@ -463,6 +470,7 @@ def test_one_of_several_medians_is_refuted():
     assert judged(make_results(-loss), first, of='median').verdict == 'holds'
 
 
+@pytest.mark.usefixtures('of_many_studies')
 def test_several_claims_err_together_in_at_most_5_percent():
     rng = np.random.default_rng(1)
     several = [claim('X', 'x', less(at(0.1), at(rate))) for rate in (0.2, 0.3, 0.4)]
