@@ -14,9 +14,10 @@ What comes out: the training loss of both over the epochs, training and test los
 20 epochs, and whether the one that fits the training images perfectly is the one that errs more
 confidently.
 
-The picture: the loss of Inception falls slowly and evenly, to 0.3. That of the ResNets reaches 0.1
-after 60 epochs and then drops below 0.001 within a few; at which epoch it drops depends on the
-seed, and more so with He's initialisation.
+The picture: the loss of Inception falls slowly and evenly, to 0.3. That of the ResNets falls faster
+and faster: with Glorot's initialisation it is below 0.1 for good from epoch 60 to 85 on, by seed,
+and below 0.001 some fifteen epochs later; with He's from 45 to 97 on, and two of the eight seeds
+never come below 0.001.
 
 Ours: the document's page cuts off ResNet's initialiser and the activation of its 1x1 shortcut, so
 there is a ResNet with Glorot and one with He initialisation (uniform), with ReLU; claims are about

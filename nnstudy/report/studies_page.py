@@ -333,20 +333,17 @@ def _doubted(claims: pd.DataFrame) -> dict[str, list]:
         'The same of our own claims': [],
     }
     depends, contradicted, mostly, undecided, own = doubted.values()
+    of_documents = {
+        'depends on the seed': depends,
+        'does not hold': contradicted,
+        'holds': mostly,
+        'undecided': undecided,
+    }
     for row in claims.itertuples():
         luck = row.of in ('seed', 'median') and row.successes < MOST * row.n
         if not luck and row.verdict != 'does not hold':
             continue
-        if OURS in row.statement:
-            own.append(row)
-        else:
-            lists = {
-                'does not hold': contradicted,
-                'depends on the seed': depends,
-                'holds': mostly,
-                'undecided': undecided,
-            }
-            lists[row.verdict].append(row)
+        (own if OURS in row.statement else of_documents[row.verdict]).append(row)
     return doubted
 
 
