@@ -285,6 +285,8 @@ def override(config: ConfigDict, field: str, value: Any) -> None:
             del known[gone]
             with config.unlocked():
                 del config[section][gone.rpartition('.')[2]]
+    if field in known and repr(value) == repr(known[field]):
+        return  # as most fields of a config are the default, and unlocking goes through all
     with config.unlocked(), config.ignore_type():
         (config[section] if section else config)[name] = value
 

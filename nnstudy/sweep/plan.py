@@ -415,7 +415,7 @@ def _group(
     num_runs = len(points) * num_seeds
     rows = np.arange(num_runs) if shard is None else sharded(shard, dealt, dealt + num_runs)
     place, number = rows // num_seeds, rows % num_seeds  # of the point, of the seed
-    state, cost = _trace(config, data)
+    state, cost = _traced(config, data)
     leaves = jax.tree.leaves(state.variables['params'])
     state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     steps = train.evaluation_steps(config, data.num_train)
@@ -452,13 +452,7 @@ def _evaluated(config: Mapping[str, Any], data: device.Data) -> int:
     return evaluated + diagnostics.num_passes(config['diagnostics']) * diagnosed
 
 
-def one_run(config: Mapping[str, Any]) -> tuple[train.Keys, dict[str, jax.ShapeDtypeStruct]]:
-    """Returns shapes of the keys and hparams of one run, to trace a one-run function with."""
-    values = jax.eval_shape(lambda: hparams.from_config(config))
-    return jax.eval_shape(train.make_keys, 0), values
-
-
-def _trace(config: Mapping[str, Any], data: device.Data) -> tuple[train.TrainState, float]:
+def _traced(config: Mapping[str, Any], data: device.Data) -> tuple[train.TrainState, float]:
     """Traces all that a run does, without compiling.
 
     Returns:
@@ -468,14 +462,11 @@ def _trace(config: Mapping[str, Any], data: device.Data) -> tuple[train.TrainSta
       UserError: what model, optimizer or loss cannot do with the data or their fields.
     """
     training = train.make_training(config)
-    keys, values = one_run(config)
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data)
-    step = jax.ShapeDtypeStruct((), np.int32)
-    evaluate = jax.ShapeDtypeStruct((), np.bool_)
+    # As in `nnstudy.program`: what a user's component reads may have changed.
+    trace = _trace if training.is_library_code else _trace.__wrapped__
     try:
-        state = jax.eval_shape(training.init, keys, values, shapes)
-        jax.eval_shape(training.segment, state, keys, values, shapes, step, step, evaluate)
-        cost = flops.count(training.step, state, keys, values, shapes, step, step)
+        return trace(training, tuple(sorted(hparams.from_config(config))), shapes)
     except errors.UserError:
         raise
     except Exception as error:
@@ -485,4 +476,17 @@ def _trace(config: Mapping[str, Any], data: device.Data) -> tuple[train.TrainSta
             f'traced on inputs of shape {data.inputs.shape[1:]}: '
             f'{type(error).__name__}: {message[:300]}'
         ) from error
-    return state, cost
+
+
+@functools.lru_cache(maxsize=32)
+def _trace(
+    training: train.Training, fields: tuple[str, ...], data: device.Data
+) -> tuple[train.TrainState, float]:
+    """Returns what `_traced` does of a `Training`, names of dynamic fields, and shapes of data."""
+    keys = jax.eval_shape(training.make_keys, 0)
+    values = {name: jax.ShapeDtypeStruct((), np.float32) for name in fields}
+    step = jax.ShapeDtypeStruct((), np.int32)
+    evaluate = jax.ShapeDtypeStruct((), np.bool_)
+    state = jax.eval_shape(training.init, keys, values, data)
+    jax.eval_shape(training.segment, state, keys, values, data, step, step, evaluate)
+    return state, flops.count(training.step, state, keys, values, data, step, step)

@@ -50,6 +50,16 @@ def test_archives(tmp_path, cifar_files, packing, own_folder):
     _check(cifar.load(tmp_path / 'cifar10' if own_folder else tmp_path), cifar_files)
 
 
+def test_an_archive_is_unpacked_once_and_anew_if_it_changed(tmp_path, cifar_files):
+    path = tmp_path / 'cifar-10-binary.tar.gz'
+    _archive(path, cifar_files, 'w:gz')
+    first = cifar.load(tmp_path)
+    assert cifar.load(tmp_path) is first
+    path.write_bytes(b'damaged')
+    with pytest.raises(errors.UserError, match='truncated or damaged'):
+        cifar.load(tmp_path)
+
+
 @pytest.mark.parametrize('data_dir', ['.', 'cifar10', f'cifar10/{FOLDER}'])
 def test_folder(tmp_path, cifar_files, data_dir):
     _folder(tmp_path / 'cifar10' / FOLDER, cifar_files)
