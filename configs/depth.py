@@ -49,7 +49,7 @@ def get_config(arg=''):
     config.batch_size = 64
     config.epochs = 8
     config.eval_every = 4
-    config.num_seeds = 8
+    config.num_seeds = 4 if quick else 8
     return config
 
 

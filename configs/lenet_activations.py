@@ -2,7 +2,7 @@
 
     python launch.py --config=configs/lenet_activations.py:mnist           # 12 seeds, 20 min
     python launch.py --config=configs/lenet_activations.py:cifar10         # 12 seeds, 25 min
-    python launch.py --config=configs/lenet_activations.py:mnist,quick     # 5,000 images, 1 min
+    python launch.py --config=configs/lenet_activations.py:mnist,quick     # 2,000 images, 1 min
     python -m nnstudy.report.tensorboard WORKDIR                           # of either, a minute
 
 Convolution of 6 filters 5x5 with padding 2, average-pooling, 16 filters 5x5, average-pooling, dense
@@ -71,9 +71,9 @@ def get_config(arg=''):
     dataset, quick = nnstudy.options(arg, ('mnist', 'cifar10'), ('', 'quick'))
     config = nnstudy.default_config()
     config.dataset = dataset
-    config.split.train = 'train[:5000]' if quick else 'train'
+    config.split.train = 'train[:2000]' if quick else 'train'
     config.split.validation = None
-    config.split.test = 'test[:2000]' if quick else 'test'
+    config.split.test = 'test[:1000]' if quick else 'test'
     if dataset == 'cifar10':
         config.image_size = 28
         config.normalization = 'symmetric'
@@ -82,7 +82,7 @@ def get_config(arg=''):
         config.model.kernel_init = 'pytorch'
     config.optimizer.learning_rate = 0.1
     config.batch_size = 64
-    config.epochs = 5 if quick else 20
+    config.epochs = 4 if quick else 20
     config.eval_train_examples = 10_000
     config.log_every_steps = 1
     config.histograms = True

@@ -2,7 +2,7 @@
 
     python launch.py --config=configs/mlp_grid.py             # 27 cells x 3 seeds, 3 hours
     python launch.py --config=configs/mlp_grid.py:reduced     # 10,000 images, 8 seeds, an hour
-    python launch.py --config=configs/mlp_grid.py:quick       # 1,000 images, about a minute
+    python launch.py --config=configs/mlp_grid.py:quick       # 300 images, about a minute
 
 784 -> Dense(784, sigmoid) -> Dense(h, sigmoid) -> Dense(10, softmax), cross-entropy, plain SGD at a
 constant rate. h of 25, 50 or 100, times a rate of 10, 1 or 0.01, times the regime: gradient descent
@@ -49,10 +49,10 @@ def get_config(arg=''):
     (size,) = nnstudy.options(arg, ('', 'reduced', 'quick'))
     config = nnstudy.default_config()
     config.dataset = 'mnist'
-    config.split.train = {'': 'train', 'reduced': 'train[:10000]', 'quick': 'train[:1000]'}[size]
+    config.split.train = {'': 'train', 'reduced': 'train[:10000]', 'quick': 'train[:300]'}[size]
     config.split.validation = None
     if size == 'quick':
-        config.split.test = 'test[:500]'
+        config.split.test = 'test[:300]'
     with config.unlocked():
         config.model.widths = (784, 25)
         config.model.activation = 'sigmoid'
@@ -64,12 +64,12 @@ def get_config(arg=''):
 
 
 def num_images(config):
-    return {'train': 60_000, 'train[:10000]': 10_000, 'train[:1000]': 1_000}[config.split.train]
+    return {'train': 60_000, 'train[:10000]': 10_000, 'train[:300]': 300}[config.split.train]
 
 
 def sweep(config):
     whole = num_images(config)
-    regimes = QUICK if whole == 1_000 else REGIMES
+    regimes = QUICK if whole == 300 else REGIMES
     cells = nnstudy.grid(
         nnstudy.choice('model.widths', [(784, h) for h in WIDTHS]),
         nnstudy.choice('optimizer.learning_rate', RATES),

@@ -1,7 +1,7 @@
 """Regularisers against none, on few examples (course slides, C3).
 
     python launch.py --config=configs/regularization.py           # 20 seeds, about 2 min
-    python launch.py --config=configs/regularization.py:quick     # 10 seeds, about a minute
+    python launch.py --config=configs/regularization.py:quick     # 5 seeds, a minute
 
 The document's net: 784-128-64-10 with ReLU; Adam, 10 epochs; L2 of 0.01 on the two hidden kernels.
 Beside it none, L1 by its subgradient and by the proximal step, dropout of 0.2, batch normalisation
@@ -66,7 +66,7 @@ def get_config(arg=''):
     config.dataset = 'mnist'
     config.split.train = 'train[:2000]'
     config.split.validation = None
-    config.split.test = 'test[:2000]' if quick else 'test'
+    config.split.test = 'test[:1000]' if quick else 'test'
     with config.unlocked():
         config.model.widths = (128, 64)
         config.model.kernel_init = 'glorot_uniform'
@@ -75,7 +75,7 @@ def get_config(arg=''):
     config.optimizer.learning_rate = 1e-3
     config.batch_size = 32
     config.epochs = 10
-    config.num_seeds = 10 if quick else 20
+    config.num_seeds = 5 if quick else 20
     return config
 
 

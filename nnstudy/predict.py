@@ -171,11 +171,11 @@ def net(results: Results, point: int) -> Net:
 def _make_net(results: Results, point: int) -> Net:
     fields = _fields(results, point)
     dataset = results.data or data_lib.load(fields['dataset'], results.data_dir)
-    # A plan prepares the data as it does for training, and checks everything.
-    group = plan_lib.make(config_lib.unflatten(fields), data=dataset).groups[0]
-    data, loss = group.data, group.config['loss.name']
-    training = train.make_training(group.config)
-    arguments = training.model_arguments(hparams.from_config(group.config), data)
+    _, (config,), _ = plan_lib.resolve(config_lib.complete(config_lib.unflatten(fields)))
+    data = device.prepare(dataset, **plan_lib.data_options(config))
+    loss = config['loss.name']
+    training = train.make_training(config)
+    arguments = training.model_arguments(hparams.from_config(config), data)
     model = models.make(training.model, **arguments)
 
     @jax.jit

@@ -388,13 +388,7 @@ def _group(
     Of its runs it has those of the shard, perhaps none; `dealt` are in the groups before it.
     """
     config = settings[0]
-    data = prepare(
-        config['dataset'],
-        normalization=config['normalization'],
-        image_size=config['image_size'],
-        **{split: config[f'split.{split}'] for split in ('train', 'validation', 'test')},
-        **{option: config[f'text.{option}'] for option in _TEXT_OPTIONS},
-    )
+    data = prepare(config['dataset'], **data_options(config))
     sections.check(config, data)
     num_seeds = config['num_seeds']
     steps = config['epochs'] * train.steps_per_epoch(config, data.num_train)
@@ -442,6 +436,13 @@ def _group(
             memory_gib=config['execution.memory_gib'],
         ),
     )
+
+
+def data_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options of `nnstudy.data.prepare` that all fields of a point say."""
+    options = {name: config[name] for name in ('normalization', 'image_size')}
+    options |= {split: config[f'split.{split}'] for split in ('train', 'validation', 'test')}
+    return options | {option: config[f'text.{option}'] for option in _TEXT_OPTIONS}
 
 
 def _evaluated(config: Mapping[str, Any], data: device.Data) -> int:
