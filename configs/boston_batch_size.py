@@ -1,7 +1,7 @@
 """Boston housing, batch sizes from 2 to 256 (exercise B8).
 
     python launch.py --config=configs/boston_batch_size.py           # 1,000 seeds, about a minute
-    python launch.py --config=configs/boston_batch_size.py:quick     # 20 seeds, about 15 s
+    python launch.py --config=configs/boston_batch_size.py:quick     # 20 seeds, about 40 s
 
 The net and data of `boston_lr_decay.py`; Adam from a rate of 0.02, from epoch 6 on each epoch times
 exp(-0.1), rounded to four decimals; batch sizes 2, 4, ... 256, with floor(log2(512 x batch size))

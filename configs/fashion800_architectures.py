@@ -59,7 +59,7 @@ def get_config(arg=''):
     config.optimizer.momentum = 0.8
     config.batch_size = 64
     config.epochs = 2 if quick else 100
-    config.eval_every = 1 if quick else 20
+    config.eval_every = 2 if quick else 20
     config.log_every_steps = 1
     config.num_seeds = 2 if quick else 8
     return config

@@ -64,7 +64,7 @@ def get_config(arg=''):
     (quick,) = nnstudy.options(arg, ('', 'quick'))
     config = nnstudy.default_config()
     config.dataset = 'mnist'
-    config.split.train = 'train[:2000]'
+    config.split.train = 'train[:1000]' if quick else 'train[:2000]'
     config.split.validation = None
     config.split.test = 'test[:1000]' if quick else 'test'
     with config.unlocked():

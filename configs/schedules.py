@@ -1,7 +1,7 @@
 """Schedules of the learning rate, and rates from too low to too high (course slides, C2).
 
     python launch.py --config=configs/schedules.py           # 20 seeds, about a minute
-    python launch.py --config=configs/schedules.py:quick     # 10 seeds, about 40 s
+    python launch.py --config=configs/schedules.py:quick     # 5 seeds, about 45 s
 
 The schedules of the slides (step, exponential, linear: a constant is subtracted every so many
 epochs) and modern ones (cosine, with and without a warm-up, one cycle, inverse square root, reduced
@@ -46,7 +46,7 @@ def get_config(arg=''):
         config.model.widths = (16,)
     config.batch_size = 32
     config.epochs = 20
-    config.num_seeds = 10 if quick else 20
+    config.num_seeds = 5 if quick else 20
     return config
 
 
