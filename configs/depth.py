@@ -1,7 +1,7 @@
 """Residual connections against none, over depth (exercise B6).
 
     python launch.py --config=configs/depth.py           # 8 seeds, about 20 min
-    python launch.py --config=configs/depth.py:quick     # 500 images, depth 4 and 8, about 40 s
+    python launch.py --config=configs/depth.py:quick     # 500 images, depth 4 and 8, 4 seeds, 40 s
 
 Nets of 3x3 convolutions with 16 channels, depth 4 to 32, on 2,000 images: with residual
 connections, and plain, in the manner of VGG.

@@ -1,7 +1,7 @@
 """Stride or pooling, maximum or average, and images that are moved (report, E1).
 
     python launch.py --config=configs/pooling.py           # 10 seeds, about 6 min
-    python launch.py --config=configs/pooling.py:quick     # 600 images, 6 nets, a minute
+    python launch.py --config=configs/pooling.py:quick     # 600 images, 6 nets, 4 seeds, a minute
 
 A net of three 3x3 convolutions (16, 32 and 64 filters, 'same', ReLU). After each the image is
 halved: by a stride of the convolution, by max-pooling or by average-pooling 2x2. A dense layer
@@ -126,7 +126,7 @@ def measure(results):
         for run in runs['run']:
             variables = results.variables(run, 'final')
             for shift, x in inputs.items():
-                # One direction at a time: images of one number are one program.
+                # One direction at a time: all calls have one shape, so a net is compiled once.
                 ways = [net.apply(variables, way) for way in np.split(x, len(x) // len(labels))]
                 accuracies[shift][run] = np.mean(np.argmax(ways, axis=-1) == labels)
     of_runs = {s: results.runs['run'].map(by_run) for s, by_run in accuracies.items()}

@@ -15,7 +15,7 @@ from flax import linen as nn
 
 from nnstudy import config as config_lib
 from nnstudy import data as data_lib
-from nnstudy import errors, hparams, losses, models, train
+from nnstudy import errors, hparams, losses, models, sections, train
 from nnstudy.data import device
 from nnstudy.results import Results
 from nnstudy.sweep import plan as plan_lib
@@ -154,7 +154,7 @@ def net(results: Results, point: int) -> Net:
     """Returns model and data of a point.
 
     The last two are kept as long as the results are: the data are read, and the model is compiled,
-    once for all that is asked of a point.
+    once for all that is asked of a point. The data are prepared as for training.
 
     Raises:
       UserError: there is no such point, or the data are not there.
@@ -173,6 +173,7 @@ def _make_net(results: Results, point: int) -> Net:
     dataset = results.data or data_lib.load(fields['dataset'], results.data_dir)
     _, (config,), _ = plan_lib.resolve(config_lib.complete(config_lib.unflatten(fields)))
     data = device.prepare(dataset, **plan_lib.data_options(config))
+    sections.check(config, data)
     loss = config['loss.name']
     training = train.make_training(config)
     arguments = training.model_arguments(hparams.from_config(config), data)

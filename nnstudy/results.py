@@ -19,6 +19,7 @@ import pandas as pd
 
 from nnstudy import checkpoints, errors, histograms, metrics
 from nnstudy import data as data_lib
+from nnstudy.data import dataset
 from nnstudy.sweep import plan as plan_lib
 from nnstudy.sweep import spec
 
@@ -152,8 +153,9 @@ def load(
       data_dir: where the files of named data sets are, if examples are asked for.
 
     Raises:
-      UserError: there is no study, or it is not finished.
+      UserError: there is no study, it is not finished, or `data` are no `Dataset`.
     """
+    dataset.check_given(data)
     workdir = Path(workdir)
     identity = read_identity(workdir)
     if identity is None:

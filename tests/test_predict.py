@@ -143,6 +143,16 @@ def test_mistakes_are_said(results):
         net.feature_maps(results.variables(0), net.examples()[0])
 
 
+def test_other_data_than_in_training_are_refused(tmp_path, dataset):
+    nnstudy.run(make_config(epochs=1), data=dataset, workdir=tmp_path, quiet=True)
+    with pytest.raises(errors.UserError, match=r'must be an nnstudy.Dataset, not dict'):
+        nnstudy.load(tmp_path, data=dict(dataset.splits))
+    texts = {split: (np.full(len(y), 'a b'), y) for split, (_, y) in dataset.splits.items()}
+    results = nnstudy.load(tmp_path, data=nnstudy.Dataset('small', texts))
+    with pytest.raises(errors.UserError, match="'mlp' does not take texts"):
+        predict.predict(results, 0)
+
+
 def test_the_data_of_a_point_are_read_once(tmp_path, monkeypatch):
     """And no longer kept than the results are."""
     config = make_config(split__train='train[:40]', split__validation=None, epochs=1)

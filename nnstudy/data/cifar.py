@@ -51,8 +51,9 @@ CLASS_NAMES = (
 def load(data_dir: str | os.PathLike[str] | None = None) -> dataset.Dataset:
     """Returns CIFAR-10: uint8 images `[N, 32, 32, 3]`.
 
-    Takes about 0.5 s from the six `.bin` files, 2 s from `.tar.gz` and 10 s from `.tar.xz`, once in
-    a process: what an archive holds is kept. Unpack an `.xz` archive if it is to be read often.
+    Takes about 0.5 s from the six `.bin` files, 2 s from `.tar.gz` and 10 s from `.tar.xz`. What an
+    archive holds is kept, and not unpacked again in the same process; unpack an `.xz` archive if
+    many processes read it.
 
     Args:
       data_dir: where `cifar-10-binary.tar.gz`, `cifar-10-binary.tar.xz`, the folder

@@ -133,6 +133,12 @@ class Dataset:
         return digest.hexdigest()[:16]
 
 
+def check_given(data: object) -> None:
+    """Raises `errors.UserError` if what is given as a data set, or None, is something else."""
+    if data is not None and not isinstance(data, Dataset):
+        raise errors.UserError(f'data must be an nnstudy.Dataset, not {type(data).__name__}')
+
+
 def _normalise(where: str, split: object, arrays: object) -> tuple[np.ndarray, np.ndarray]:
     if not (isinstance(split, str) and SPLIT_NAME.fullmatch(split)):
         raise errors.UserError(f'{where}: a split needs a name of letters, digits, "_" and "-"')

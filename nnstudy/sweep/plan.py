@@ -27,7 +27,7 @@ from nnstudy import (
     sections,
     train,
 )
-from nnstudy.data import device
+from nnstudy.data import dataset, device
 from nnstudy.sweep import halving, layout, spec
 
 MAX_RUNS = 10_000_000
@@ -221,8 +221,7 @@ def make(
     config = config_lib.complete(config)
     if shard is not None:
         _check_shard(shard, config)
-    if data is not None and not isinstance(data, data_lib.Dataset):
-        raise errors.UserError(f'data must be an nnstudy.Dataset, not {type(data).__name__}')
+    dataset.check_given(data)
     if data is not None:
         config_lib.override(config, 'dataset', data.name)
     own, settings, checked = resolve(config, points)
@@ -409,7 +408,7 @@ def _group(
     num_runs = len(points) * num_seeds
     rows = np.arange(num_runs) if shard is None else sharded(shard, dealt, dealt + num_runs)
     place, number = rows // num_seeds, rows % num_seeds  # of the point, of the seed
-    state, cost = _traced(config, data)
+    state, cost = _state_and_cost(config, data)
     leaves = jax.tree.leaves(state.variables['params'])
     state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     steps = train.evaluation_steps(config, data.num_train)
@@ -439,7 +438,7 @@ def _group(
 
 
 def data_options(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the options of `nnstudy.data.prepare` that all fields of a point say."""
+    """Returns the options of `nnstudy.data.prepare` in the fields of a point."""
     options = {name: config[name] for name in ('normalization', 'image_size')}
     options |= {split: config[f'split.{split}'] for split in ('train', 'validation', 'test')}
     return options | {option: config[f'text.{option}'] for option in _TEXT_OPTIONS}
@@ -453,7 +452,7 @@ def _evaluated(config: Mapping[str, Any], data: device.Data) -> int:
     return evaluated + diagnostics.num_passes(config['diagnostics']) * diagnosed
 
 
-def _traced(config: Mapping[str, Any], data: device.Data) -> tuple[train.TrainState, float]:
+def _state_and_cost(config: Mapping[str, Any], data: device.Data) -> tuple[train.TrainState, float]:
     """Traces all that a run does, without compiling.
 
     Returns:
@@ -483,7 +482,7 @@ def _traced(config: Mapping[str, Any], data: device.Data) -> tuple[train.TrainSt
 def _trace(
     training: train.Training, fields: tuple[str, ...], data: device.Data
 ) -> tuple[train.TrainState, float]:
-    """Returns what `_traced` does of a `Training`, names of dynamic fields, and shapes of data."""
+    """Returns state and cost of a run with these dynamic fields, on data of these shapes."""
     keys = jax.eval_shape(training.make_keys, 0)
     values = {name: jax.ShapeDtypeStruct((), np.float32) for name in fields}
     step = jax.ShapeDtypeStruct((), np.int32)

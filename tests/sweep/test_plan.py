@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from flax import linen as nn
 from ml_collections import config_dict
 from small import make_config, make_dataset
 
 import nnstudy
-from nnstudy import UserError
+from nnstudy import UserError, models
 from nnstudy import config as config_lib
 from nnstudy.sweep import plan as plan_lib
 
@@ -29,6 +30,32 @@ def test_floats_share_a_program_and_the_rest_does_not():
     rates = first.hparams['optimizer.learning_rate']
     assert rates.dtype == np.float32
     np.testing.assert_allclose(rates, [0.1, 0.1, 0.2, 0.2, 1, 1], rtol=1e-6)
+
+
+def test_a_program_is_traced_once_for_all_plans_of_it():
+    make(optimizer__learning_rate=0.1)
+    traced = plan_lib._trace.cache_info().misses
+    plan = make(optimizer__learning_rate=0.3, seed=7, num_seeds=3)
+    assert plan_lib._trace.cache_info().misses == traced
+    assert make(batch_size=9).groups[0].num_params == plan.groups[0].num_params
+    assert plan_lib._trace.cache_info().misses == traced + 1
+
+
+def test_a_model_of_ones_own_is_traced_anew(monkeypatch):
+    """What it reads may have changed, as a global does between two cells of a notebook."""
+    widths = [4]
+
+    class Mine(nn.Module):
+        num_outputs: int
+
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(self.num_outputs)(nn.Dense(widths[0])(x.reshape(len(x), -1)))
+
+    monkeypatch.setitem(models.MODELS, 'mine', Mine)
+    assert make(model__name='mine').groups[0].num_params == 17 * 4 + 5 * 3
+    widths[0] = 9
+    assert make(model__name='mine').groups[0].num_params == 17 * 9 + 10 * 3
 
 
 def test_none_is_off_and_static():
