@@ -97,9 +97,7 @@ def make(group: plan_lib.Group, mesh: Mesh, most: int | None = None) -> Program:
       most: no more runs a chunk than this.
     """
     training = train.make_training(group.config)
-    # A user's component may read a global that changes between two studies; programs made with one
-    # are not kept.
-    compile_ = compiled if training.is_library_code else compiled.__wrapped__
+    compile_ = training.kept(compiled)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), group.data)
     budget = layout_lib.memory_budget(group.config['execution.memory_gib'])
     chosen = group.layout

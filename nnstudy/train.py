@@ -127,6 +127,14 @@ class Training:
         parts = (self.model, self.loss, self.optimizer, self.schedule)
         return all(components.is_library_code(part) for part in parts)
 
+    def kept(self, function: Any) -> Callable[..., Any]:
+        """Returns a `functools.lru_cache` function of a `Training` as it is to be called with this.
+
+        A user's component may read a global that changes between two studies: what was made with
+        one is not kept.
+        """
+        return function if self.is_library_code else function.__wrapped__
+
     def make_keys(self, seed: jax.Array) -> Keys:
         """Returns the random keys of the run with a seed, int [], see `config.data_seeds`."""
         num = self.config['data_seeds']

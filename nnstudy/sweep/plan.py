@@ -463,10 +463,8 @@ def _state_and_cost(config: Mapping[str, Any], data: device.Data) -> tuple[train
     """
     training = train.make_training(config)
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data)
-    # As in `nnstudy.program`: what a user's component reads may have changed.
-    trace = _trace if training.is_library_code else _trace.__wrapped__
     try:
-        return trace(training, tuple(sorted(hparams.from_config(config))), shapes)
+        return training.kept(_trace)(training, tuple(sorted(hparams.from_config(config))), shapes)
     except errors.UserError:
         raise
     except Exception as error:
