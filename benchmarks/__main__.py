@@ -27,8 +27,8 @@ A peer needs `pip install -e ".[bench]"`, or an interpreter that has it:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the benchmarks; returns the exit code, see `nnstudy.commands.run`."""
-    return commands.run(_run, argv)
+    """Runs the benchmarks; returns the exit code, see `nnstudy.commands.exit_code`."""
+    return commands.exit_code(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -5,7 +5,7 @@ import runpy
 import sys
 
 from benchmarks import workloads
-from nnstudy import progress
+from nnstudy.machine import progress
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Numbers of lanes side by side, and what the rule of `nnstudy.sweep.layout` loses to the best."""
+"""Numbers of lanes side by side, and what the rule of `running.layout` loses to the best."""
 
 import functools
 from collections.abc import Iterator

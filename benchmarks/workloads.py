@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 import nnstudy
 from benchmarks.problem import Layers
-from nnstudy import config as config_lib
+from nnstudy.spec import config as config_lib
 
 ROOT = Path(__file__).parents[1]
 NUM_TEST = 8  # examples of an evaluation where training alone is timed

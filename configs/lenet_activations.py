@@ -3,7 +3,7 @@
     python launch.py --config=configs/lenet_activations.py:mnist           # 12 seeds, 20 min
     python launch.py --config=configs/lenet_activations.py:cifar10         # 12 seeds, 25 min
     python launch.py --config=configs/lenet_activations.py:mnist,quick     # 2,000 images, 1 min
-    python -m nnstudy.report.tensorboard WORKDIR                           # of either, a minute
+    nnstudy tensorboard WORKDIR                           # of either, a minute
 
 Convolution of 6 filters 5x5 with padding 2, average-pooling, 16 filters 5x5, average-pooling, dense
 layers of 120, 84 and 10; 61,706 parameters at one channel, 62,006 at three, both on 28x28 pixels.

@@ -26,11 +26,12 @@ import numpy as np
 from matplotlib import figure
 
 import nnstudy
-from nnstudy import losses, predict
 from nnstudy.analysis.claims import claim, less
 from nnstudy.analysis.quantities import quantity
 from nnstudy.analysis.references import reference
 from nnstudy.report import style
+from nnstudy.results import predictions as predict
+from nnstudy.training import losses
 
 PICTURE = 'fitted_curve'
 

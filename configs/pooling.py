@@ -29,12 +29,13 @@ from flax import linen as nn
 from matplotlib import figure
 
 import nnstudy
-from nnstudy import models, ops, predict
+from nnstudy import models, ops
 from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
 from nnstudy.analysis.references import reference
 from nnstudy.models import layers
 from nnstudy.report import filtering, style
+from nnstudy.results import predictions as predict
 
 PICTURE = 'moved'
 SHIFTS = (1, 2, 4)  # pixels

@@ -31,9 +31,9 @@ import numpy as np
 from scipy.spatial import distance
 
 import nnstudy
-from nnstudy import predict
 from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
+from nnstudy.results import predictions as predict
 
 PICTURE = 'metric_vs_text.padding'
 

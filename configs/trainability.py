@@ -24,8 +24,8 @@ import numpy as np
 import optax
 
 import nnstudy
-from nnstudy import optimizers
 from nnstudy.report import maps
+from nnstudy.training import optimizers
 
 PICTURE = 'trainability'
 

@@ -7,16 +7,24 @@ results = nnstudy.run(config, nnstudy.logspace('optimizer.learning_rate', 1e-4, 
 results.runs       # a table, one row a run
 """
 
+import sys
+
+if sys.argv[:1] == ['-m'] and any(word.startswith('nnstudy.') for word in sys.orig_argv):
+    # `python -m nnstudy.report.plots` would do nothing, with exit code 0.
+    print('error: a module of nnstudy is no command; see python -m nnstudy --help', file=sys.stderr)
+    sys.exit(2)
+
 from nnstudy import data, models
-from nnstudy.config import default_config, options
 from nnstudy.data import Dataset
-from nnstudy.devices import setup
 from nnstudy.errors import UserError
+from nnstudy.machine.devices import setup
 from nnstudy.results import Results, load
-from nnstudy.stages import run
-from nnstudy.sweep.spec import chain, choice, grid, log_uniform, logspace, zip_
-from nnstudy.train import make_keys, make_train
-from nnstudy.winner import rerun
+from nnstudy.running.stages import run
+from nnstudy.running.winner import rerun
+from nnstudy.spec.config import default_config, options
+from nnstudy.spec.sweep import chain, choice, grid, log_uniform, logspace, zip_
+from nnstudy.training import losses, metrics, optimizers, schedules
+from nnstudy.training.train import make_keys, make_train
 
 __all__ = [
     'Dataset',
@@ -30,12 +38,16 @@ __all__ = [
     'load',
     'log_uniform',
     'logspace',
+    'losses',
     'make_keys',
     'make_train',
+    'metrics',
     'models',
+    'optimizers',
     'options',
     'rerun',
     'run',
+    'schedules',
     'setup',
     'zip_',
 ]

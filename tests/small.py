@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import nnstudy
-from nnstudy import config as config_lib
+from nnstudy.spec import config as config_lib
 
 ROOT = Path(__file__).parents[1]
 

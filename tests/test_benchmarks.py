@@ -19,8 +19,8 @@ from benchmarks import __main__ as command
 from benchmarks import problem as problem_lib
 from benchmarks import report, session, worker, workloads
 from benchmarks.sides import jax_loop, sweep
-from nnstudy import config as config_lib
 from nnstudy import models
+from nnstudy.spec import config as config_lib
 
 # Every kind of layer, of a size that compiles soon.
 SMALL = workloads.Workload(

@@ -5,12 +5,15 @@ import pytest
 from small import ROOT
 
 import nnstudy
-from nnstudy import checkpoints, losses, models, optimizers, schedules
-from nnstudy import config as config_lib
 from nnstudy import data as data_lib
-from nnstudy import results as results_lib
+from nnstudy import models
 from nnstudy.analysis import claims, references
-from nnstudy.sweep import plan as plan_lib
+from nnstudy.results import checkpoints
+from nnstudy.results import results as results_lib
+from nnstudy.running import plan as plan_lib
+from nnstudy.running import tables
+from nnstudy.spec import config as config_lib
+from nnstudy.training import losses, optimizers, schedules
 
 # The small version of each study; the full ones, and those of CIFAR-10, whose archive takes 10 s to
 # unpack, or of many layers, are slow.
@@ -102,7 +105,7 @@ def planned(study, data, data_dir):
     chunks = []
     for group in plan.groups:
         count, steps = len(group.runs), group.evaluation_steps
-        measures = results_lib.measures(group)
+        measures = tables.measures(group)
         shapes = dict.fromkeys((*measures, 'batch_loss', 'learning_rate', 'l2_grads'), ())
         shapes |= {m: (group.data.num_outputs,) for m in measures if 'class_accuracy' in m}
         shapes |= {m: (group.data.num_outputs,) * 2 for m in measures if 'confusion' in m}
@@ -117,7 +120,7 @@ def planned(study, data, data_dir):
         about = {'group': group.index, 'runs': group.runs.tolist()}
         items = {'history': history, 'log': {}, 'outcome': outcome}
         chunks.append(checkpoints.Checkpoint(about, items))
-    runs, history, steps = results_lib.tables(plan.groups, plan.points, chunks)
+    runs, history, steps = tables.build(plan.groups, plan.points, chunks)
     for what in quantities_of([*study.claims, *study.references]):
         if study.measure is not None and what not in runs:
             runs[what] = rng.random(len(runs))

@@ -6,10 +6,12 @@ import re
 import pytest
 from small import ROOT
 
-from nnstudy import cli, components, data, losses, metrics, models, optimizers, schedules
-from nnstudy import config as config_lib
+from nnstudy import commands, data, models
 from nnstudy.data import normalization
 from nnstudy.models import initializers
+from nnstudy.spec import components
+from nnstudy.spec import config as config_lib
+from nnstudy.training import losses, metrics, optimizers, schedules
 
 TEXT = (ROOT / 'docs' / 'parts.md').read_text()
 NAMES = set(re.findall(r'[\w.]+', ' '.join(re.findall(r'`([^`]+)`', TEXT))))
@@ -78,5 +80,5 @@ def test_the_commands(tmp_path, monkeypatch, capsys):
     lines = re.findall(r'^ {4}python launch\.py (.*)$', TEXT, re.MULTILINE)
     assert len(lines) == 2
     for line in lines:
-        assert cli.main(list(dict.fromkeys([*line.split(), '--dry_run']))) == 0, line
+        assert commands.main(['launch', *dict.fromkeys([*line.split(), '--dry_run'])]) == 0, line
         assert 'working directory' in capsys.readouterr().out

@@ -9,9 +9,9 @@ from small import ROOT
 from test_configs import load, registries  # noqa: F401 (a fixture)
 
 import nnstudy
-from nnstudy import cli
-from nnstudy import config as config_lib
+from nnstudy import commands
 from nnstudy.analysis import claims, references
+from nnstudy.spec import config as config_lib
 
 SEEDS = 8
 
@@ -126,7 +126,12 @@ def test_fashion800_architectures():
 @pytest.mark.slow
 def test_logistic_losses_agree_with_the_document(tmp_path):
     """Trained, not made: all printed numbers within 2e-4 or their own last digit, and a picture."""
-    assert cli.main([f'--config={ROOT}/configs/logistic_losses.py', f'--workdir={tmp_path}']) == 0
+    assert (
+        commands.main(
+            ['launch', f'--config={ROOT}/configs/logistic_losses.py', f'--workdir={tmp_path}']
+        )
+        == 0
+    )
     verdicts = pd.read_csv(tmp_path / 'claims.csv')
     assert (verdicts['verdict'] == 'holds').all()
     assert len(verdicts) == 2

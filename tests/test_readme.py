@@ -5,7 +5,7 @@ import re
 import pytest
 from small import ROOT
 
-from nnstudy import cli
+from nnstudy import commands
 
 TEXT = (ROOT / 'README.md').read_text()
 BLOCKS = re.findall(r'```python\n(.*?)```', TEXT, re.DOTALL)
@@ -14,10 +14,10 @@ BLOCKS = re.findall(r'```python\n(.*?)```', TEXT, re.DOTALL)
 def test_the_study_of_ones_own(tmp_path, monkeypatch, capsys):
     (tmp_path / 'width.py').write_text(BLOCKS[0])
     monkeypatch.chdir(tmp_path)
-    assert cli.main(['--config=width.py', '--dry_run']) == 0
+    assert commands.main(['launch', '--config=width.py', '--dry_run']) == 0
     assert '21 points × 5 seeds = 105 runs, 3 compiled programs' in capsys.readouterr().out
     small = ['--config.epochs=1', '--config.num_seeds=1', '--sweep=model.widths=(16,)']
-    assert cli.main(['--config=width.py', *small]) == 0
+    assert commands.main(['launch', '--config=width.py', *small]) == 0
 
 
 @pytest.mark.filterwarnings('ignore:nnstudy.setup')  # JAX has started here long ago
@@ -39,5 +39,5 @@ def test_the_commands(tmp_path, monkeypatch, capsys, data_dir):
     assert len(lines) == 6
     for line in lines:
         arguments = line.replace('DIRECTORY', str(data_dir)).split()
-        assert cli.main([*dict.fromkeys([*arguments, '--dry_run'])]) == 0, line
+        assert commands.main(['launch', *dict.fromkeys([*arguments, '--dry_run'])]) == 0, line
         assert 'working directory' in capsys.readouterr().out

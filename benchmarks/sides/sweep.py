@@ -1,4 +1,4 @@
-"""nnstudy's sweep: the compiled programs of `nnstudy.study`, segment after segment.
+"""nnstudy's sweep: the compiled programs of `nnstudy.running.study`, segment after segment.
 
 Training alone is timed for as many steps as a run has, as a study dispatches them; a workload that
 is timed with its evaluations is carried out as a whole study.
@@ -18,9 +18,11 @@ import nnstudy
 from benchmarks import problem as problem_lib
 from benchmarks import workloads
 from benchmarks.problem import Problem
-from nnstudy import devices, ops, program, study, train
-from nnstudy.sweep import layout
-from nnstudy.sweep import plan as plan_lib
+from nnstudy import ops
+from nnstudy.machine import devices
+from nnstudy.running import layout, program, study
+from nnstudy.running import plan as plan_lib
+from nnstudy.training import train
 
 nnstudy.setup()
 

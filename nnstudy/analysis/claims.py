@@ -22,11 +22,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nnstudy import config as config_lib
 from nnstudy import errors
 from nnstudy.analysis import quantities
 from nnstudy.analysis.quantities import Quantity
 from nnstudy.results import Results
+from nnstudy.spec import config as config_lib
 
 Condition = dict[str, Any]
 Claim = dict[str, Any]

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from nnstudy import metrics as measures
 from nnstudy.analysis import axes, intervals
+from nnstudy.training import metrics as measures
 
 # 2 / 2^n, the smallest p-value of a two-sided sign-flip test of n pairs, is below 5% from here on.
 MIN_SEEDS = 6

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nnstudy import config as config_lib
 from nnstudy import errors
 from nnstudy.analysis import comparison
 from nnstudy.results import Results
+from nnstudy.spec import config as config_lib
 
 Quantity = dict[str, Any]
 

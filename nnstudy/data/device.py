@@ -13,11 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from nnstudy import devices, errors
+from nnstudy import errors
 from nnstudy.data import normalization as normalization_lib
 from nnstudy.data import resizing, text
 from nnstudy.data import splits as splits_lib
 from nnstudy.data.dataset import Dataset
+from nnstudy.machine import devices
 
 # Those of the options for texts that are a choice.
 _CHOICES = {'vocabulary': text.ORDERS, 'padding': text.SIDES, 'truncation': text.SIDES}

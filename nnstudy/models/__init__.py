@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import jax
 from flax import linen as nn
 
-from nnstudy import components, errors
+from nnstudy import errors
 from nnstudy.models import alexnet, cnn, embedding, inception, lenet, mlp, recurrent, resnet, vgg
+from nnstudy.spec import components
 
 Variables = Mapping[str, Any]
 

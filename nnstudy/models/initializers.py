@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from nnstudy import components
+from nnstudy.spec import components
 
 # PyTorch's default for dense and convolutional layers is U(±1/sqrt(fan_in)), biases included.
 KERNEL_INITS: dict[str, Callable[..., jax.Array]] = {

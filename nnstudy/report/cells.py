@@ -17,11 +17,11 @@ import pandas as pd
 from matplotlib import axes as mpl_axes
 from matplotlib import collections, figure, ticker
 
-from nnstudy import config as config_lib
 from nnstudy import errors
 from nnstudy.analysis import axes, comparison, quantities
 from nnstudy.report import labels, style
 from nnstudy.results import Results
+from nnstudy.spec import config as config_lib
 
 Names = Mapping[str, Callable[[Any], str]]
 

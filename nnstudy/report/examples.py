@@ -10,10 +10,12 @@ import numpy as np
 from matplotlib import axes as mpl_axes
 from matplotlib import cm, colors, figure
 
-from nnstudy import errors, metrics, predict
+from nnstudy import errors
 from nnstudy.analysis import comparison
 from nnstudy.report import labels, style
 from nnstudy.results import Results
+from nnstudy.results import predictions as predict
+from nnstudy.training import metrics
 
 # White to nearly black, so that the order of the shades is that of their brightness.
 SHADES = colors.LinearSegmentedColormap.from_list('paper', ['white', *style.VIRIDIS((0.45, 0.0))])

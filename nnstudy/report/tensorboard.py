@@ -1,6 +1,6 @@
 """Event files for TensorBoard, from the tables of a finished study.
 
-    python -m nnstudy.report.tensorboard runs/lr_sweep-1a2b3c4d
+    nnstudy tensorboard runs/lr_sweep-1a2b3c4d
     tensorboard --logdir runs/lr_sweep-1a2b3c4d/tensorboard
 
 One entry a run, in a folder named after its point and seed. Tags are grouped by what they are of:
@@ -9,45 +9,22 @@ One entry a run, in a folder named after its point and seed. Tags are grouped by
 (`config.histograms`), all against the step.
 """
 
-import argparse
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from nnstudy import commands, errors, histograms
-from nnstudy import results as results_lib
+from nnstudy import errors
 from nnstudy.analysis import axes
-from nnstudy.report import labels, plots
+from nnstudy.report import plots
 from nnstudy.results import Results
+from nnstudy.training import histograms
 
 KEYS = ('run', 'point', 'seed', 'group', 'step', 'epoch')  # columns that are no measurements
 SPLITS = ('train', 'validation', 'test')
 EVENTS = 'events.out.tfevents.*'
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit code, see `nnstudy.commands.run`."""
-    return commands.run(lambda argv: _run(_parse(argv)), argv)
-
-
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = commands.Parser(
-        prog='python -m nnstudy.report.tensorboard',
-        description='Writes event files for TensorBoard from a finished study.',
-    )
-    parser.add_argument('workdir', type=Path, metavar='DIR', help='working directory of the study')
-    parser.add_argument('--out', type=Path, help='folder; default: tensorboard in DIR')
-    return parser.parse_args(argv)
-
-
-def _run(args: argparse.Namespace) -> None:
-    out = args.out or args.workdir / 'tensorboard'
-    folders = write(results_lib.load(args.workdir), out)
-    print(f'{labels.count(len(folders), "run")}: tensorboard --logdir {out}')
 
 
 def write(results: Results, out: Path) -> list[Path]:
@@ -131,7 +108,3 @@ def _bins(counts: np.ndarray) -> Mapping[str, Any]:
         'bucket_limits': upper.tolist(),
         'bucket_counts': counts.tolist(),
     }
-
-
-if __name__ == '__main__':
-    sys.exit(main())

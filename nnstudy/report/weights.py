@@ -9,10 +9,11 @@ import numpy as np
 from matplotlib import axes as mpl_axes
 from matplotlib import figure, ticker
 
-from nnstudy import errors, predict
-from nnstudy import histograms as histograms_lib
+from nnstudy import errors
 from nnstudy.report import examples, labels, style
 from nnstudy.results import Results
+from nnstudy.results import predictions as predict
+from nnstudy.training import histograms as histograms_lib
 
 MAX_RIDGES = 12  # evaluations that are drawn of a layer
 BINS = 80

@@ -222,7 +222,7 @@ class TestConditions:
 
     def test_plain_data(self):
         """Claims come back from JSON as they went."""
-        from nnstudy import results as results_lib
+        from nnstudy.results import results as results_lib
 
         one = claim('X', 'x', less(quantity('a', {'model.widths': (3, 4)}), 3))
         assert '"model.widths"' in results_lib.to_json([one])

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 import nnstudy
-from nnstudy import results as results_lib
 from nnstudy.analysis import claims
 from nnstudy.analysis.quantities import quantity, values
+from nnstudy.results import results as results_lib
 
 RATES = [0.1, 0.2, 0.3]
 

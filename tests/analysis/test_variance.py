@@ -6,9 +6,11 @@ from scipy import stats
 from small import make_config, make_dataset
 
 import nnstudy
-from nnstudy import UserError, sections, train
-from nnstudy import config as config_lib
+from nnstudy import UserError
 from nnstudy.analysis import variance
+from nnstudy.spec import config as config_lib
+from nnstudy.training import resolve as sections
+from nnstudy.training import train
 
 
 def simulate(rng, init, order, rest, shape=(20, 20)):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 import nnstudy
-from nnstudy import config as config_lib
 from nnstudy.data import augmentation
+from nnstudy.spec import config as config_lib
 
 KEY = jax.random.key(0)
 QUICK = {'xla_backend_optimization_level': 0, 'xla_llvm_disable_expensive_passes': True}

@@ -8,6 +8,7 @@ import pytest
 from tensorboardX.proto import event_pb2
 
 import nnstudy
+from nnstudy import commands
 from nnstudy.report import tensorboard
 
 
@@ -73,11 +74,11 @@ def test_histograms_are_of_all_numbers(results, tmp_path):
 
 
 def test_again_writes_the_same_files(results, tmp_path, capsys):
-    assert tensorboard.main([str(results.workdir)]) == 0
-    assert tensorboard.main([str(results.workdir), f'--out={tmp_path}']) == 0
+    assert commands.main(['tensorboard', str(results.workdir)]) == 0
+    assert commands.main(['tensorboard', str(results.workdir), f'--out={tmp_path}']) == 0
     assert capsys.readouterr().out.endswith(f'4 runs: tensorboard --logdir {tmp_path}\n')
     (tmp_path / '(4,)' / 'seed 0' / 'notes.txt').write_text('kept')
-    assert tensorboard.main([str(results.workdir), f'--out={tmp_path}']) == 0
+    assert commands.main(['tensorboard', str(results.workdir), f'--out={tmp_path}']) == 0
     for path in sorted(results.workdir.glob('tensorboard/*/*')):
         again = sorted(file.name for file in (tmp_path / path.parent.name / path.name).iterdir())
         assert len([name for name in again if 'tfevents' in name]) == 1
@@ -85,8 +86,8 @@ def test_again_writes_the_same_files(results, tmp_path, capsys):
 
 
 def test_what_cannot_be_done_is_said(results, tmp_path, capsys):
-    assert tensorboard.main([str(tmp_path)]) == 2
+    assert commands.main(['tensorboard', str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith('error: ')
     (tmp_path / 'file').write_text('')
-    assert tensorboard.main([str(results.workdir), f'--out={tmp_path / "file"}']) == 2
+    assert commands.main(['tensorboard', str(results.workdir), f'--out={tmp_path / "file"}']) == 2
     assert 'cannot write to' in capsys.readouterr().err

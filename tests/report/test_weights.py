@@ -5,8 +5,9 @@ import pytest
 from small import make_config, make_dataset
 
 import nnstudy
-from nnstudy import errors, predict
+from nnstudy import errors
 from nnstudy.report import examples, weights
+from nnstudy.results import predictions as predict
 
 
 @pytest.fixture(scope='module')

@@ -1,0 +1,5 @@
+"""`python -m nnstudy COMMAND`, which is `nnstudy COMMAND`."""
+
+from nnstudy import commands
+
+commands.script()

@@ -1,0 +1,124 @@
+"""What a person types: `nnstudy COMMAND`, or `python -m nnstudy COMMAND`.
+
+Every other module of this folder is a command: its name is the command's, the first line of its
+docstring says what it does, and `run(argv)` carries it out. All of them promise that a user's
+mistake costs one line on stderr and exit code 2.
+
+Flags are read with argparse, since those of absl exit with 1 and a traceback for a misspelt field.
+"""
+
+import argparse
+import ast
+import importlib
+import io
+import os
+import pkgutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from nnstudy import errors
+from nnstudy.spec import config as config_lib
+
+INTERRUPTED = 130  # exit code: 128 + SIGINT, as shells have it
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises UserError, and takes no shortened flags."""
+
+    def __init__(self, **kwargs):
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(formatter_class=formatter, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        raise errors.UserError(f'{message} (--help lists the flags)')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its `exit_code`.
+
+    Args:
+      argv: the command and its arguments; None for those of the process.
+    """
+    command, *rest = (sys.argv[1:] if argv is None else argv) or ['--help']
+
+    def act() -> None:
+        names = _names()
+        if command in ('-h', '--help'):
+            print(_help(names))
+        elif command in names:
+            importlib.import_module(f'{__name__}.{command}').run(rest)
+        else:
+            raise errors.unknown('command', command, names)
+
+    return exit_code(act)
+
+
+def exit_code(act: Callable[[], None]) -> int:
+    """Calls a function and returns 0, 2 after a user's mistake, or 130 after an interruption."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='replace')  # × on a terminal that has none
+    try:
+        act()
+    except errors.UserError as error:
+        print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as interrupt:
+        print(str(interrupt) or 'interrupted', file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def script(argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs a command as `main` does, and ends the process with its exit code."""
+    code = main(argv)
+    sys.stdout.flush()
+    if code == INTERRUPTED:
+        # Devices may be at work still; an orderly exit would take the memory from under them.
+        os._exit(code)
+    sys.exit(code)
+
+
+def _names() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(__path__)]
+
+
+def _help(names: Sequence[str]) -> str:
+    """Returns the list of commands, without importing any."""
+    lines = []
+    for name in names:
+        source = (Path(__file__).parent / f'{name}.py').read_text()
+        lines.append(f'  {name:12}{(ast.get_docstring(ast.parse(source)) or "").splitlines()[0]}')
+    listed = '\n'.join(lines)
+    return f'usage: nnstudy COMMAND ...\n\n{listed}\n\nnnstudy COMMAND --help lists its flags.'
+
+
+def split_overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Separates `--config.FIELD=VALUE` and `--config.FIELD VALUE` from the other arguments.
+
+    Returns:
+      The other arguments, and the values as text by field.
+
+    Raises:
+      UserError: a field has no value, or two.
+    """
+    others: list[str] = []
+    overrides: dict[str, str] = {}
+    arguments = iter(argv)
+    for argument in arguments:
+        if not argument.startswith('--config.'):
+            others.append(argument)
+            continue
+        field, equals, value = argument.removeprefix('--config.').partition('=')
+        if not equals:
+            value = next(arguments, '--')
+            if value.startswith('--'):
+                raise errors.UserError(f'--config.{field} needs a value: --config.{field}=VALUE')
+        if field in config_lib.OPEN_SECTIONS:
+            field += '.name'
+        if field in overrides:
+            raise errors.UserError(f'--config.{field} is given twice')
+        overrides[field] = value
+    return others, overrides

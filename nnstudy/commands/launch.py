@@ -1,0 +1,196 @@
+"""Trains a study, every point times every seed, and shows what came out.
+
+Nothing is compiled, written or downloaded into a study before everything was checked.
+"""
+
+import argparse
+import dataclasses
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nnstudy import commands, errors
+from nnstudy.machine import devices, processes
+from nnstudy.report import conclusion
+from nnstudy.running import overview, stages, study
+from nnstudy.running import plan as plan_lib
+from nnstudy.running import workdir as workdir_lib
+from nnstudy.spec import config as config_lib
+from nnstudy.spec import sweep as spec
+
+EXAMPLES = """
+examples:
+  python launch.py --config=configs/lr_sweep.py
+  python launch.py --config=configs/lr_sweep.py:mnist,lenet --data_dir=data
+  python launch.py --config=configs/lr_sweep.py --config.num_seeds=3 --config.epochs=2
+  python launch.py --config=configs/lr_sweep.py --sweep=optimizer.learning_rate=1e-3,1e-2,0.1
+  python launch.py --config=configs/lr_sweep.py --shard=0/4
+  python launch.py --config=configs/lr_sweep.py --dry_run
+"""
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = commands.Parser(
+        prog='launch.py',
+        description='Trains every point of a sweep times every seed in one compiled call.',
+        epilog=EXAMPLES,
+    )
+    parser.add_argument(
+        '--config',
+        metavar='FILE.py[:ARG]',
+        help='the study; ARG is handed to its get_config. The file is Python code that is run',
+    )
+    parser.add_argument(
+        '--config.FIELD',
+        metavar='VALUE',
+        help='overrides a field of the config, such as --config.optimizer.momentum=0.9',
+    )
+    parser.add_argument(
+        '--sweep',
+        action='append',
+        default=[],
+        metavar='FIELD=V1,V2,...',
+        help="replaces or adds a swept axis; 'none' first runs the config's own values",
+    )
+    parser.add_argument(
+        '--workdir', type=Path, help='directory of the study; default: runs/<study>-<hash>'
+    )
+    parser.add_argument(
+        '--data_dir',
+        type=Path,
+        help='directory of the data sets; default: $NNSTUDY_DATA_DIR, else a download, once',
+    )
+    parser.add_argument(
+        '--shard',
+        metavar='i/n',
+        help='trains part i of n of the runs, i from 0 to n-1; nnstudy merge joins them',
+    )
+    parser.add_argument(
+        '--distributed',
+        action='store_true',
+        help='one of several processes that share the work, such as one a host; Slurm, Open MPI '
+        'and Cloud TPU tell which, elsewhere the next three flags do',
+    )
+    parser.add_argument('--coordinator', metavar='HOST:PORT', help='of the first process')
+    parser.add_argument('--num_processes', type=int, metavar='N', help='how many there are')
+    parser.add_argument('--process_id', type=int, metavar='I', help='which one this is, from 0')
+    parser.add_argument('--dry_run', action='store_true', help='prints the plan and stops')
+
+    others, overrides = commands.split_overrides(argv)
+    args = parser.parse_args(others)
+    args.overrides = overrides
+    told = [args.coordinator, args.num_processes, args.process_id]
+    if any(value is not None for value in told) and (not args.distributed or None in told):
+        raise errors.UserError(
+            '--coordinator, --num_processes and --process_id go together, with --distributed'
+        )
+    # JAX fails on an address without a port, and waits forever for one that is no number.
+    if args.coordinator is not None and not re.fullmatch(r'.+:\d+', args.coordinator):
+        raise errors.UserError(
+            f'--coordinator={args.coordinator}: write --coordinator=HOST:PORT, such as node1:12345'
+        )
+    args.shard = None if args.shard is None else _shard(args.shard)
+    if not args.config:
+        raise errors.UserError('--config=FILE.py is needed, such as --config=configs/lr_sweep.py')
+    return args
+
+
+def run(argv: Sequence[str]) -> None:
+    """Runs the command, see `nnstudy.commands`."""
+    args = _parse(argv)
+    logging.getLogger('absl').setLevel(logging.ERROR)  # orbax, on what an interruption left
+    study_spec = config_lib.load(args.config, args.overrides)
+    points = _swept(study_spec.points, args.sweep)
+
+    for field in sorted(args.overrides.keys() & set(spec.swept(points))):
+        raise errors.UserError(
+            f'--config.{field}: this field is swept; replace its values with --sweep={field}='
+            f'{args.overrides[field]} or take it out with --sweep=none'
+        )
+    devices.setup()
+    if args.distributed:
+        processes.start(args.coordinator, args.num_processes, args.process_id)
+    data = study_spec.get_data and study_spec.get_data(study_spec.config)
+    plan = plan_lib.make(
+        study_spec.config, points, data=data, data_dir=args.data_dir, shard=args.shard
+    )
+    workdir = args.workdir or workdir_lib.default(plan, study_spec.name)
+    splits = plan.config.zoom.train
+    if not splits:
+        processes.from_first(lambda: workdir_lib.check(plan, workdir))
+    console = conclusion.console()
+    console.print(overview.headline(plan, study_spec.name), markup=False)
+    if not plan.groups:
+        console.print('nothing to train: there are more shards than runs')
+        return
+    if args.dry_run:
+        if splits:
+            stages.checked(study_spec.config, points, data_dir=args.data_dir)
+        console.print(overview.describe(plan), markup=False)
+        console.print(f'working directory: {workdir}', markup=False)
+        if splits:
+            console.print(f'this is stage 1 of {len(splits)}; the others follow from it')
+        return
+    said = (study_spec.claims, study_spec.references)
+    if splits:
+        results = stages.run_stages(
+            study_spec.config,
+            points,
+            workdir,
+            data,
+            *said,
+            name=study_spec.name,
+            data_dir=args.data_dir,
+        )
+    else:
+        results = study.carry_out(plan, workdir, *said, name=study_spec.name)
+    is_first = processes.is_first()
+    processes.leave()  # the others need not wait for the pictures
+    if not is_first:
+        return
+    # They are no part of the study's identity: what is judged is what the file says now.
+    results = dataclasses.replace(
+        results, claims=study_spec.claims, references=study_spec.references
+    )
+    conclusion.conclude(
+        results, study_spec.measure, study_spec.pictures, said_of_all=plan.shard is None
+    )
+    if plan.shard is not None:
+        parts = 'DIR...' if args.workdir else workdir.parent
+        console.print(
+            f'\nThese are the runs of {plan_lib.shard_name(plan.shard)} alone; to join all shards:'
+            f'\n  nnstudy merge {parts} --workdir=OUT',
+            markup=False,
+        )
+
+
+def _shard(text: str) -> plan_lib.Shard:
+    match = re.fullmatch(r'(\d+)/(\d+)', text.strip())
+    if match is None:
+        raise errors.UserError(f'--shard={text}: write --shard=i/n, such as --shard=0/4 to 3/4')
+    return int(match[1]), int(match[2])
+
+
+def _swept(points: Sequence[dict[str, Any]], flags: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns the points after the `--sweep` flags."""
+    points = list(points)
+    for flag in flags:
+        field, equals, text = flag.partition('=')
+        if flag == 'none':
+            points = [{}]
+        elif not equals or not text:
+            raise errors.UserError(f'--sweep={flag}: write --sweep=FIELD=V1,V2,... or --sweep=none')
+        else:
+            points = spec.replace_axis(points, field, _values(text))
+    return points
+
+
+def _values(text: str) -> list[Any]:
+    """Splits `'0.1,0.2'`, `'relu,tanh'` or `'(64,),(64, 64)'` into values."""
+    literals = config_lib.parse(f'[{text}]')
+    if isinstance(literals, list):
+        return literals
+    parts = re.findall(r'(?:\([^)]*\)|\[[^]]*\]|[^,(\[])+', text)  # commas in brackets stay
+    return [config_lib.parse(part) for part in parts]

@@ -1,0 +1,196 @@
+"""Draws training images after augmentation, epoch by epoch.
+
+    nnstudy preview --config=configs/FILE.py --config.augmentation.rotation=15
+    nnstudy preview          # each kind of change, on a digit
+
+The first column is the image as it is stored; the others are what the run with the config's own
+values and seed is trained on, one column an epoch.
+"""
+
+import argparse
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib import figure
+from ml_collections import ConfigDict
+
+from nnstudy import commands, errors
+from nnstudy import data as data_lib
+from nnstudy.data import Data, augmentation
+from nnstudy.report import labels, style
+from nnstudy.running import plan as plan_lib
+from nnstudy.spec import components
+from nnstudy.spec import config as config_lib
+from nnstudy.training import train
+
+TYPICAL = {
+    'horizontal_flip': 0.5,
+    'shift': 0.125,
+    'rotation': 20.0,
+    'zoom': 0.2,
+    'brightness': 0.3,
+    'contrast': 0.6,
+    'cutout': 0.375,
+}
+
+
+def of_config(
+    config: ConfigDict,
+    examples: int = 8,
+    epochs: int = 8,
+    data_dir: str | os.PathLike[str] | None = None,
+) -> figure.Figure:
+    """Draws the first training examples under the config's augmentation, a row an example.
+
+    Args:
+      config: see `nnstudy.default_config`.
+      examples: number of rows.
+      epochs: number of columns after the original.
+      data_dir: see `nnstudy.data.load`.
+
+    Raises:
+      UserError: something is wrong with the config or the data, or the data are no images.
+    """
+    dataset = data_lib.load(config.dataset, data_dir)
+    group = plan_lib.make(config, data=dataset).groups[0]  # which checks everything
+    data = group.data
+    if not data.is_image:
+        raise errors.UserError(
+            f'config.dataset {config.dataset!r} has inputs of shape '
+            f'{list(data.inputs.shape[1:])}; a preview is of images [H, W, C]'
+        )
+    strengths = components.arguments('augmentation', group.config, {})
+    numbers = np.arange(min(examples, data.num_train))
+    names = [
+        str(label) if dataset.class_names is None else dataset.class_names[label]
+        for label in data.labels[numbers]
+    ]
+    return sheet(
+        augmented(data, numbers, strengths, epochs, config.seed),
+        names,
+        f'First training examples of {config.dataset}, '
+        + ('augmented' if strengths else 'no augmentation'),
+        f'{_describe(strengths)}; seed {config.seed}' if strengths else '',
+    )
+
+
+def of_kinds(epochs: int = 8) -> figure.Figure:
+    """Draws one digit under each kind of change, a row a kind, and under all of them."""
+    data = data_lib.prepare(data_lib.load('digits'))
+    example = np.flatnonzero(data.labels == 7)[:1]
+    rows = {_describe({k: v}): {k: v} for k, v in TYPICAL.items()} | {'all': TYPICAL}
+    off = dict.fromkeys(TYPICAL, 0.0)  # changes nothing, and is the same program for all rows
+    images = [augmented(data, example, {**off, **row}, epochs)[0] for row in rows.values()]
+    return sheet(np.stack(images), list(rows), 'One training example of digits, each change')
+
+
+def augmented(
+    data: Data,
+    examples: np.ndarray,
+    strengths: Mapping[str, float],
+    epochs: int,
+    seed: int = 0,
+) -> np.ndarray:
+    """Returns training images as stored, then as the run with that seed sees them in each epoch.
+
+    Args:
+      data: of images.
+      examples: int [N], numbers in the training set.
+      strengths: see `nnstudy.data.augmentation.augment`.
+      epochs: number of epochs.
+      seed: the run's.
+
+    Returns:
+      float32 `[N, 1 + epochs, H, W, C]` in [0, 1].
+    """
+    _, _, key = train.data_keys(train.make_keys(seed))
+    images = np.asarray(data.inputs[examples], np.float32)
+    seen = _in_epochs(key, jnp.arange(epochs), examples, images, strengths, data.max_value)
+    return np.stack([images, *seen], axis=1) / np.float32(data.max_value)
+
+
+@jax.jit
+@functools.partial(jax.vmap, in_axes=(None, 0, None, None, None, None))
+def _in_epochs(key, epoch, examples, images, strengths, max_value):
+    """The images in each epoch: `[epochs, N, H, W, C]`."""
+    return augmentation.augment(key, epoch, examples, images, strengths, max_value)
+
+
+def sheet(images: np.ndarray, names: Sequence[str], title: str, note: str = '') -> figure.Figure:
+    """Draws images in rows of one example each, the original first.
+
+    Args:
+      images: `[R, 1 + epochs, H, W, C]` in [0, 1]; in colour if there are three channels, else
+        the mean over the channels in grey.
+      names: of the rows.
+      title: above all.
+      note: below all.
+    """
+    num_rows, num_columns, height, width, channels = images.shape
+    if channels != 3:
+        images = np.repeat(images.mean(axis=-1, keepdims=True), 3, axis=-1)
+    gap = max(1, round(0.06 * width))
+    framed = np.pad(images, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)), constant_values=1)
+    height, width = height + gap, width + gap
+    mosaic = framed.swapaxes(1, 2).reshape(num_rows * height, num_columns * width, 3)
+
+    inches = 0.9 / width  # of a pixel
+    size = (max(6, inches * mosaic.shape[1] + 1.2), inches * mosaic.shape[0] + 0.65)
+    picture = figure.Figure(figsize=size, layout='constrained')
+    panel = picture.subplots()
+    panel.imshow(mosaic[:-gap, :-gap], interpolation='nearest')
+    panel.spines[:].set_visible(False)
+    epochs = [f'epoch {number}' for number in range(1, num_columns)]
+    panel.set_xticks((width - gap - 1) / 2 + width * np.arange(num_columns), ['original', *epochs])
+    panel.set_yticks((height - gap - 1) / 2 + height * np.arange(num_rows), names)
+    panel.tick_params(length=0, labelsize=9, labelcolor=style.INK, labeltop=True, labelbottom=False)
+    style.caption(picture, title, [note])
+    return picture
+
+
+def _describe(strengths: Mapping[str, float]) -> str:
+    return ', '.join(f'{kind}={labels.number(value)}' for kind, value in strengths.items())
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = commands.Parser(prog='nnstudy preview', description=__doc__)
+    parser.add_argument(
+        '--config', metavar='FILE.py[:ARG]', help='the study; default: each kind on a digit'
+    )
+    parser.add_argument('--config.FIELD', metavar='VALUE', help='overrides a field of the config')
+    parser.add_argument(
+        '--data_dir',
+        type=Path,
+        help='directory of the data sets; default: $NNSTUDY_DATA_DIR, else a download, once',
+    )
+    parser.add_argument('--epochs', type=int, default=8, help='number of columns; default: 8')
+    parser.add_argument('--examples', type=int, default=8, help='number of rows; default: 8')
+    parser.add_argument('--out', type=Path, default='preview.png', help='default: preview.png')
+    others, overrides = commands.split_overrides(argv)
+    args = parser.parse_args(others)
+    args.overrides = overrides
+    if overrides and not args.config:
+        parser.error('--config.FIELD needs --config=FILE.py')
+    if not args.out.name:
+        parser.error('--out must be a file')
+    for name in ('epochs', 'examples'):
+        if getattr(args, name) < 1:
+            parser.error(f'--{name} must be at least 1')
+    return args
+
+
+def run(argv: Sequence[str]) -> None:
+    """Runs the command, see `nnstudy.commands`."""
+    args = _parse(argv)
+    if args.config:
+        config = config_lib.load(args.config, args.overrides).config
+        picture = of_config(config, args.examples, args.epochs, args.data_dir)
+    else:
+        picture = of_kinds(args.epochs)
+    style.save(picture, args.out)
+    print(f'picture: {args.out}')

@@ -1,0 +1,160 @@
+"""Draws the learning-rate schedules in one picture."""
+
+import math
+import pathlib
+import textwrap
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from matplotlib import axes, figure, ticker
+
+from nnstudy import commands, errors
+from nnstudy.report import labels, style
+from nnstudy.spec import components
+from nnstudy.training import schedules
+
+LEARNING_RATE = 0.1
+STEPS_PER_EPOCH = 100
+COLUMNS = 5
+
+
+class Example(NamedTuple):
+    """A panel: a schedule with fields of its own.
+
+    Attributes:
+      name: of the schedule.
+      fields: of its section.
+      moments: epochs to mark, where something begins or ends.
+    """
+
+    name: str
+    fields: dict[str, Any]
+    moments: tuple[float, ...] = ()
+
+
+def examples(epochs: int) -> list[Example]:
+    """Returns the panels; durations go with the number of epochs."""
+    boundaries = (epochs / 2, 0.75 * epochs)
+    constant = max(1, epochs // 3)
+    return [
+        Example('constant', {}),
+        Example('step', {'boundaries': boundaries, 'factor': 0.5}, boundaries),
+        Example('exponential', {'factor': 0.8}),
+        Example('exponential', {'factor': 0.8, 'staircase': True}),
+        Example('linear', {'final_factor': 0.1}),
+        Example('linear_staircase', {'decrement': 0.15, 'final_factor': 0.1}),
+        Example('polynomial', {'power': 2.0}),
+        Example('cosine', {}),
+        Example('cosine', {'warmup_epochs': epochs / 4}, (epochs / 4,)),
+        Example('one_cycle', {'rise': 0.3}, (0.3 * epochs,)),
+        Example('inverse_sqrt', {'timescale': epochs / 6}, (epochs / 6,)),
+        Example('table', {'factors': (0.2, 1.0, 0.5, 0.8, 0.4)}),
+        Example('rounded', {'constant_epochs': constant, 'decay': 0.2, 'decimals': 2}, (constant,)),
+        Example('reduce_on_plateau', {'factor': 0.5, 'patience': 2}),
+    ]
+
+
+def rates(example: Example, epochs: int) -> np.ndarray:
+    """Returns the rates of all steps, float32 [epochs * STEPS_PER_EPOCH]."""
+    schedule = schedules.make(
+        schedules.SCHEDULES[example.name], example.fields, LEARNING_RATE, STEPS_PER_EPOCH, epochs
+    )
+
+    def epoch(state: Any, start_and_loss: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
+        start, loss = start_and_loss
+        state = schedule.observe(state, loss)
+        at = jax.vmap(lambda step: jnp.asarray(schedule.rate(state, step), jnp.float32))
+        return state, at(start + jnp.arange(STEPS_PER_EPOCH))
+
+    starts = STEPS_PER_EPOCH * jnp.arange(epochs)
+    seen = jnp.asarray(losses(epochs)[:-1], jnp.float32)
+    return np.ravel(lax.scan(epoch, schedule.init(), (starts, seen))[1])
+
+
+def losses(epochs: int) -> np.ndarray:
+    """Returns a made-up loss of each evaluation, [epochs + 1]: it stalls, falls again, stalls."""
+    share = np.arange(epochs + 1) / epochs
+    return 0.3 + 0.6 * np.maximum(1 - 4 * share, 0) - 0.2 * np.clip(6 * share - 3.5, 0, 1)
+
+
+def draw(shown: Sequence[Example], epochs: int) -> figure.Figure:
+    """Returns the picture: a panel for each example, all on the same axes."""
+    columns = min(COLUMNS, len(shown))
+    rows = math.ceil(len(shown) / columns)
+    picture = figure.Figure(
+        figsize=(max(2.5 * columns, 4.5), 2.2 * rows + 0.7), layout='constrained'
+    )
+    panels = picture.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for panel, example in zip(panels, shown, strict=False):
+        _draw_panel(style.dress(panel), example, epochs)
+    for panel in panels[len(shown) :]:
+        panel.remove()
+    for panel in panels[max(0, len(shown) - columns) : len(shown)]:
+        panel.tick_params(labelbottom=True)
+        panel.set_xlabel('epoch')
+    for panel in panels[: len(shown) : columns]:
+        panel.set_ylabel('learning rate')
+    panels[0].set_xlim(0, epochs)
+    panels[0].xaxis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 5, 10]))
+    panels[0].set_ylim(0, 1.08 * LEARNING_RATE)
+    notes = [f'optimizer.learning_rate = {LEARNING_RATE:g}, {labels.count(epochs, "epoch")}.']
+    if any(example.moments for example in shown):
+        notes.append('Dotted: where a phase begins or ends.')
+    if any(example.name == 'reduce_on_plateau' for example in shown):
+        notes.append('Grey dashes: the loss, not to scale; an evaluation at each dot.')
+    style.caption(picture, 'Learning-rate schedules', notes)
+    return picture
+
+
+def _draw_panel(panel: axes.Axes, example: Example, epochs: int) -> None:
+    is_plateau = example.name == 'reduce_on_plateau'
+    fields = ', '.join(f'{name}={_text(value)}' for name, value in example.fields.items())
+    title = [example.name, *textwrap.wrap(fields, 34)]
+    if is_plateau:
+        title.append('on a made-up loss that stalls')
+    panel.set_title('\n'.join(title), loc='left', fontsize=8.5, color=style.INK)
+    for moment in example.moments:
+        panel.axvline(moment, color=style.GREY, linestyle=(0, (1, 1.5)), linewidth=1)
+    if is_plateau:
+        panel.plot(
+            np.arange(epochs + 1),
+            LEARNING_RATE * losses(epochs),
+            color=style.GREY,
+            linestyle=style.DASHES[1],
+            linewidth=1,
+            marker='.',
+            markersize=4,
+        )
+    values = rates(example, epochs)
+    edges = np.arange(len(values) + 1) / STEPS_PER_EPOCH
+    panel.stairs(values, edges, baseline=None, color=style.BLUE, linewidth=1.6, zorder=3)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f'({", ".join(map(labels.value, value))})'
+    return labels.value(value)
+
+
+def run(argv: Sequence[str]) -> None:
+    """Runs the command, see `nnstudy.commands`."""
+    parser = commands.Parser(
+        prog='nnstudy schedules',
+        description='Draws learning-rate schedules, rate against epoch, in one picture.',
+    )
+    parser.add_argument('names', nargs='*', metavar='NAME', help='schedules; all if none is named')
+    parser.add_argument('--out', metavar='FILE', type=pathlib.Path, default='schedules.png')
+    parser.add_argument('--epochs', metavar='N', type=int, default=12)
+    flags = parser.parse_args(argv)
+    for name in flags.names:
+        components.get('schedule', schedules.SCHEDULES, name)
+    if flags.epochs < 1:
+        raise errors.UserError(f'--epochs must be at least 1, not {flags.epochs}')
+    names = flags.names or schedules.SCHEDULES
+    shown = [example for example in examples(flags.epochs) if example.name in names]
+    style.save(draw(shown, flags.epochs), flags.out)
+    print(f'picture: {flags.out}')

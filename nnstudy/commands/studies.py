@@ -1,0 +1,338 @@
+"""Lists and runs all studies of a folder of configs, and writes a page of their claims.
+
+    nnstudy studies                     # lists them, with status and time
+    nnstudy studies run --quick         # small versions of all, in half an hour
+    nnstudy studies run                 # the full ones, hours; the same command goes on
+    nnstudy studies page                # docs/studies.md from what has been run so far
+
+Every config file is a study, with claims or without. Its `VARIANTS`, if it has them, are the
+arguments of `get_config` that are run, by default none; with `--quick` the word `quick` is added to
+each but `reduced`, which names a full setting made small enough.
+"""
+
+import argparse
+import collections
+import dataclasses
+import functools
+import inspect
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from nnstudy import commands, errors
+from nnstudy.analysis import claims, references
+from nnstudy.report import labels, studies_page, table, verdicts
+from nnstudy.results import results as results_lib
+from nnstudy.running import workdir
+from nnstudy.spec import config as config_lib
+from nnstudy.training import resolve as sections
+
+MAX_POINTS = 30  # that are put on a page
+
+EXAMPLES = """
+examples:
+  nnstudy studies
+  nnstudy studies run --quick --data_dir=data
+  nnstudy studies run boston_lr_decay lenet_activations:mnist
+  nnstudy studies page --out=docs/studies.md
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A config file with one of its arguments.
+
+    Attributes:
+      path: of the config file.
+      arg: what its `get_config` is called with.
+      title: the first line of its docstring.
+      about: the paragraph of it that says what comes out, in one line; empty if there is none.
+      seen: likewise the one that says what its main picture shows.
+      picture: the name of its main picture, `PICTURE` in the file, by default the curves.
+      workdir: where it is kept.
+    """
+
+    path: Path
+    arg: str
+    title: str
+    about: str
+    seen: str
+    picture: str
+    workdir: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.stem + (f':{self.arg}' if self.arg else '')
+
+    @property
+    def spec(self) -> str:
+        """What launch.py takes as `--config`."""
+        return str(self.path) + (f':{self.arg}' if self.arg else '')
+
+    @property
+    def stages(self) -> list[Path]:
+        """Where its tables are: of a search in stages, a folder each."""
+        stages = sorted(self.workdir.glob('stage-*'), key=lambda stage: int(stage.name[6:]))
+        return stages or [self.workdir]
+
+    @functools.cached_property
+    def said(self) -> config_lib.Study:
+        """What the config file says now."""
+        return config_lib.load(self.spec)
+
+    @functools.cached_property
+    def outdated(self) -> list[str]:
+        """In what the config file differs from what was run."""
+        stored = results_lib.read_identity(self.stages[0])
+        if stored is None:
+            return []
+        said = self.said
+        config, settings, points = sections.study(said.config, said.points)
+        mine = {
+            **stored,
+            'config': config_lib.unflatten(config).to_dict(),
+            'points': points,
+            'sources': {k: v for setting in settings for k, v in sections.sources(setting).items()},
+        }
+        # Stages have splits of their own, and data in memory have a name of their own.
+        other: tuple[str, ...]
+        other = ('config.split.train', 'config.zoom.train') if said.config.zoom.train else ()
+        other += ('config.dataset',) if said.get_data else ()
+        return [name for name in workdir.differences(stored, mine) if name not in other]
+
+    @property
+    def status(self) -> str:
+        """`'finished'`, `'outdated'`, `'begun'` or `'-'`."""
+        if (self.stages[-1] / 'plots').is_dir():  # drawn at the very end
+            return 'outdated' if self.outdated else 'finished'
+        return 'begun' if self.workdir.is_dir() else '-'
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = commands.Parser(
+        prog='nnstudy studies',
+        description='Lists the studies of a folder of configs, runs them, and writes a page.',
+        epilog=EXAMPLES,
+    )
+    parser.add_argument('action', nargs='?', default='list', choices=('list', 'run', 'page'))
+    parser.add_argument(
+        'names', nargs='*', metavar='NAME', help='studies as listed, or config files; default: all'
+    )
+    parser.add_argument('--quick', action='store_true', help='the small version of each')
+    parser.add_argument(
+        '--configs', type=Path, default=Path('configs'), help='folder of the config files'
+    )
+    parser.add_argument(
+        '--folder', type=Path, default=Path('runs/studies'), help='of the working directories'
+    )
+    parser.add_argument('--data_dir', type=Path, help='see launch.py')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        help='the page that is written; default: docs/studies.md, of quick ones quick.md in '
+        '--folder',
+    )
+    return parser.parse_intermixed_args(argv)  # names after flags too
+
+
+def run(argv: Sequence[str]) -> None:
+    """Runs the command, see `nnstudy.commands`."""
+    args = _parse(argv)
+    studies = _chosen(list(find(args.configs, args.folder, quick=args.quick)), args)
+    if args.action == 'list':
+        _console().print(listing(studies))
+    elif args.action == 'run':
+        _carry_out(studies, args)
+    else:
+        default = args.folder / 'quick.md' if args.quick else Path('docs/studies.md')
+        _write_page(studies, args.out or default, quick=args.quick)
+
+
+def _chosen(studies: list[Study], args: argparse.Namespace) -> list[Study]:
+    """Returns the studies of certain names, all without any.
+
+    A name is that of a study, with or without the word quick; that of a config file without a study
+    of just this name stands for all of its studies.
+
+    Raises:
+      UserError: there is no such study.
+    """
+    by_name = collections.defaultdict(list)
+    for study in studies:
+        by_name[study.path.stem].append(study)
+    # An own name goes before that of a file.
+    by_name |= {study.name: [study] for study in studies}
+    by_name |= {study.name.removesuffix('quick').rstrip(':,'): [study] for study in studies}
+    for name in args.names:
+        if name not in by_name:
+            if name.endswith('quick') and not args.quick:
+                raise errors.UserError(f'study {name!r}: small versions are those with --quick')
+            raise errors.unknown('study', name, sorted(n for n in by_name if 'quick' not in n))
+    asked = {study.name for name in args.names for study in by_name[name]}
+    return [study for study in studies if study.name in asked] if args.names else studies
+
+
+def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]:
+    """Yields the studies of a folder of configs, by name.
+
+    Args:
+      configs: the folder.
+      folder: where their working directories are.
+      quick: their small versions.
+
+    Raises:
+      UserError: there is no such folder, or no config file in it, or one fails.
+    """
+    if not configs.is_dir():
+        raise errors.UserError(f'--configs: there is no folder {str(configs)!r}')
+    paths = sorted(configs.glob('*.py'))
+    if not paths:
+        raise errors.UserError(f'--configs: there is no config file in {str(configs)!r}')
+    for path in paths:
+        module = config_lib.load_module(path)
+        title, *paragraphs = [
+            ' '.join(paragraph.split())
+            for paragraph in (inspect.getdoc(module) or path.stem).split('\n\n')
+        ]
+        about, seen = (
+            next((p for p in paragraphs if p.startswith(start)), '')
+            for start in ('What comes out: ', 'The picture: ')
+        )
+        variants = getattr(module, 'VARIANTS', ('',))
+        if quick:
+            variants = [variant for variant in variants if variant != 'reduced'] or ['']
+        for variant in variants:
+            arg = ','.join(filter(None, (variant, 'quick' if quick else '')))
+            yield Study(
+                path=path,
+                arg=arg,
+                title=title,
+                about=about,
+                seen='' if quick else seen,  # it is told of the full study
+                picture=getattr(module, 'PICTURE', 'curves'),
+                workdir=folder / '-'.join(filter(None, (path.stem, *arg.split(',')))),
+            )
+
+
+def listing(studies: Sequence[Study]) -> Table:
+    """Returns the studies with status, number of runs, time and verdicts."""
+    listed = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in ('study', 'status', 'what'):
+        listed.add_column(header)
+    for header in ('runs', 'training', 'verdicts'):
+        listed.add_column(header, justify='right')
+    for study in studies:
+        cells = ['', '', '']
+        if study.status == 'finished':
+            entry = _entry(study)
+            said = '' if entry.claims is None else studies_page.counted(entry.claims)
+            cells = [f'{entry.num_runs:,}', studies_page.duration(entry.seconds), said]
+        listed.add_row(study.name, study.status, study.title, *cells)
+    return listed
+
+
+def _carry_out(studies: Sequence[Study], args: argparse.Namespace) -> None:
+    """Runs studies one after the other, and writes a table of all their claims.
+
+    One that fails does not keep the others from running.
+    """
+    failed = []
+    for number, study in enumerate(studies, start=1):
+        _console().rule(f'{number} of {len(studies)}: {study.name}')
+        flags = [f'--config={study.spec}', f'--workdir={study.workdir}']
+        flags += [f'--data_dir={args.data_dir}'] if args.data_dir else []
+        began = time.monotonic()
+        code = commands.main(['launch', *flags])
+        if code == commands.INTERRUPTED:
+            raise KeyboardInterrupt('the same command goes on')
+        if code:
+            failed.append(study.name)
+        _console().print(f'{study.name}: {time.monotonic() - began:.0f} s', markup=False)
+    done = [_entry(study) for study in studies if study.status == 'finished']
+    if any(entry.claims is not None for entry in done):
+        path = args.folder / ('claims-quick.csv' if args.quick else 'claims.csv')
+        _console().print(studies_page.claims_table(done))
+        try:
+            studies_page.all_claims(done).to_csv(path, index=False)
+        except OSError as error:
+            raise errors.UserError(f'cannot write to {str(path)!r}: {error}') from error
+        _console().print(f'all claims: {path}', markup=False)
+    if failed:
+        raise errors.UserError(f'{len(failed)} of {len(studies)} failed: {", ".join(failed)}')
+
+
+def _write_page(studies: Sequence[Study], out: Path, *, quick: bool) -> None:
+    """Records the finished studies beside the page, and writes it from all that are recorded."""
+    for study in studies:
+        if study.status == 'outdated':
+            differing = ', '.join(study.outdated)
+            print(
+                f'warning: {study.name} is left as it was recorded, because what was run differs '
+                f'from {study.path} in {differing}; remove {study.workdir} and run it again',
+                file=sys.stderr,
+            )
+        if study.status == 'finished':
+            folder = studies_page.record(_entry(study), out.with_suffix(''))
+            _console().print(f'recorded: {folder}', markup=False)
+    command = ' && '.join(
+        f'nnstudy studies {action}' + (' --quick' if quick else '') for action in ('run', 'page')
+    )
+    _console().print(f'written: {studies_page.write(out, command)}', markup=False)
+
+
+def _entry(study: Study) -> studies_page.Entry:
+    """Returns what a page says of a study that has been run: of its last stage, if it has some."""
+    stages = [results_lib.load(stage) for stage in study.stages]
+    results, outcome = stages[-1], study.stages[-1]
+    said = study.said  # its claims are judged, whatever they were when it was run
+    picture = outcome / 'plots' / f'{study.picture}.png'
+    runs = pd.concat([stage.runs for stage in stages])
+    return studies_page.Entry(
+        name=study.name,
+        title=study.title,
+        about=study.about,
+        seen=study.seen,
+        command=f'python launch.py --config={study.spec}',
+        num_points=sum(len(stage.points) for stage in stages),
+        num_runs=len(runs),
+        num_run_steps=int(runs['steps'].sum()),
+        seconds=float(runs['seconds'].sum()),
+        machine=_machine(outcome),
+        conclusions=[]
+        if said.claims or results.config['num_seeds'] == 1
+        else table.conclusions(results.runs, results.history, results.swept),
+        claims=verdicts.verdicts(claims.judge(results, said.claims)) if said.claims else None,
+        references=verdicts.places(references.place(results, said.references))
+        if said.references
+        else None,
+        picture=picture if picture.is_file() else None,
+        points=_points(results),
+    )
+
+
+def _points(results: results_lib.Results) -> pd.DataFrame | None:
+    """Returns what each point reached and what a run of it cost; None of too many to be read."""
+    if not 1 < len(results.points) <= MAX_POINTS:
+        return None
+    seconds = results.runs.groupby('point')['seconds'].median()
+    reached = table.points(results.runs, results.swept)
+    reached.columns = [name.replace('\n', ' ') for name in reached]
+    return reached.assign(**{'seconds a run': [f'{s:.3g}' for s in seconds]})
+
+
+def _machine(workdir: Path) -> str:
+    session = json.loads((workdir / 'environment.json').read_text())['sessions'][-1]
+    kinds = collections.Counter(session['devices'])
+    devices = [labels.count(number, f'{kind} device') for kind, number in kinds.items()]
+    return f'{", ".join(devices)}, jax {session["versions"]["jax"]}'
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 140)

@@ -1,0 +1,5 @@
+"""What a study leaves: tables of its runs, trained parameters, and predictions with them."""
+
+from nnstudy.results.results import Results, load
+
+__all__ = ['Results', 'load']

@@ -1,0 +1,196 @@
+"""What trained runs say of examples: `predict(results, run)`.
+
+A `Net` is what the runs of a point share, model and data; the variables are each run's own.
+"""
+
+import dataclasses
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from nnstudy import data as data_lib
+from nnstudy import errors, models
+from nnstudy.data import device
+from nnstudy.results import Results
+from nnstudy.spec import config as config_lib
+from nnstudy.spec import hparams
+from nnstudy.training import losses, train
+from nnstudy.training import resolve as sections
+
+NUM_KEPT = 2  # nets of a study, with their data
+
+
+class Predictions(NamedTuple):
+    """What a run says of N examples.
+
+    Attributes:
+      inputs: as stored: [N, H, W, C] or [N, F], uint8 or float32; int32 [N, T] for texts.
+      labels: int32 [N] (classification) or float32 [N, K] (regression).
+      outputs: scores of the classes, float32 [N, K], of two classes perhaps one, [N, 1]; or the
+        numbers that are predicted, float32 [N, K].
+    """
+
+    inputs: np.ndarray
+    labels: np.ndarray
+    outputs: np.ndarray
+
+    @property
+    def classes(self) -> np.ndarray:
+        """The predicted class of each example, int [N]."""
+        return np.asarray(losses.predicted_class(jnp.asarray(self.outputs)))
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Of each class, the scores taken as logits: their softmax, float32 [N, K]."""
+        if self.outputs.shape[-1] > 1:
+            return np.asarray(jax.nn.softmax(self.outputs, axis=-1))
+        positive = np.asarray(jax.nn.sigmoid(self.outputs))
+        return np.concatenate([1 - positive, positive], axis=-1)
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """The probability of the predicted class, float32 [N]."""
+        return np.take_along_axis(self.probabilities, self.classes[:, None], axis=1)[:, 0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Net:
+    """The model of a point and the data that its runs were trained on.
+
+    Attributes:
+      dataset: with the names of the classes.
+      data: the splits, prepared as the point's config says.
+      apply: `apply(variables, inputs) -> outputs` in evaluation mode, jitted: inputs [B, ...] as
+        stored, outputs [B, K] as in `Predictions`.
+      model: see `nnstudy.models`.
+    """
+
+    dataset: data_lib.Dataset
+    data: device.Data
+    apply: Callable[[Any, Any], jax.Array]
+    model: models.Model
+
+    def examples(self, split: str = 'test', num: int | None = None) -> tuple[np.ndarray, ...]:
+        """Returns inputs and labels of the first `num` examples of a split, of all by default.
+
+        Raises:
+          UserError: there is no such split, or `num` is below 1.
+        """
+        sizes = dict(self.data.sizes)
+        if split not in sizes:
+            raise errors.unknown('split', split, sizes)
+        if num is not None and num < 1:
+            raise errors.UserError(f'num must be at least 1, or None for all, not {num}')
+        names = list(sizes)
+        start = sum(sizes[name] for name in names[: names.index(split)])
+        rows = slice(start, start + min(sizes[split], num or sizes[split]))
+        return np.asarray(self.data.inputs[rows]), np.asarray(self.data.labels[rows])
+
+    def predict(self, variables: Any, split: str = 'test', num: int | None = None) -> Predictions:
+        """Returns what a run with these variables says of examples; see `examples`."""
+        inputs, labels = self.examples(split, num)
+        batches = [
+            np.asarray(self.apply(variables, inputs[i : i + train.EVAL_BATCH_SIZE]))
+            for i in range(0, len(inputs), train.EVAL_BATCH_SIZE)
+        ]
+        return Predictions(inputs, labels, np.concatenate(batches))
+
+    def feature_maps(self, variables: Any, inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns what every convolution makes of inputs [B, H, W, C], before the activation.
+
+        Returns:
+          float32 [B, H', W', F] by the name of the layer, such as `'Conv_0'`, in the order in which
+          they are computed.
+
+        Raises:
+          UserError: the model has no convolutions of Linen.
+        """
+        maps: dict[str, jax.Array] = {}
+
+        def record(call, args, keywords, context):
+            outputs = call(*args, **keywords)
+            if isinstance(context.module, nn.Conv):
+                maps['/'.join(context.module.path)] = outputs
+            return outputs
+
+        with nn.intercept_methods(record):
+            self.model.apply(variables, self.data.normalized(jnp.asarray(inputs)), train=False)
+        if not maps:
+            raise errors.UserError('feature maps are of convolutions, and the model has none')
+        return {name: np.asarray(outputs) for name, outputs in maps.items()}
+
+
+_NETS: weakref.WeakKeyDictionary[Results, dict[int, Net]] = weakref.WeakKeyDictionary()
+
+
+def predict(
+    results: Results, run: int, split: str = 'test', which: str = 'best', num: int | None = None
+) -> Predictions:
+    """Returns what a run says of the examples of a split, in evaluation mode.
+
+    Args:
+      results: of the study, with the data set or the directory of its files.
+      run: the run's number.
+      split: `'train'`, `'validation'` or `'test'`.
+      which: the parameters at the `'best'` evaluation, or the `'final'` ones.
+      num: of so many first examples; None for all.
+
+    Raises:
+      UserError: there is no such run, split or kind of parameters, or the data are not there.
+    """
+    variables = results.variables(run, which)
+    return net(results, point_of(results, run)).predict(variables, split, num)
+
+
+def point_of(results: Results, run: int) -> int:
+    """Returns the number of a run's point."""
+    return int(results.runs.set_index('run').loc[run, 'point'])
+
+
+def net(results: Results, point: int) -> Net:
+    """Returns model and data of a point.
+
+    The last two are kept as long as the results are: the data are read, and the model is compiled,
+    once for all that is asked of a point. The data are prepared as for training.
+
+    Raises:
+      UserError: there is no such point, or the data are not there.
+    """
+    kept = _NETS.setdefault(results, {})
+    if point not in kept:
+        made = _make_net(results, point)
+        if len(kept) == NUM_KEPT:
+            kept.pop(next(iter(kept)))
+        kept[point] = made
+    return kept[point]
+
+
+def _make_net(results: Results, point: int) -> Net:
+    fields = _fields(results, point)
+    dataset = results.data or data_lib.load(fields['dataset'], results.data_dir)
+    _, (config,), _ = sections.study(config_lib.complete(config_lib.unflatten(fields)))
+    data = device.prepare(dataset, **sections.data_options(config))
+    sections.check(config, data)
+    loss = config['loss.name']
+    training = train.make_training(config)
+    arguments = training.model_arguments(hparams.from_config(config), data)
+    model = models.make(training.model, **arguments)
+
+    @jax.jit
+    def apply(variables: Any, inputs: jax.Array) -> jax.Array:
+        outputs, _ = model.apply(variables, data.normalized(inputs), train=False, rng=None)
+        return outputs if data.is_classification else losses.predicted_values(loss, outputs)
+
+    return Net(dataset, data, apply, model)
+
+
+def _fields(results: Results, point: int) -> dict[str, Any]:
+    """Returns all fields of a point by dotted name."""
+    if point not in range(len(results.points)):
+        raise errors.UserError(f'no point {point!r}: there are {len(results.points)}, from 0 on')
+    return config_lib.merge(config_lib.flatten(results.config), results.points[point])

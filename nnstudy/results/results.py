@@ -1,0 +1,288 @@
+"""What a study leaves: tables of its runs and their histories, and the trained parameters.
+
+`Results` comes from `nnstudy.run`, and from `nnstudy.load` for a working directory, which needs
+no config file, no data and no device.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+
+from nnstudy import data as data_lib
+from nnstudy import errors
+from nnstudy.data import dataset
+from nnstudy.results import checkpoints
+from nnstudy.spec import sweep as spec
+from nnstudy.training import histograms
+
+WHICH = ('final', 'best')
+
+
+@dataclasses.dataclass(frozen=True, eq=False)  # tables have no one answer to ==
+class Results:
+    """The outcome of a study.
+
+    Attributes:
+      name: of the study.
+      config: the resolved config as nested plain data.
+      points: values of the swept fields, one dict a point.
+      runs: one row a run: `run`, `point`, `seed`, `group`, the swept fields, `status`
+        ('finished', 'diverged', 'stopped' or 'pruned'), `diverged_step`, `steps`, `num_params`,
+        `seconds` (the run's share of the wall time), the final loss and metric of every split,
+        the diagnostics, `best_<metric>` on the test split at the best evaluation, and `best_step`.
+      history: one row a run and evaluation, step 0 included. A run that is over keeps the metrics
+        of its last evaluation, and has neither learning rate nor gradient; the rows of a pruned
+        run end where it did.
+      steps: one row a run and logged step, or None without `config.log_every_steps`.
+      claims: as the config file has them.
+      references: as the config file has them.
+      workdir: where it is kept, or None.
+      chunks: the parameters by chunk, where there is no working directory to read them from.
+      data: the data set, where it was given in memory.
+      data_dir: where the files of named data sets are, see `nnstudy.data.load`.
+    """
+
+    name: str
+    config: dict[str, Any]
+    points: list[dict[str, Any]]
+    runs: pd.DataFrame
+    history: pd.DataFrame
+    steps: pd.DataFrame | None
+    claims: list[Any]
+    references: list[Any]
+    workdir: Path | None = None
+    chunks: checkpoints.Memory | None = None
+    data: data_lib.Dataset | None = None
+    data_dir: str | os.PathLike | None = None
+
+    @property
+    def swept(self) -> list[str]:
+        """The swept fields."""
+        return spec.swept(self.points)
+
+    def params(self, run: int, which: str = 'best') -> Mapping[str, Any]:
+        """Returns the parameters of a run, as a nested dict of NumPy arrays.
+
+        Args:
+          run: the run's number.
+          which: `'best'`, at the evaluation of `best_step`, or `'final'`.
+
+        Raises:
+          UserError: there is no such run, or `which` is something else.
+        """
+        return self.variables(run, which)['params']
+
+    def variables(self, run: int, which: str = 'best') -> Mapping[str, Any]:
+        """Returns all variables of a run, such as `'batch_stats'` beside `'params'`."""
+        if which not in WHICH:
+            raise errors.unknown('kind of parameters', which, WHICH)
+        return self._item(run, which)
+
+    def histograms(self, run: int) -> dict[str, dict[str, np.ndarray]]:
+        """Returns how the numbers of each layer of a run were spread, with `config.histograms`.
+
+        Returns:
+          `{'params': ..., 'grads': ...}`, each by the name of the array, such as
+          `'Dense_0/kernel'`: counts in the bins of `nnstudy.training.histograms`, float32 [E, B],
+          a row an evaluation in the order of the history; NaN where the run was over.
+
+        Raises:
+          UserError: there is no such run, or the study has no histograms.
+        """
+        measured, names = self._item(run, 'history'), histograms.names(self.params(run))
+        if 'params_histogram' not in measured:
+            raise errors.UserError('the study has no histograms: set config.histograms=True')
+        return {
+            kind: dict(zip(names, np.swapaxes(measured[f'{kind}_histogram'], 0, 1), strict=True))
+            for kind in ('params', 'grads')
+        }
+
+    def _item(self, run: int, name: str) -> Mapping[str, Any]:
+        """Returns what is kept of a run as an item of `checkpoints.ITEMS`."""
+        if run not in self._places:
+            first, last = self.runs['run'].min(), self.runs['run'].max()
+            raise errors.UserError(
+                f'no run {run!r}: there are {len(self.runs)} runs, from {first} to {last}'
+            )
+        number, row = self._places[run]
+        tree = self._load(number, name).items[name]
+        return jax.tree.map(lambda leaf: np.array(leaf[row]), tree)
+
+    @functools.cached_property
+    def _series(self) -> checkpoints.AnySeries:
+        if self.chunks is not None:
+            return self.chunks
+        assert self.workdir is not None
+        return checkpoints.Series(self.workdir / 'chunks')
+
+    @functools.cached_property
+    def _load(self) -> Callable[..., checkpoints.Checkpoint]:
+        """Reads an item of a chunk; two are kept, for a reader that goes from run to run."""
+        return functools.lru_cache(maxsize=2)(self._series.load)
+
+    @functools.cached_property
+    def _places(self) -> dict[int, tuple[int, int]]:
+        """Number of the chunk and row in it, by run."""
+        return {
+            run: (number, row)
+            for number, about in self._series.abouts()
+            for row, run in enumerate(about['runs'])
+        }
+
+
+def load(
+    workdir: str | os.PathLike,
+    *,
+    data: data_lib.Dataset | None = None,
+    data_dir: str | os.PathLike | None = None,
+) -> Results:
+    """Reads the results of a study from its working directory.
+
+    Args:
+      workdir: of the study.
+      data: the data set, if the study has one of its own and its examples are asked for.
+      data_dir: where the files of named data sets are, if examples are asked for.
+
+    Raises:
+      UserError: there is no study, it is not finished, or `data` are no `Dataset`.
+    """
+    dataset.check_given(data)
+    workdir = Path(workdir)
+    identity = read_identity(workdir)
+    if identity is None:
+        raise errors.UserError(f'{str(workdir)!r} holds no study (no config.json of one)')
+    if not all((workdir / f'{name}.parquet').is_file() for name in ('runs', 'history')):
+        raise errors.UserError(
+            f'the study in {str(workdir)!r} is not finished; the command that began it goes on'
+        )
+    steps = workdir / 'steps.parquet'
+    points = [_with_tuples(point) for point in identity['points']]
+    runs = pd.read_parquet(workdir / 'runs.parquet')
+    return Results(
+        name=identity['name'],
+        config=_with_tuples(identity['config']),
+        points=points,
+        runs=with_settings(runs, points),  # Parquet has no column of mixed or tuple values
+        history=pd.read_parquet(workdir / 'history.parquet'),
+        steps=pd.read_parquet(steps) if steps.is_file() else None,
+        claims=[_with_tuples(claim) for claim in identity['claims']],
+        references=[_with_tuples(reference) for reference in identity['references']],
+        workdir=workdir,
+        data=data,
+        data_dir=data_dir,
+    )
+
+
+def with_settings(runs: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Returns the table of runs with the swept fields as the points have them."""
+    fields = {
+        field: column([points[p][field] for p in runs['point']])
+        for field in spec.swept([dict(point) for point in points])
+    }
+    return runs.assign(**fields)
+
+
+def read_identity(workdir: Path) -> dict[str, Any] | None:
+    """Returns what `config.json` of a working directory says, or None if it is not of a study."""
+    path = workdir / 'config.json'
+    if not path.is_file():
+        return None
+    try:
+        identity = json.loads(path.read_text())
+    except ValueError as error:
+        raise errors.UserError(f'{str(path)!r} is not readable: {error}') from error
+    is_study = isinstance(identity, dict) and {'digest', 'config'} <= identity.keys()
+    return identity if is_study else None
+
+
+def column(values: list[Any]) -> pd.Series:
+    """Returns a column that keeps None and tuples as they are beside numbers."""
+    numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+    return pd.Series(values, dtype=None if numeric else object)
+
+
+def _with_tuples(value: Any) -> Any:
+    """Returns plain data with tuples for its lists: JSON has no tuples, configs no lists."""
+    if isinstance(value, dict):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
+
+
+def write(results: Results, workdir: Path) -> None:
+    """Writes the tables into a working directory, `history.parquet` last, each whole or absent."""
+    runs = results.runs.copy()
+    runs.to_csv(_temporary(workdir / 'runs.csv'), index=False)
+    _commit(workdir / 'runs.csv')
+    for field in results.swept:
+        if runs[field].dtype == object:
+            runs[field] = runs[field].map(lambda v: v if v is None else str(v))
+    tables = {'runs': runs, 'steps': results.steps, 'history': results.history}
+    for name, table in tables.items():
+        if table is not None:
+            table.to_parquet(_temporary(workdir / f'{name}.parquet'), index=False)
+            _commit(workdir / f'{name}.parquet')
+
+
+def with_columns(results: Results, columns: Mapping[str, Any]) -> Results:
+    """Returns results whose table of runs has further columns, also in the working directory.
+
+    Args:
+      results: of a finished study.
+      columns: a value for each run, in the order of `results.runs`, by name.
+
+    Raises:
+      UserError: a column has another number of values.
+    """
+    for name, values in columns.items():
+        if len(values) != len(results.runs):
+            raise errors.UserError(
+                f'measure: {len(values)} values of {name!r} for {len(results.runs)} runs'
+            )
+    runs = results.runs.assign(**columns)
+    results = dataclasses.replace(results, runs=runs)
+    if results.workdir is not None:
+        write(results, results.workdir)
+    return results
+
+
+def to_json(data: Any) -> str:
+    """Returns data as JSON text; floats that JSON lacks become text.
+
+    Raises:
+      TypeError: something in it is not plain data.
+    """
+    return json.dumps(plain(data), indent=2) + '\n'
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file, whole or not at all."""
+    _temporary(path).write_text(text)
+    _commit(path)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name('.' + path.name)
+
+
+def _commit(path: Path) -> None:
+    _temporary(path).replace(path)
+
+
+def plain(data: Any) -> Any:
+    """Returns data as JSON has it: text for non-finite floats, lists for tuples."""
+    if isinstance(data, Mapping):
+        return {str(key): plain(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [plain(value) for value in data]
+    if isinstance(data, float) and not math.isfinite(data):
+        return str(data)
+    return data

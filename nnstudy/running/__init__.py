@@ -1,0 +1,1 @@
+"""How many runs are trained: the plan, the programs on the devices, and the host loop."""

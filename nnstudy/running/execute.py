@@ -1,0 +1,181 @@
+"""The runs axis: a function of one run becomes a function of many, over all devices.
+
+This is the only place that adds the axis. It knows nothing of models, losses or data.
+
+On the D devices R runs are arrays [R, ...], R a multiple of D, each device having R/D rows of them.
+Run r is on device r mod D: neighbours, such as the seeds of a point, are on different devices, so
+that runs that are over early leave each device with about as much work as the others. `put` and
+`fetch` translate; outside of them arrays are in the order of the runs.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from nnstudy.machine import processes
+from nnstudy.machine.devices import RUNS
+
+
+class Chosen(NamedTuple):
+    """Which runs are advanced, in blocks of `lanes`; see `choose`.
+
+    Attributes:
+      rows: a row a device, its own rows in the order of execution: int32 [D, blocks · lanes].
+      num_blocks: how many of the blocks count, int32 [D].
+    """
+
+    rows: np.ndarray
+    num_blocks: np.ndarray
+
+
+def lift(function: Callable, mesh: Mesh, num_mapped: int) -> Callable:
+    """Returns `function` over a leading runs axis of its first `num_mapped` arguments.
+
+    Each device goes through its runs one after the other.
+
+    Args:
+      function: `function(*mapped, *shared) -> outputs` of one run.
+      mesh: see `nnstudy.machine.devices.runs_mesh`.
+      num_mapped: how many of the arguments each run has of its own.
+
+    Returns:
+      The lifted function. Mapped arguments and outputs have R as leading axis; shared arguments
+      are the same for all runs.
+    """
+
+    def on_device(mapped: tuple, shared: tuple) -> Any:
+        return lax.map(lambda own: function(*own, *shared), mapped)
+
+    return _sharded(on_device, mesh, num_mapped)
+
+
+def advance(function: Callable, mesh: Mesh, lanes: int, num_mapped: int) -> Callable:
+    """Returns `function` over the runs axis for a choice of the runs; it leaves the others alone.
+
+    Which runs is an argument and no part of the program: those that are over are not chosen any
+    more and cost nothing. Runs do not meet: the program has no collectives. A run's bits depend on
+    `lanes`, and neither on its place nor on the others.
+
+    Args:
+      function: `function(state, *mapped, *shared) -> (state, outputs)` of one run.
+      mesh: see `nnstudy.machine.devices.runs_mesh`.
+      lanes: runs that a device advances together (vmapped; one after the other where it is 1).
+      num_mapped: how many of the arguments each run has of its own, the state among them.
+
+    Returns:
+      `advanced(chosen, state, *mapped, *shared) -> (state, outputs)`; `chosen` is a `Chosen`.
+      States and outputs are [R, ...]; outputs of runs that were not chosen are zeros.
+    """
+
+    def on_device(mapped: tuple, shared: tuple) -> Any:
+        chosen, state, *own = mapped
+
+        def one_run(own: tuple) -> Any:
+            return function(*own, *shared)
+
+        def block(number: jax.Array, carry: tuple) -> tuple:
+            rows = lax.dynamic_slice_in_dim(chosen.rows[0], number * lanes, lanes)
+            if lanes == 1:
+                return _with_row(carry, rows[0], one_run(_row((carry[0], *own), rows[0])))
+            # Row by row: a gather and a scatter would go element by element.
+            blocks = lax.map(lambda row: _row((carry[0], *own), row), rows)
+            new = jax.vmap(one_run)(blocks)
+            return lax.fori_loop(
+                0, lanes, lambda i, carry: _with_row(carry, rows[i], _row(new, i)), carry
+            )
+
+        shapes = jax.eval_shape(lambda: one_run(_row((state, *own), 0)))[1]
+        num_rows = len(jax.tree.leaves(state)[0])
+        outputs = jax.tree.map(lambda s: jnp.zeros((num_rows, *s.shape), s.dtype), shapes)
+        return lax.fori_loop(0, chosen.num_blocks[0], block, (state, outputs))
+
+    return _sharded(on_device, mesh, num_mapped + 1)
+
+
+def choose(runs: np.ndarray, num_runs: int, mesh: Mesh, lanes: int) -> Chosen:
+    """Returns the choice of `runs`, int [K], of `num_runs` that are on the devices."""
+    most = -(-num_runs // mesh.size // lanes) * lanes
+    rows = np.zeros([mesh.size, most], np.int32)
+    num_blocks = np.zeros([mesh.size], np.int32)
+    for device in range(mesh.size):
+        own = runs[runs % mesh.size == device] // mesh.size
+        num_blocks[device] = -(-len(own) // lanes)
+        # The last block is filled up with a run of it: the same run twice is the same bits twice.
+        rows[device, : num_blocks[device] * lanes] = np.pad(own, (0, -len(own) % lanes), 'edge')
+    return Chosen(rows, num_blocks)
+
+
+def put_chosen(chosen: Chosen, mesh: Mesh) -> Chosen:
+    """Moves a choice to the devices."""
+    return _on_devices(chosen, NamedSharding(mesh, PartitionSpec(RUNS)))
+
+
+def put(tree: Any, mesh: Mesh, *, size: int | None = None) -> Any:
+    """Moves arrays to the devices.
+
+    Args:
+      tree: of NumPy arrays: those of each run, [R', ...], or ones that all runs share.
+      mesh: see `nnstudy.machine.devices.runs_mesh`.
+      size: R, to which the last run is repeated; None for a copy of shared arrays on each device.
+    """
+    if size is None:
+        return _on_devices(tree, NamedSharding(mesh, PartitionSpec()))
+
+    def placed(leaf: np.ndarray) -> np.ndarray:
+        padded = np.concatenate([leaf, np.repeat(leaf[-1:], size - len(leaf), axis=0)])
+        by_device = padded.reshape(size // mesh.size, mesh.size, *leaf.shape[1:]).swapaxes(0, 1)
+        return by_device.reshape(padded.shape)
+
+    return _on_devices(jax.tree.map(placed, tree), NamedSharding(mesh, PartitionSpec(RUNS)))
+
+
+def fetch(tree: Any, mesh: Mesh, num_runs: int) -> Any:
+    """Returns the first `num_runs` runs of arrays on the devices, as NumPy arrays."""
+
+    def in_order(leaf: jax.Array) -> np.ndarray:
+        by_device = processes.gathered(leaf).reshape(mesh.size, -1, *leaf.shape[1:])
+        return by_device.swapaxes(0, 1).reshape(leaf.shape)[:num_runs]
+
+    return jax.tree.map(in_order, tree)
+
+
+def _on_devices(tree: Any, sharding: NamedSharding) -> Any:
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+    # Each process gives its own devices what is theirs; all of them have the whole.
+    return jax.tree.map(
+        lambda leaf: jax.make_array_from_callback(
+            leaf.shape, sharding, lambda index: np.asarray(leaf)[index]
+        ),
+        tree,
+    )
+
+
+def _row(tree: Any, row: jax.Array | int) -> Any:
+    return jax.tree.map(lambda leaf: lax.dynamic_index_in_dim(leaf, row, keepdims=False), tree)
+
+
+def _with_row(tree: Any, row: jax.Array, new: Any) -> Any:
+    return jax.tree.map(
+        lambda leaf, own: lax.dynamic_update_index_in_dim(leaf, own, row, 0), tree, new
+    )
+
+
+def _sharded(on_device: Callable, mesh: Mesh, num_mapped: int) -> Callable:
+    sharded = jax.shard_map(
+        on_device,
+        mesh=mesh,
+        in_specs=(PartitionSpec(RUNS), PartitionSpec()),
+        out_specs=PartitionSpec(RUNS),
+        check_vma=False,  # the loop carries of one run start from constants
+    )
+
+    def lifted(*args: Any) -> Any:
+        return sharded(args[:num_mapped], args[num_mapped:])
+
+    return lifted

@@ -1,0 +1,85 @@
+"""A plan as text: what a study is going to do."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from nnstudy.report import labels
+from nnstudy.running import plan as plan_lib
+from nnstudy.spec import hparams
+from nnstudy.training import train
+
+
+def headline(plan: plan_lib.Plan, name: str) -> str:
+    """Returns one line: how many runs of what."""
+    seeds = plan.config.num_seeds
+    points = len(plan.points)
+    runs = labels.count(points * seeds, 'run')
+    if plan.shard is not None:
+        runs += f', {plan.num_runs:,} of them in {plan_lib.shard_name(plan.shard)}'
+    parts = [
+        f'{labels.count(points, "point")} × {labels.count(seeds, "seed")} = {runs}',
+        f'{labels.count(len(plan.groups), "compiled program")}',
+        f'{plan.num_run_steps:,} run-steps',
+        f'{labels.count(jax.device_count(), jax.default_backend().upper() + " device")}',
+    ]
+    return f'{name}: {", ".join(parts)}'
+
+
+def describe(plan: plan_lib.Plan) -> str:
+    """Returns the whole plan: swept axes, groups, memory, and the layers of each model."""
+    lines = []
+    for field in plan.swept:
+        values = list(dict.fromkeys(point.get(field) for point in plan.points))
+        shown = ', '.join(str(value) for value in values[:12])
+        more = f', ... ({len(values)} values)' if len(values) > 12 else ''
+        lines.append(f'swept {field}: {shown}{more}')
+    described: dict[str, int] = {}
+    for group in plan.groups:
+        layout = group.layout
+        sizes = ', '.join(f'{size:,} {split}' for split, size in group.data.sizes)
+        states = layout.chunk_size * group.state_bytes
+        data = (group.data.inputs.nbytes + group.data.labels.nbytes) * jax.device_count()
+        lines += [
+            '',
+            f'group {group.index}: {labels.count(len(group.runs), "run")} of '
+            f'{labels.count(group.num_steps, "step")} '
+            f'({labels.count(group.config["epochs"], "epoch")} at batch size '
+            f'{group.config["batch_size"]}), {labels.count(group.num_params, "parameter")} each',
+            f'  examples: {sizes}',
+            f'  layout: {labels.count(group.num_chunks, "chunk")} of {layout.chunk_size} runs, '
+            f'{labels.count(layout.lanes, "lane")} a device, '
+            f'at most {labels.count(layout.segment_steps, "step")} a segment',
+            f'  memory: about {_gib(states)} for the runs, {_gib(data)} for the data',
+        ]
+        layers = layer_table(group)
+        if layers in described:
+            lines.append(f'  layers: as in group {described[layers]}')
+        else:
+            described[layers] = group.index
+            lines.append(layers)
+    return '\n'.join(lines)
+
+
+def layer_table(group: plan_lib.Group) -> str:
+    """Returns the layers of a group's model with output shapes and numbers of parameters."""
+    training = train.make_training(group.config)
+    values = hparams.from_config(group.config)
+    model = training.model(**training.model_arguments(values, group.data))
+    inputs = group.data.normalized(jnp.asarray(group.data.inputs[:1]))
+    if isinstance(model, nn.Module):
+        text = nn.tabulate(
+            model,
+            jax.random.key(0),
+            compute_flops=False,
+            console_kwargs={'width': 100, 'force_terminal': False},
+        )(inputs)
+        return '\n'.join(line.rstrip() for line in text.splitlines() if line.strip())
+    from clu import parameter_overview
+
+    variables = jax.eval_shape(model.init, jax.random.key(0), inputs)
+    return parameter_overview.get_parameter_overview(variables, include_stats=False)
+
+
+def _gib(size: float) -> str:
+    return f'{size / 2**30:.1f} GiB' if size >= 2**30 else f'{size / 2**20:.1f} MiB'

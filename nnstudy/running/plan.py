@@ -1,0 +1,399 @@
+"""From a config and points to groups of runs: everything that can be wrong is found here.
+
+A group is the runs whose static fields are equal: one compiled program. What a run has of its own
+is its row in the group's stacked hparams, and its seed.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from nnstudy import data as data_lib
+from nnstudy import errors
+from nnstudy.data import dataset, device
+from nnstudy.machine import flops
+from nnstudy.running import halving, layout
+from nnstudy.spec import config as config_lib
+from nnstudy.spec import hparams
+from nnstudy.spec import sweep as spec
+from nnstudy.training import diagnostics, train
+from nnstudy.training import resolve as sections
+
+MAX_RUNS = 10_000_000
+
+
+# A shard: part i of n, counted from 0.
+Shard = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """R runs with equal static fields.
+
+    Attributes:
+      index: number of the group.
+      config: fields by dotted name; the dynamic ones as the first run has them.
+      runs: run numbers, int [R].
+      points: number of the point of each run, int [R].
+      seeds: int [R].
+      hparams: dynamic fields by dotted name, float32 [R] each.
+      data: the splits, in host memory; shared by groups that read the same.
+      evaluation_steps: int32 [E]; the last one is the number of steps of a run.
+      num_params: number of parameters of one run.
+      state_bytes: size of the state of one run.
+      layout: lanes, runs of a chunk and steps of a segment.
+    """
+
+    index: int
+    config: Mapping[str, Any]
+    runs: np.ndarray
+    points: np.ndarray
+    seeds: np.ndarray
+    hparams: Mapping[str, np.ndarray]
+    data: device.Data
+    evaluation_steps: np.ndarray
+    num_params: int
+    state_bytes: int
+    layout: layout.Layout
+
+    @property
+    def num_steps(self) -> int:
+        return int(self.evaluation_steps[-1])
+
+    @property
+    def step_cost(self) -> float:
+        """About what a step of a run costs on a device, evaluations included, in seconds."""
+        layout, evaluations = self.layout, len(self.evaluation_steps) / max(1, self.num_steps)
+        return (layout.step_seconds + evaluations * layout.evaluation_seconds) / layout.lanes
+
+    @property
+    def num_chunks(self) -> int:
+        return math.ceil(len(self.runs) / self.layout.chunk_size)
+
+    @property
+    def log_size(self) -> int:
+        """Rows of the log of single steps that a segment may have; 0 without such a log."""
+        longest = int(min(self.layout.segment_steps, np.diff(self.evaluation_steps).max()))
+        return self.logged(0, longest)[1] + 1 if self.config['log_every_steps'] else 0
+
+    def logged(self, start: int, stop: int) -> tuple[int, int]:
+        """Returns number of the first row of the log, and of rows, of steps `start` to `stop`."""
+        every = self.config['log_every_steps']
+        if not every:
+            return 0, 0
+        first = -(-start // every)
+        return first, -(-stop // every) - first
+
+    def step_of(self, epoch: int) -> int:
+        """Returns the step at which an epoch has ended; the last one if the runs are shorter."""
+        epochs = self.config['epochs']
+        return self.num_steps // epochs * min(epoch, epochs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All runs of a study, by group.
+
+    Attributes:
+      config: the config with every default filled in.
+      points: the values of the swept fields, one dict a point.
+      groups: in the order of their first run; of a shard, those that have runs in it.
+      fingerprints: of the content of each data set, by name.
+      sources: of the code of components that are neither nnstudy's nor optax's, by name.
+      shard: which part of the study's runs the groups have; None for all.
+      data: the data set, where it was given in memory.
+      data_dir: where the files of named data sets are.
+    """
+
+    config: ConfigDict
+    points: list[dict[str, Any]]
+    groups: list[Group]
+    fingerprints: dict[str, str]
+    sources: dict[str, str]
+    shard: Shard | None = None
+    data: data_lib.Dataset | None = None
+    data_dir: str | os.PathLike | None = None
+
+    @property
+    def swept(self) -> list[str]:
+        return spec.swept(self.points)
+
+    @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """What makes a study this one, as plain data: not how it is executed, and a digest of it.
+
+        `'config'` is whole, execution included; the digest leaves that out. It is the same for all
+        shards, and `'shard'` beside it says which one this is.
+        """
+        content = {
+            'config': self.config.to_dict(),
+            'points': self.points,
+            'data': self.fingerprints,
+            'sources': self.sources,
+        }
+        # What is off counts for nothing, so that a study that was begun before there was a field
+        # for it goes on.
+        config = {
+            field: value
+            for field, value in config_lib.flatten(self.config).items()
+            if not field.startswith('execution.') and value is not None and value != ()
+        }
+        text = json.dumps({**content, 'config': config}, sort_keys=True)
+        shard = {} if self.shard is None else {'shard': self.shard}
+        return {**content, 'digest': hashlib.sha256(text.encode()).hexdigest(), **shard}
+
+    @property
+    def num_runs(self) -> int:
+        return sum(len(group.runs) for group in self.groups)
+
+    @property
+    def rungs(self) -> list[int]:
+        """The epochs at which all runs that are left wait for each other; the last one is one."""
+        epochs = max([group.config['epochs'] for group in self.groups], default=0)
+        return [*halving.rungs({**config_lib.flatten(self.config), 'epochs': epochs}), epochs]
+
+    @property
+    def num_run_steps(self) -> int:
+        """The steps of all runs; with halving, if points of all groups are given up evenly."""
+        return round(self._over_rungs(lambda group: 1.0))
+
+    @property
+    def cost(self) -> float:
+        """About what all these steps cost, see `Group.step_cost`."""
+        return self._over_rungs(lambda group: group.step_cost)
+
+    def _over_rungs(self, of_step: Callable[[Group], float]) -> float:
+        """Sums something of a step over the steps of all runs."""
+        total, points, before = 0.0, len(self.points), 0
+        for epochs in self.rungs:
+            share = points / len(self.points)
+            total += share * sum(
+                len(group.runs) * (group.step_of(epochs) - group.step_of(before)) * of_step(group)
+                for group in self.groups
+            )
+            points = math.ceil(points / (self.config.halving.factor or 1))
+            before = epochs
+        return total
+
+
+def make(
+    config: ConfigDict,
+    points: Sequence[Mapping[str, Any]] | None = None,
+    *,
+    data: data_lib.Dataset | None = None,
+    data_dir: str | os.PathLike | None = None,
+    shard: Shard | None = None,
+) -> Plan:
+    """Returns the plan of a study. Nothing is compiled, written or put on a device.
+
+    Args:
+      config: see `nnstudy.default_config`; fields that it leaves out get their defaults.
+      points: see `nnstudy.spec.sweep`; None or `[{}]` for the config's own values.
+      data: a data set in memory, in place of `config.dataset`.
+      data_dir: where the files of the named data sets are, see `nnstudy.data.load`.
+      shard: `(i, n)` for part i of n of the runs, i from 0 to n - 1; None for all. With more shards
+        than runs some have none, and then the plan has no groups.
+
+    Raises:
+      UserError: anything that is wrong with the fields, their values, the points or the data.
+    """
+    config = config_lib.complete(config)
+    if shard is not None:
+        _check_shard(shard, config)
+    dataset.check_given(data)
+    if data is not None:
+        config_lib.override(config, 'dataset', data.name)
+    own, settings, checked = sections.study(config, points)
+    if data is not None and 'dataset' in spec.swept(checked):
+        raise errors.UserError("cannot sweep 'dataset' with a data set in memory")
+
+    @functools.cache
+    def load(name: str) -> data_lib.Dataset:
+        return data or data_lib.load(name, data_dir)
+
+    @functools.cache
+    def prepare(name: str, **options: Any) -> device.Data:
+        return device.prepare(load(name), **options)
+
+    members: dict[tuple, list[int]] = {}
+    for number, setting in enumerate(settings):
+        # The rest of the fields are dynamic; which ones there are shapes the program too.
+        key = hparams.static_key(setting), frozenset(setting)
+        members.setdefault(key, []).append(number)
+    groups, dealt = [], 0
+    for index, numbers in enumerate(members.values()):
+        own_settings = [settings[n] for n in numbers]
+        groups.append(_group(index, own_settings, np.array(numbers), prepare, shard, dealt))
+        dealt += len(numbers) * config.num_seeds
+    used = {group.config['dataset'] for group in groups}
+    return Plan(
+        config=config_lib.unflatten(own),
+        points=checked,
+        groups=[group for group in groups if len(group.runs)],
+        fingerprints={name: load(name).fingerprint() for name in sorted(used)},
+        sources={k: v for g in groups for k, v in sections.sources(g.config).items()},
+        shard=shard,
+        data=data,
+        data_dir=data_dir,
+    )
+
+
+def _check_shard(shard: Shard, config: ConfigDict) -> None:
+    is_pair = isinstance(shard, tuple) and len(shard) == 2
+    if not is_pair or not all(type(number) is int for number in shard):
+        raise errors.UserError(f'shard must be two whole numbers (i, n), not {shard!r}')
+    for field in ('zoom.train', 'halving.factor'):
+        if config_lib.flatten(config)[field] is not None:
+            raise errors.UserError(
+                f'a study with config.{field} has no shards: what goes on is decided over all runs'
+            )
+    i, n = shard
+    if n < 1:
+        raise errors.UserError(f'shard {i}/{n}: a study has at least 1 shard')
+    if not 0 <= i < n:
+        only = f'{n} shards are numbered from 0 to {n - 1}' if n > 1 else 'the only shard of 1 is 0'
+        raise errors.UserError(f'shard {i}/{n}: {only}')
+
+
+def shard_name(shard: Sequence[int] | None) -> str:
+    """Returns how a shard is called in messages, as the flag has it."""
+    return 'the whole study' if shard is None else f'shard {shard[0]}/{shard[1]}'
+
+
+def sharded(shard: Shard, start: int, stop: int) -> np.ndarray:
+    """Returns which of the runs `start` to before `stop`, counted group by group, a shard has.
+
+    Runs are dealt like cards, n at a time and one to each shard, so that shards are equal up to one
+    run in number, and up to two in every group. The order of dealing follows the golden ratio: it
+    changes from round to round, so that no axis of a grid keeps in step with it and lays, say, all
+    the learning rates that diverge into one shard.
+
+    Returns:
+      Their places after `start`, rising.
+    """
+    i, n = shard
+    first = start // n
+    rounds = np.arange(first * n, -(-stop // n) * n).reshape(-1, n)
+    dealt = np.argsort(rounds * _GOLDEN % 1.0, axis=1)[:, i] + rounds[:, 0]
+    return dealt[(dealt >= start) & (dealt < stop)] - start
+
+
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+def _group(
+    index: int,
+    settings: Sequence[dict[str, Any]],
+    points: np.ndarray,
+    prepare: Callable[..., device.Data],
+    shard: Shard | None,
+    dealt: int,
+) -> Group:
+    """Returns the group of points with equal static fields, after a look at shapes only.
+
+    Of its runs it has those of the shard, perhaps none; `dealt` are in the groups before it.
+    """
+    config = settings[0]
+    data = prepare(config['dataset'], **sections.data_options(config))
+    sections.check(config, data)
+    num_seeds = config['num_seeds']
+    steps = config['epochs'] * train.steps_per_epoch(config, data.num_train)
+    if steps >= 2**31:
+        raise errors.UserError(
+            f'config.epochs {config["epochs"]} makes {steps:,} steps, more than {2**31 - 1:,}'
+        )
+    if len(points) * num_seeds > MAX_RUNS:
+        raise errors.UserError(
+            f'config.num_seeds {num_seeds:,} makes {len(points) * num_seeds:,} runs; a study may '
+            f'have {MAX_RUNS:,}'
+        )
+    if config['seed'] + num_seeds > 2**32:
+        raise errors.UserError(
+            f'config.seed {config["seed"]} with {num_seeds} seeds goes beyond the last seed, '
+            f'{2**32 - 1}'
+        )
+    num_runs = len(points) * num_seeds
+    rows = np.arange(num_runs) if shard is None else sharded(shard, dealt, dealt + num_runs)
+    place, number = rows // num_seeds, rows % num_seeds  # of the point, of the seed
+    state, cost = _state_and_cost(config, data)
+    leaves = jax.tree.leaves(state.variables['params'])
+    state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    steps = train.evaluation_steps(config, data.num_train)
+    return Group(
+        index=index,
+        config=config,
+        runs=points[place] * num_seeds + number,
+        points=points[place],
+        seeds=config['seed'] + number,
+        hparams={k: v[place] for k, v in hparams.stack(settings).items()},
+        data=data,
+        evaluation_steps=steps,
+        num_params=sum(leaf.size for leaf in leaves),
+        state_bytes=state_bytes,
+        layout=layout.choose(
+            flops_per_step=cost,
+            num_params=sum(leaf.size for leaf in leaves),
+            has_convolutions=any(leaf.ndim == 4 for leaf in leaves),
+            # An evaluation is forward passes, a third of a step each.
+            steps_per_evaluation=_evaluated(config, data) / (3 * config['batch_size']),
+            num_runs=max(len(rows), 1),
+            state_bytes=state_bytes,
+            lanes=config['execution.lanes'],
+            memory_gib=config['execution.memory_gib'],
+        ),
+    )
+
+
+def _evaluated(config: Mapping[str, Any], data: device.Data) -> int:
+    """Returns how many examples an evaluation goes through, as often as it does."""
+    most = config['eval_train_examples'] or data.num_train
+    evaluated = sum(min(size, most) if split == 'train' else size for split, size in data.sizes)
+    diagnosed = diagnostics.num_examples(config['diagnostic_examples'], data.num_train)
+    return evaluated + diagnostics.num_passes(config['diagnostics']) * diagnosed
+
+
+def _state_and_cost(config: Mapping[str, Any], data: device.Data) -> tuple[train.TrainState, float]:
+    """Traces all that a run does, without compiling.
+
+    Returns:
+      The shapes of a run's state, and the floating-point operations of a step, see `flops.count`.
+
+    Raises:
+      UserError: what model, optimizer or loss cannot do with the data or their fields.
+    """
+    training = train.make_training(config)
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data)
+    try:
+        return training.kept(_trace)(training, tuple(sorted(hparams.from_config(config))), shapes)
+    except errors.UserError:
+        raise
+    except Exception as error:
+        message = ' '.join(str(error).split())
+        raise errors.UserError(
+            f'model {config["model.name"]!r} with optimizer {config["optimizer.name"]!r} cannot be '
+            f'traced on inputs of shape {data.inputs.shape[1:]}: '
+            f'{type(error).__name__}: {message[:300]}'
+        ) from error
+
+
+@functools.lru_cache(maxsize=32)
+def _trace(
+    training: train.Training, fields: tuple[str, ...], data: device.Data
+) -> tuple[train.TrainState, float]:
+    """Returns state and cost of a run with these dynamic fields, on data of these shapes."""
+    keys = jax.eval_shape(training.make_keys, 0)
+    values = {name: jax.ShapeDtypeStruct((), np.float32) for name in fields}
+    step = jax.ShapeDtypeStruct((), np.int32)
+    evaluate = jax.ShapeDtypeStruct((), np.bool_)
+    state = jax.eval_shape(training.init, keys, values, data)
+    jax.eval_shape(training.segment, state, keys, values, data, step, step, evaluate)
+    return state, flops.count(training.step, state, keys, values, data, step, step)

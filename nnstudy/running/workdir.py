@@ -1,0 +1,165 @@
+"""The working directory of a study: whose it is, and where and with what it was executed.
+
+config.json         the resolved config, points, claims and references, and a digest
+environment.json    a record for every session that worked on it
+chunks/             parameters and histories, see nnstudy.results.checkpoints
+checkpoints/        the chunk that is on its way, likewise
+runs.csv, ...       the tables, see nnstudy.results; `history.parquet` comes last
+"""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from nnstudy import errors
+from nnstudy.results import results as results_lib
+from nnstudy.running import plan as plan_lib
+from nnstudy.spec import config as config_lib
+
+# What of an environment may change the bits of a run.
+_ROUNDING = ('versions', 'backend', 'devices', 'lanes')
+
+
+def check(plan: plan_lib.Plan, workdir: Path) -> str:
+    """Returns `'new'`, `'begun'` or `'finished'`.
+
+    Raises:
+      UserError: the directory holds another study, or other files.
+    """
+    try:
+        stored = results_lib.read_identity(workdir)
+        is_in_use = stored is None and _is_in_use(workdir)
+    except OSError as error:
+        raise errors.UserError(f'cannot read --workdir {str(workdir)!r}: {error}') from error
+    if stored is None:
+        if is_in_use:
+            shards = '; nnstudy merge joins its shards' if _has_shards(workdir) else ''
+            raise errors.UserError(
+                f'--workdir {str(workdir)!r} exists and holds no study; name an empty or new one'
+                + shards
+            )
+        return 'new'
+    mine = plan.identity
+    if stored.get('digest') != mine['digest']:
+        differing = ', '.join(differences(stored, mine)) or 'what is stored of it'
+        raise errors.UserError(
+            f'--workdir {str(workdir)!r} holds another study, {stored.get("name")!r}: '
+            f'it differs in {differing}; name another directory'
+        )
+    theirs, own = stored.get('shard'), mine.get('shard')
+    if theirs != (own and list(own)):
+        held, wanted = map(plan_lib.shard_name, (theirs, own))
+        raise errors.UserError(
+            f'--workdir {str(workdir)!r} holds {held}, not {wanted}; name another directory'
+        )
+    return 'finished' if (workdir / 'history.parquet').is_file() else 'begun'
+
+
+def _is_in_use(workdir: Path) -> bool:
+    """Whether something else is there, or on the way there."""
+    existing = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
+    return not existing.is_dir() or (existing == workdir and any(workdir.iterdir()))
+
+
+def _has_shards(workdir: Path) -> bool:
+    return any(workdir.glob('shard-*-of-*/config.json'))
+
+
+def open_session(workdir: Path, identity: Mapping[str, Any], session: Mapping[str, Any]) -> None:
+    """Creates the directory, or adds a session to it.
+
+    Args:
+      workdir: the directory.
+      identity: of the plan, with name, claims and references.
+      session: see `environment`.
+
+    Raises:
+      UserError: it cannot be written, or claims or references are not plain data.
+    """
+    path = workdir / 'environment.json'
+    try:
+        text = results_lib.to_json(identity)
+    except TypeError as error:
+        raise errors.UserError(f'claims() and references() must be plain data: {error}') from error
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        sessions = json.loads(path.read_text())['sessions'] if path.is_file() else []
+        results_lib.write_text(workdir / 'config.json', text)
+        results_lib.write_text(path, results_lib.to_json({'sessions': [*sessions, session]}))
+    except OSError as error:
+        raise errors.UserError(f'cannot write to --workdir {str(workdir)!r}: {error}') from error
+    changed = [k for k in _ROUNDING if sessions and sessions[-1].get(k) != session[k]]
+    if changed:
+        print(
+            f'warning: this study was begun with other {", ".join(changed)}; the runs that are '
+            'left may round differently',
+            file=sys.stderr,
+        )
+
+
+def default(plan: plan_lib.Plan, name: str) -> Path:
+    """Returns `runs/<name>-<hash>`: the same config and points find the same directory again.
+
+    Of a shard, it is the folder `shard-<i>-of-<n>` in there.
+    """
+    whole = Path('runs') / f'{name}-{plan.identity["digest"][:8]}'
+    return whole if plan.shard is None else whole / 'shard-{}-of-{}'.format(*plan.shard)
+
+
+def differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
+    """Returns the names of what differs between an identity that was read and another one."""
+    mine = json.loads(json.dumps(results_lib.plain(mine)))
+    both = [config_lib.flatten(identity['config']) for identity in (stored, mine)]
+    fields = [
+        f'config.{field}'
+        for field in sorted(both[0].keys() | both[1].keys())
+        if not field.startswith('execution.') and both[0].get(field) != both[1].get(field)
+    ]
+    rest = {'points': 'points', 'data': 'data', 'sources': 'the code of its components'}
+    return fields + [text for name, text in rest.items() if stored.get(name) != mine[name]]
+
+
+def environment(plan: plan_lib.Plan) -> dict[str, Any]:
+    """Returns where and with what a study is executed."""
+    packages = ('nnstudy', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
+    return {
+        'versions': {
+            'python': platform.python_version(),
+            **{name: _version(name) for name in packages},
+        },
+        'platform': platform.platform(),
+        'backend': jax.default_backend(),
+        'devices': [device.device_kind for device in jax.devices()],
+        'lanes': [group.layout.lanes for group in plan.groups],
+        'git_commit': _git_commit(),
+        'command': sys.argv,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """Returns the commit that nnstudy's code is at, if it lies in a git checkout."""
+    try:
+        done = subprocess.run(
+            ['git', '-C', str(Path(__file__).parent), 'rev-parse', 'HEAD'],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,1 @@
+"""How one run is trained: its parts, and training itself as pure functions."""

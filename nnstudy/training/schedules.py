@@ -1,0 +1,440 @@
+"""Learning-rate schedules: the rate at a moment of training.
+
+As in optax, a component makes a schedule, which is a function of the steps done:
+
+    component(learning_rate, steps_per_epoch, epochs, **fields) -> (step -> rate)
+
+The float arguments, `learning_rate` (float32 []) among them, and `step` (int32 []) may be traced.
+Where the past matters too, the component returns a `Schedule`. `make` makes one of either kind,
+and puts a warm-up before it.
+
+Durations are in epochs, so that a schedule means the same at every batch size, and factors are
+relative to `learning_rate`. Float fields are dynamic; int and tuple ones are static, and bad values
+of those raise UserError.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from nnstudy import errors
+from nnstudy.spec import components
+
+Rate = Callable[[jax.Array], jax.Array]
+
+# What training gives a schedule itself, so that a config cannot.
+RESERVED = ('learning_rate', 'steps_per_epoch', 'epochs', 'max_epochs')
+
+
+class Schedule(NamedTuple):
+    """A schedule with a state, which a run carries along.
+
+    Attributes:
+      init: `init() -> state`, a tree of arrays.
+      rate: `rate(state, step) -> rate`, the learning rate of step number `step`, float32 [].
+      observe: `observe(state, loss) -> state`, to be called after each evaluation, that of step 0
+        included, with the loss on the split that selects.
+    """
+
+    init: Callable[[], Any]
+    rate: Callable[[Any, jax.Array], jax.Array]
+    observe: Callable[[Any, jax.Array], Any]
+
+
+def extra_fields() -> dict[str, Any]:
+    """Returns fields that every schedule's section has beside its own arguments, with defaults.
+
+    `warmup_epochs` (float, so dynamic; parts of an epoch are fine) is the length of the warm-up.
+    """
+    return {'warmup_epochs': None}
+
+
+def make(
+    component: Callable[..., Rate | Schedule],
+    arguments: Mapping[str, Any],
+    learning_rate: jax.typing.ArrayLike,
+    steps_per_epoch: int,
+    epochs: int,
+) -> Schedule:
+    """Returns the schedule of a run, behind a warm-up if there is one (Goyal et al. 2017).
+
+    In the first w = round(warmup_epochs * steps_per_epoch) steps the rate rises along a straight
+    line, from 0 at step 0 to the schedule's first rate at step w. There the schedule begins: it
+    counts its steps from w, so that its boundaries come w steps later, and it is made for the
+    epochs that are left, so that one with an end, such as `cosine`, reaches it with the last step.
+    What it observes, it observes from the first evaluation on.
+
+    Args:
+      component: a value of `SCHEDULES`. One with an argument `max_epochs` gets there an int that
+        `epochs`, traced behind a warm-up, never exceeds: the size of a table, say.
+      arguments: the section's fields; dynamic ones may be traced.
+      learning_rate: `optimizer.learning_rate`.
+      steps_per_epoch: mini-batches of an epoch.
+      epochs: epochs of the run.
+    """
+    arguments = dict(arguments)
+    warmup_epochs = arguments.pop('warmup_epochs', None)
+    learning_rate = jnp.asarray(learning_rate, jnp.float32)
+    if 'max_epochs' in components.signature(component):
+        arguments['max_epochs'] = epochs
+    if warmup_epochs is None:
+        return _schedule(component(learning_rate, steps_per_epoch, epochs, **arguments))
+
+    num_warmup = jnp.round(warmup_epochs * steps_per_epoch).astype(int)
+    epochs_left = jnp.maximum(epochs * steps_per_epoch - num_warmup, 1) / steps_per_epoch
+    schedule = _schedule(component(learning_rate, steps_per_epoch, epochs_left, **arguments))
+
+    def rate(state: Any, step: jax.Array) -> jax.Array:
+        ramp = jnp.where(step < num_warmup, step / jnp.maximum(num_warmup, 1), 1)
+        return ramp * schedule.rate(state, jnp.maximum(step - num_warmup, 0))
+
+    return schedule._replace(rate=rate)
+
+
+def _schedule(made: Rate | Schedule) -> Schedule:
+    """Returns what a component made as a `Schedule`."""
+    if isinstance(made, Schedule):
+        return made
+    return Schedule(
+        init=lambda: (),
+        rate=lambda state, step: made(step),
+        observe=lambda state, loss: state,
+    )
+
+
+def constant(learning_rate: jax.Array, steps_per_epoch: int, epochs: int | jax.Array) -> Rate:
+    """Stays at `learning_rate`."""
+    del steps_per_epoch, epochs
+    return lambda step: learning_rate
+
+
+def step(
+    learning_rate: jax.Array,
+    steps_per_epoch: int,
+    epochs: int | jax.Array,
+    *,
+    boundaries: tuple[float, ...] = (),
+    factor: float = 0.1,
+) -> Rate:
+    """Multiplies by `factor` at each of the epochs `boundaries`, to the nearest step.
+
+    Raises:
+      UserError: `boundaries` is empty or not increasing.
+    """
+    del epochs
+    is_good = _are_numbers(boundaries) and all(
+        a < b for a, b in zip((0, *boundaries), boundaries, strict=False)
+    )
+    _check('boundaries', boundaries, is_good, 'increasing epochs above 0, such as (5, 8)')
+    steps = jnp.array([_num_steps(epoch, steps_per_epoch) for epoch in boundaries])
+    return lambda step: learning_rate * jnp.power(factor, (steps <= step).sum())
+
+
+def exponential(
+    learning_rate: jax.Array,
+    steps_per_epoch: int,
+    epochs: int | jax.Array,
+    *,
+    factor: float = 0.95,
+    every_epochs: int = 1,
+    staircase: bool = False,
+) -> Rate:
+    """Multiplies by `factor` every `every_epochs` epochs, smoothly or (`staircase`) at once.
+
+    Raises:
+      UserError: `every_epochs` is not a whole number, or below 1.
+    """
+    del epochs
+    _check_count('every_epochs', every_epochs, 1)
+    period = _num_steps(every_epochs, steps_per_epoch)
+    # Whole numbers: a float quotient may fall just short of the boundary.
+    return lambda step: (
+        learning_rate * jnp.power(factor, step // period if staircase else step / period)
+    )
+
+
+def linear(
+    learning_rate: jax.Array,
+    steps_per_epoch: int,
+    epochs: int | jax.Array,
+    *,
+    final_factor: float = 0.0,
+) -> Rate:
+    """Falls from 1 to `final_factor` along a straight line, until the last step."""
+    num_steps = steps_per_epoch * epochs
+    return lambda step: learning_rate * (1 + (final_factor - 1) * _progress(step, num_steps))
+
+
+def linear_staircase(
+    learning_rate: jax.Array,
+    steps_per_epoch: int,
+    epochs: int | jax.Array,
+    *,
+    decrement: float = 0.1,
+    every_epochs: int = 1,
+    final_factor: float = 0.0,
+) -> Rate:
+    """Subtracts `decrement` every `every_epochs` epochs, at once, down to `final_factor`.
+
+    Raises:
+      UserError: `every_epochs` is not a whole number, or below 1.
+    """
+    del epochs
+    _check_count('every_epochs', every_epochs, 1)
+    period = _num_steps(every_epochs, steps_per_epoch)
+    return lambda step: learning_rate * jnp.maximum(1 - decrement * (step // period), final_factor)
+
+
+def polynomial(
+    learning_rate: jax.Array,
+    steps_per_epoch: int,
+    epochs: int | jax.Array,
+    *,
+    power: float = 2.0,
+    final_factor: float = 0.0,
+) -> Rate:
+    """Falls from 1 to `final_factor` as the `power` of the share of the steps that is left."""
+    num_steps = steps_per_epoch * epochs
+
+    def rate(step: jax.Array) -> jax.Array:
+        shape = jnp.power(1 - _progress(step, num_steps), power)
+        return learning_rate * (final_factor + (1 - final_factor) * shape)
+
+    return rate
+
+
+def cosine(
+    learning_rate: jax.Array,
+    steps_per_epoch: int,
+    epochs: int | jax.Array,
+    *,
+    final_factor: float = 0.0,
+) -> Rate:
+    """Falls from 1 to `final_factor` along half a cosine (Loshchilov & Hutter 2017, SGDR)."""
+    num_steps = steps_per_epoch * epochs
+    return lambda step: learning_rate * _cosine(1, final_factor, _progress(step, num_steps))
+
+
+def one_cycle(
+    learning_rate: jax.Array,
+    steps_per_epoch: int,
+    epochs: int | jax.Array,
+    *,
+    rise: float = 0.3,
+    start_factor: float = 0.04,
+    final_factor: float = 4e-6,
+) -> Rate:
+    """Rises from `start_factor` to 1, then falls to `final_factor`, both along half a cosine.
+
+    The share `rise` of the steps is spent rising. As in `optax.cosine_onecycle_schedule`, after
+    Smith & Topin 2018, "Super-Convergence: Very Fast Training of Neural Networks Using Large
+    Learning Rates".
+    """
+    num_steps = jnp.round(steps_per_epoch * epochs)
+    # A little more, since float32 may have put a whole number by a hair below itself.
+    peak = jnp.floor(rise * num_steps + 0.01)
+
+    def rate(step: jax.Array) -> jax.Array:
+        rising = _cosine(start_factor, 1, _progress(step, peak))
+        falling = _cosine(1, final_factor, _progress(step - peak, num_steps - peak))
+        return learning_rate * jnp.where(step < peak, rising, falling)
+
+    return rate
+
+
+def inverse_sqrt(
+    learning_rate: jax.Array,
+    steps_per_epoch: int,
+    epochs: int | jax.Array,
+    *,
+    timescale: float = 1.0,
+) -> Rate:
+    """Stays at 1 for `timescale` epochs, then falls as sqrt(timescale / epoch).
+
+    Raffel et al. 2020, "Exploring the Limits of Transfer Learning with a Unified Text-to-Text
+    Transformer" (T5), section 3.1.2.
+    """
+    del epochs
+    return lambda step: (
+        learning_rate * jnp.sqrt(timescale / jnp.maximum(step / steps_per_epoch, timescale))
+    )
+
+
+def table(
+    learning_rate: jax.Array,
+    steps_per_epoch: int,
+    epochs: int | jax.Array,
+    *,
+    factors: tuple[float, ...] = (),
+) -> Rate:
+    """Takes its factor for each epoch from `factors`; the last one goes on.
+
+    Raises:
+      UserError: `factors` is empty, or has something else than numbers.
+    """
+    del epochs
+    _check('factors', factors, _are_numbers(factors), 'a number for each epoch, such as (1, 0.1)')
+    values = jnp.array(factors, jnp.float32)
+    return lambda step: learning_rate * _of_epoch(values, step, steps_per_epoch)
+
+
+def rounded(
+    learning_rate: jax.Array,
+    steps_per_epoch: int,
+    epochs: int | jax.Array,
+    *,
+    max_epochs: int,
+    constant_epochs: int = 1,
+    decay: float = 0.1,
+    decimals: int = 4,
+) -> Schedule:
+    """Multiplies the rate by exp(-decay) each epoch and rounds it to `decimals` decimals.
+
+    The first `constant_epochs` epochs have `learning_rate` as it is (0: it is lowered from the
+    first on). Each rate is made of the rounded one before it, as by a Keras callback that returns
+    `round(rate * math.exp(-decay), decimals)`: it is the rate, not the factor, that is rounded, and
+    it may come to rest at a value that rounds to itself.
+
+    Raises:
+      UserError: `constant_epochs` or `decimals` is not a whole number, negative or too large.
+    """
+    del epochs
+    _check_count('constant_epochs', constant_epochs, 0)
+    _check_count('decimals', decimals, 0, most=20)
+
+    def init() -> jax.Array:
+        """Returns the rates of all epochs, float32 [max_epochs]."""
+        # Else XLA multiplies by 1 / scale, and what is to be 0.0027 is one bit off.
+        scale = lax.optimization_barrier(jnp.float32(10**decimals))
+
+        def of_epoch(rate: jax.Array, epoch: jax.Array) -> tuple[jax.Array, jax.Array]:
+            lower = jnp.round(rate * jnp.exp(-decay) * scale) / scale
+            rate = jnp.where(epoch < constant_epochs, rate, lower)
+            return rate, rate
+
+        return lax.scan(of_epoch, learning_rate, jnp.arange(max_epochs))[1]
+
+    return Schedule(
+        init=init,
+        rate=lambda rates, step: _of_epoch(rates, step, steps_per_epoch),
+        observe=lambda rates, loss: rates,
+    )
+
+
+class Plateau(NamedTuple):
+    """State of `reduce_on_plateau`.
+
+    Attributes:
+      scale: the factor on the rate, float32 [].
+      best: the lowest loss seen, float32 [].
+      num_bad: evaluations since then, or since the rate was lowered, int32 [].
+      cooldown: evaluations that will still not count, int32 [].
+    """
+
+    scale: jax.Array
+    best: jax.Array
+    num_bad: jax.Array
+    cooldown: jax.Array
+
+
+def reduce_on_plateau(
+    learning_rate: jax.Array,
+    steps_per_epoch: int,
+    epochs: int | jax.Array,
+    *,
+    factor: float = 0.1,
+    patience: int = 10,
+    cooldown: int = 0,
+    min_factor: float = 0.0,
+    threshold: float = 1e-4,
+) -> Schedule:
+    """Multiplies by `factor` after `patience` evaluations in a row without a better loss.
+
+    Better is a loss below the best one by the share `threshold` of it; NaN is not. For `cooldown`
+    evaluations after a reduction none counts as bad, and `min_factor` is the end. All as in
+    `optax.contrib.reduce_on_plateau`; Keras counts the patience in the same way, PyTorch has one
+    evaluation more.
+
+    Raises:
+      UserError: `patience` or `cooldown` is not a whole number, or too small.
+    """
+    del steps_per_epoch, epochs
+    _check_count('patience', patience, 1)
+    _check_count('cooldown', cooldown, 0)
+
+    def init() -> Plateau:
+        # Not infinity, of which a share cannot be subtracted.
+        best = jnp.float32(jnp.finfo(jnp.float32).max)
+        return Plateau(jnp.float32(1), best, jnp.int32(0), jnp.int32(0))
+
+    def observe(state: Plateau, loss: jax.Array) -> Plateau:
+        better = loss < state.best - threshold * jnp.abs(state.best)
+        num_bad = jnp.where(better | (state.cooldown > 0), 0, state.num_bad + 1)
+        lowers = num_bad >= patience
+        lower = jnp.maximum(state.scale * factor, min_factor)
+        return Plateau(
+            scale=jnp.where(lowers, lower, state.scale),
+            best=jnp.where(better, loss, state.best),
+            num_bad=jnp.where(lowers, 0, num_bad),
+            cooldown=jnp.where(lowers, cooldown, jnp.maximum(state.cooldown - 1, 0)),
+        )
+
+    return Schedule(init, lambda state, step: learning_rate * state.scale, observe)
+
+
+def _cosine(start: Any, end: Any, progress: jax.Array) -> jax.Array:
+    """Returns the value between `start` and `end` along half a cosine."""
+    return end + (start - end) * 0.5 * (1 + jnp.cos(jnp.pi * progress))
+
+
+def _progress(step: jax.Array, num_steps: int | jax.Array) -> jax.Array:
+    """Returns the share of the steps that is done, at most 1."""
+    return jnp.minimum(step / jnp.maximum(num_steps, 1), 1)
+
+
+def _of_epoch(values: jax.Array, step: jax.Array, steps_per_epoch: int) -> jax.Array:
+    """Returns the value of the epoch that a step is in; the last one goes on."""
+    return values[jnp.minimum(step // steps_per_epoch, len(values) - 1)]
+
+
+def _num_steps(epochs: float, steps_per_epoch: int) -> int:
+    """Returns the number of steps of a duration; no run gets beyond int32."""
+    return min(round(epochs * steps_per_epoch), 2**31 - 1)
+
+
+def _are_numbers(values: tuple) -> bool:
+    """Whether there are any values, all of them finite numbers."""
+    return bool(values) and all(type(v) in (int, float) and math.isfinite(v) for v in values)
+
+
+def _check_count(field: str, value: int, least: int, most: int = 2**31 - 1) -> None:
+    end = '' if most == 2**31 - 1 else f' and at most {most}'
+    # A float would be a dynamic field, so traced here.
+    is_count = isinstance(value, int) and least <= value <= most
+    _check(field, value, is_count, f'a whole number, at least {least}{end}')
+
+
+def _check(field: str, value: Any, is_good: bool, rule: str) -> None:
+    if not is_good:
+        given = f', not {value!r}' if isinstance(value, components.VALUES) else ''
+        raise errors.UserError(f'config.schedule.{field} must be {rule}{given}')
+
+
+SCHEDULES: dict[str, Callable[..., Rate | Schedule]] = {
+    'constant': constant,
+    'step': step,
+    'exponential': exponential,
+    'linear': linear,
+    'linear_staircase': linear_staircase,
+    'polynomial': polynomial,
+    'cosine': cosine,
+    'one_cycle': one_cycle,
+    'inverse_sqrt': inverse_sqrt,
+    'table': table,
+    'rounded': rounded,
+    'reduce_on_plateau': reduce_on_plateau,
+}

@@ -1,0 +1,342 @@
+"""Studies with claims, as their user runs them: listed, run, run again, on a page."""
+
+import math
+import re
+import shutil
+import textwrap
+
+import pandas as pd
+import pytest
+
+from nnstudy import commands, models
+from nnstudy.commands import studies
+from nnstudy.report import studies_page
+
+CONFIG = '''
+    """Which rate is better.
+
+    More is said here.
+
+    What comes out: a table,
+    of two rates.
+    """
+
+    import nnstudy
+    from nnstudy.analysis.claims import claim, less
+    from nnstudy.analysis.quantities import quantity
+    from nnstudy.analysis.references import reference
+
+    LOW, HIGH = ({'optimizer.learning_rate': rate} for rate in (0.001, 0.1))
+
+
+    def get_config(arg=''):
+        (quick,) = nnstudy.options(arg, ('', 'quick'))
+        config = nnstudy.default_config()
+        config.split.train = 'train[:64]'
+        config.split.test = 'test[:50]'
+        config.split.validation = None
+        config.epochs = 2
+        config.num_seeds = 2 if quick else 6
+        return config
+
+
+    def sweep(config):
+        return [LOW, HIGH]
+
+
+    def claims():
+        both = less(quantity('test_loss', HIGH), quantity('test_loss', LOW))
+        drop = less(quantity('drop', LOW), 100)
+        better = claim('X1', 'The high rate is better', both)
+        return [better, claim('X2', 'It drops', drop, of='median')]
+
+
+    def references(config):
+        return [reference('loss', 2.0, quantity('test_loss', HIGH))]
+
+
+    def measure(results):
+        return {'drop': results.runs['test_loss'] - 2.0}
+'''
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'configs').mkdir()
+    (tmp_path / 'configs' / 'rates.py').write_text(textwrap.dedent(CONFIG))
+    return tmp_path
+
+
+def test_listed_run_and_put_on_a_page(folder, capsys):
+    assert commands.main(['studies', 'list']) == 0
+    listed = capsys.readouterr().out
+    assert 'Which rate is better.' in listed
+
+    assert commands.main(['studies', 'page']) == 2
+    assert 'no study is recorded in' in capsys.readouterr().err
+
+    assert commands.main(['studies', 'run']) == 0
+    printed = capsys.readouterr().out
+    assert '6 of 6 seeds' in printed
+    claims = pd.read_csv(folder / 'runs/studies/claims.csv')
+    assert claims['verdict'].tolist() == ['holds', 'holds']
+    assert claims['study'].tolist() == ['rates', 'rates']
+    assert 'drop' in pd.read_csv(folder / 'runs/studies/rates/runs.csv')
+
+    # Claims are no part of what is trained: another one is judged anew, and nothing is trained.
+    path = folder / 'configs' / 'rates.py'
+    path.write_text(path.read_text().replace("drop', LOW), 100", "drop', LOW), -100"))
+    assert commands.main(['studies', 'run']) == 0
+    assert 'finished already' in capsys.readouterr().err
+    claims = pd.read_csv(folder / 'runs/studies/rates/claims.csv')
+    assert claims['verdict'].tolist() == ['holds', 'does not hold']
+
+    assert commands.main(['studies', 'list']) == 0
+    assert '1 holds, 1 does not hold' in ' '.join(capsys.readouterr().out.split())
+    assert commands.main(['studies', 'page', '--out=page.md']) == 0
+    page = (folder / 'page.md').read_text()
+    assert '| X1 | The high rate is better | **holds** | 6 of 6 seeds |' in page
+    assert '- **X2** (rates): It drops. Does not hold: true of 0 of 6 seeds; 0% of' in page
+    assert 'What comes out: a table, of two rates.' in page
+    assert '| loss | 2 |' in page
+    assert '(page/rates/picture.png)' in page
+    assert (folder / 'page/rates/picture.png').is_file()
+
+
+def test_a_page_keeps_what_ran_on_another_machine(folder, capsys):
+    assert commands.main(['studies', 'run']) == 0
+    assert commands.main(['studies', 'page', '--out=page.md']) == 0
+    first = (folder / 'page.md').read_text()
+    shutil.rmtree(folder / 'runs')
+    assert commands.main(['studies', 'page', '--out=page.md']) == 0
+    assert (folder / 'page.md').read_text() == first
+
+
+def test_a_reduced_setting_has_no_quick_one(folder, capsys):
+    path = folder / 'configs' / 'rates.py'
+    reduced = textwrap.dedent(CONFIG).replace(
+        'LOW, HIGH =', "VARIANTS = ('', 'reduced')\nLOW, HIGH =", 1
+    )
+    path.write_text(reduced)
+    for quick, names in ((False, ['rates', 'rates:reduced']), (True, ['rates:quick'])):
+        found = studies.find(folder / 'configs', folder / 'runs', quick=quick)
+        assert [study.name for study in found] == names
+
+    capsys.readouterr()
+    for asked in (['rates'], ['rates:reduced'], ['rates', '--quick'], ['rates:quick', '--quick']):
+        assert commands.main(['studies', 'list', *asked]) == 0
+        assert capsys.readouterr().out.count('Which rate is better.') == 1
+    assert commands.main(['studies', 'list', 'rates:reducde']) == 2
+    assert "did you mean 'rates:reduced'?" in capsys.readouterr().err
+    assert commands.main(['studies', 'list', 'rates:quick']) == 2
+    assert 'small versions are those with --quick' in capsys.readouterr().err
+
+
+def test_a_file_stands_for_its_studies(folder, capsys):
+    path = folder / 'configs' / 'rates.py'
+    variants = CONFIG.replace('LOW, HIGH =', "VARIANTS = ('small', 'large')\n    LOW, HIGH =", 1)
+    path.write_text(textwrap.dedent(variants))
+    for quick in ([], ['--quick']):
+        for asked, listed in (('rates', 2), ('rates:large', 1)):
+            assert commands.main(['studies', 'list', asked, *quick]) == 0
+            assert capsys.readouterr().out.count('Which rate is better.') == listed
+
+
+def test_a_study_of_another_config_is_outdated(folder, capsys):
+    """Its old outcome is not passed off as that of the new config."""
+    assert commands.main(['studies', 'run']) == 0
+    assert commands.main(['studies', 'page', '--out=page.md']) == 0
+    first = (folder / 'page.md').read_text()
+    path = folder / 'configs' / 'rates.py'
+    path.write_text(path.read_text().replace('config.epochs = 2', 'config.epochs = 3'))
+    capsys.readouterr()
+    assert commands.main(['studies', 'list']) == 0
+    assert 'outdated' in capsys.readouterr().out
+    assert commands.main(['studies', 'run']) == 2
+    said = capsys.readouterr()
+    assert 'it differs in config.epochs' in said.err
+    assert 'holds' not in said.out
+    assert commands.main(['studies', 'page', '--out=page.md']) == 0
+    assert 'rates is left as it was recorded' in capsys.readouterr().err
+    assert (folder / 'page.md').read_text() == first
+
+
+def test_a_page_judges_the_claims_of_today(folder, capsys):
+    assert commands.main(['studies', 'run']) == 0
+    path = folder / 'configs' / 'rates.py'
+    text = path.read_text().replace('The high rate is better', 'The low rate is better')
+    path.write_text(
+        text.replace('less(quantity', 'greater(quantity').replace('less\n', 'less, greater\n')
+    )
+    assert commands.main(['studies', 'page', '--out=page.md']) == 0
+    assert 'warning' not in capsys.readouterr().err
+    page = (folder / 'page.md').read_text()
+    assert '| X1 | The low rate is better | **does not hold** | 0 of 6 seeds |' in page
+    assert 'The high rate' not in page
+
+
+def test_a_study_of_another_net_is_outdated(folder, capsys, monkeypatch):
+    monkeypatch.setitem(models.MODELS, 'line', None)  # gone after the test
+    path = folder / 'configs' / 'rates.py'
+    net = """
+
+class Line(nn.Module):
+    num_outputs: int
+
+    @nn.compact
+    def __call__(self, inputs, *, train):
+        return WIDER * nn.Dense(self.num_outputs)(inputs.reshape(len(inputs), -1))
+
+
+nnstudy.models.MODELS['line'] = Line
+
+
+def get_config"""
+    text = 'from flax import linen as nn\n\n' + path.read_text().replace('\n\ndef get_config', net)
+    text = text.replace('config.epochs = 2', "config.model.name = 'line'\n    config.epochs = 2")
+    path.write_text(text.replace('WIDER', '1.0'))
+    assert commands.main(['studies', 'run']) == 0
+    capsys.readouterr()
+    assert commands.main(['studies', 'list']) == 0
+    assert 'finished' in capsys.readouterr().out
+    path.write_text(text.replace('WIDER', '2.0'))
+    assert commands.main(['studies', 'list']) == 0
+    assert 'outdated' in capsys.readouterr().out
+
+
+def test_what_is_filled_in_is_no_difference(folder, capsys):
+    """Points that name different fields, stages, and data in memory are kept in another form."""
+    path = folder / 'configs' / 'rates.py'
+    text = path.read_text().replace("HIGH = ({'", "HIGH = ({'optimizer.name': 'sgd', '")
+    text = text.replace('def claims', 'def _claims').replace('def references', 'def _references')
+    text = text.replace('[LOW, HIGH]', "[{**LOW, 'optimizer.momentum': 0.5}, HIGH]")
+    path.write_text(text)
+    data = "def get_data(config):\n    return nnstudy.data.load('digits')\n\n\ndef measure"
+    (path.parent / 'memory.py').write_text(text.replace('def measure', data))
+    zoom = "config.zoom.train = ('train[:64]', 'train[:128]')\n    config.epochs = 2"
+    (path.parent / 'staged.py').write_text(text.replace('config.epochs = 2', zoom))
+    assert commands.main(['studies', 'run']) == 0
+    capsys.readouterr()
+    assert commands.main(['studies', 'list']) == 0
+    listed = capsys.readouterr().out
+    assert listed.count('finished') == 3, listed
+
+
+def test_a_study_that_is_not_judged_to_the_end_is_not_finished(folder, capsys):
+    path = folder / 'configs' / 'rates.py'
+    right = path.read_text()
+    path.write_text(right.replace("quantity('drop', LOW)", "quantity('drpo', LOW)"))
+    assert commands.main(['studies', 'run']) == 2
+    assert "did you mean 'drop'?" in capsys.readouterr().err
+    assert commands.main(['studies', 'list']) == 0
+    assert 'begun' in capsys.readouterr().out
+    assert commands.main(['studies', 'page', '--out=page.md']) == 2
+    path.write_text(right)
+    assert commands.main(['studies', 'run']) == 0
+    # Claims that are taken away are no more in the folder.
+    path.write_text(right.replace('def claims', 'def _claims'))
+    assert commands.main(['studies', 'run']) == 0
+    assert not (folder / 'runs/studies/rates/claims.csv').exists()
+
+
+def test_what_is_not_whole_costs_a_line(folder, capsys):
+    assert commands.main(['studies', 'run']) == 0
+    assert commands.main(['studies', 'page', '--out=page.md']) == 0
+    told = folder / 'page/rates/study.json'
+    told.write_text(told.read_text().replace('"title"', '"tilte"'))
+    (folder / 'runs/studies/rates/runs.parquet').unlink()
+    capsys.readouterr()
+    for action in ('list', 'page'):
+        assert commands.main(['studies', action, '--out=page.md']) == 2
+        assert 'is not finished' in capsys.readouterr().err
+    shutil.rmtree(folder / 'runs')
+    assert commands.main(['studies', 'page', '--out=page.md']) == 2
+    assert 'does not hold what is recorded of a study' in capsys.readouterr().err
+    (folder / 'none').mkdir()
+    assert commands.main(['studies', 'run', '--configs=none']) == 2
+    assert 'there is no config file in' in capsys.readouterr().err
+
+
+def test_without_claims_the_page_says_what_was_best(folder, capsys):
+    path = folder / 'configs' / 'rates.py'
+    path.write_text(path.read_text().replace('def claims', 'def _claims'))
+    assert commands.main(['studies', 'run']) == 0
+    assert commands.main(['studies', 'page', '--out=page.md']) == 0
+    assert '- Best point (*): optimizer.learning_rate = 0.1; ' in (folder / 'page.md').read_text()
+
+
+def test_claims_are_in_the_order_of_their_names(folder, capsys):
+    path = folder / 'configs' / 'rates.py'
+    for old, new in (('X1', 'X10'), ('X2', 'X9')):
+        path.write_text(path.read_text().replace(f"'{old}'", f"'{new}'"))
+    assert commands.main(['studies', 'run']) == 0
+    claims = pd.read_csv(folder / 'runs/studies/claims.csv')
+    assert claims['claim'].tolist() == ['X9', 'X10']
+
+
+def test_quick_ones_are_others(folder, capsys):
+    assert commands.main(['studies', 'run', '--quick', 'rates']) == 0
+    assert '2 seeds; 6 would do' in ' '.join(capsys.readouterr().out.split())
+    assert (folder / 'runs/studies/rates-quick/runs.csv').is_file()
+    assert not (folder / 'runs/studies/rates').exists()
+
+
+def test_one_that_fails_does_not_stop_the_others(folder, capsys):
+    bad = textwrap.dedent(CONFIG).replace("'train[:64]'", "'trian'")
+    (folder / 'configs' / 'bad.py').write_text(bad)
+    assert commands.main(['studies', 'run', '--quick']) == 2
+    err = capsys.readouterr().err
+    assert '1 of 2 failed: bad:quick' in err
+    assert (folder / 'runs/studies/rates-quick/claims.csv').is_file()
+
+
+@pytest.mark.parametrize(
+    ('argv', 'message'),
+    [
+        (['run', 'rats'], "'rates'"),
+        (['go'], 'run'),
+        (['--configs=nowhere'], 'nowhere'),
+    ],
+)
+def test_bad_input_costs_one_line(folder, argv, message, capsys):
+    assert commands.main(['studies', *argv]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count('\n') == 1
+
+
+def test_conclusions_that_one_seed_may_contradict_are_listed_by_verdict():
+    rows = [
+        ('Y1', 'a', 'holds', 20, 20),
+        ('Y2', 'b', 'holds', 20, 18),
+        ('Y3', 'c', 'depends on the seed', 20, 12),
+        ('Y4', 'd', 'does not hold', 20, 1),
+        ('Y5', 'e', 'undecided', 3, 0),
+        ('Y6', 'f (ours)', 'undecided', 3, 1),
+    ]
+    claims = pd.DataFrame(rows, columns=['claim', 'statement', 'verdict', 'n', 'successes'])
+    claims = claims.assign(of='seed', seeds_needed=8, resampled_medians=math.nan, evidence='')
+    entry = studies_page.Entry(
+        name='made',
+        title='Made.',
+        about='',
+        command='true',
+        num_points=1,
+        num_runs=20,
+        num_run_steps=20,
+        seconds=1.0,
+        machine='1 cpu device',
+        conclusions=[],
+        claims=claims,
+        references=None,
+        picture=None,
+    )
+    page = studies_page.page([entry], 'studies', 'true')
+    parts = [part.partition('\n') for part in page.split('## ')]
+    listed = {title: re.findall(r'- \*\*(Y\d)\*\*', text) for title, _, text in parts}
+    assert listed['Conclusions of the documents that depend on the seed'] == ['Y3']
+    assert listed['Conclusions of the documents that our seeds contradict'] == ['Y4']
+    assert [names for title, names in listed.items() if 'although' in title] == [['Y2']]
+    assert [names for title, names in listed.items() if 'undecided' in title] == [['Y5']]
+    assert listed['The same of our own claims'] == ['Y6']

@@ -1,0 +1,29 @@
+"""Operations of loops: those of all rounds, wherever the loop is."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from nnstudy.machine import flops
+
+MATRIX = jnp.ones((10, 10))
+PRODUCT = 2 * 10**3
+
+
+def power(x, exponent):
+    return jax.lax.scan(lambda y, _: (y @ x, None), x, length=exponent)[0]
+
+
+@pytest.mark.parametrize(
+    ('function', 'products'),
+    [
+        (lambda x: x @ x, 1),
+        (lambda x: power(x, 7), 7),
+        (jax.jit(lambda x: power(x, 7)), 7),
+        (lambda x: jax.lax.scan(lambda y, _: (power(y, 5), None), x, length=4)[0], 20),
+        (jax.grad(lambda x: power(x, 50).sum()), 150),
+        (lambda x: jax.lax.cond(x[0, 0] > 0, lambda: power(x, 7), lambda: x), 7),
+    ],
+)
+def test_count(function, products):
+    assert flops.count(function, MATRIX) == pytest.approx(products * PRODUCT, rel=0.05)

@@ -1,0 +1,102 @@
+"""Layouts: lanes by rule, chunks by memory, and segments that do all of the work once."""
+
+import numpy as np
+import pytest
+
+from nnstudy.running import layout
+
+
+def choose(**fields):
+    usual = {
+        'flops_per_step': 1e5,
+        'num_params': 1000,
+        'has_convolutions': False,
+        'steps_per_evaluation': 4,
+        'num_runs': 3,
+        'state_bytes': 1000,
+    }
+    return layout.choose(**{**usual, **fields})
+
+
+def test_the_number_of_runs_changes_only_the_chunks():
+    few, many = (choose(num_runs=n) for n in (3, 3000))
+    assert few.lanes == many.lanes
+    small = choose(num_runs=3000, state_bytes=2**20, lanes=4, memory_gib=0.25)
+    assert small.chunk_size * 2 * 2**20 <= 0.25 * 2**30
+    assert small.chunk_size % 4 == 0
+
+
+@pytest.mark.parametrize(
+    ('flops', 'params', 'conv', 'lanes'),
+    [
+        (7e4, 369, False, 32),  # the Boston MLP
+        (1.8e6, 9_000, False, 8),  # lr_sweep on digits
+        (4e6, 695_000, False, 1),  # large matrices at batch 1: nothing but reading parameters
+        (5e8, 695_000, False, 1),
+        (7e4, 369, True, 1),
+    ],
+)
+def test_lanes_on_the_cpu(flops, params, conv, lanes):
+    fields = {'flops_per_step': flops, 'num_params': params, 'has_convolutions': conv}
+    assert choose(**fields).lanes == lanes
+
+
+def test_what_a_chunk_takes_apart_from_its_runs_counts():
+    chosen = choose(num_runs=3000, lanes=4)
+    unit = layout.fit(chosen, 3000, budget=0, run_bytes=2**20).chunk_size
+    assert unit % 4 == 0  # one block a device is the least there is
+    fitted = layout.fit(chosen, 3000, budget=2**30, run_bytes=2**20, fixed=2**29)
+    assert unit < fitted.chunk_size <= 512
+
+
+def follow(chosen, evaluation_steps, until, num_runs, num_devices, at=None, ends=None):
+    """Goes from segment to segment; run r is over at evaluation `ends[r]`, if it has one."""
+    at = np.full(num_runs, -1) if at is None else np.array(at)
+    alive = np.full(num_runs, True)
+    parts = []
+    while True:
+        part = layout.next_segment(chosen, at, alive, evaluation_steps, until, num_devices)
+        if part is None:
+            return at, parts
+        assert (at[part.runs] <= part.start).all() and alive[part.runs].all()
+        assert part.stop - part.start <= chosen.segment_steps
+        assert part.evaluate == (part.stop in evaluation_steps)
+        at[part.runs] = part.stop
+        if part.evaluate and ends is not None:
+            alive[part.runs] &= part.stop < ends[part.runs]
+        parts.append(part)
+
+
+@pytest.mark.parametrize(('lanes', 'num_runs', 'num_devices'), [(1, 5, 2), (4, 9, 1), (2, 7, 3)])
+def test_every_run_takes_every_step_once(lanes, num_runs, num_devices):
+    evaluations = np.array([0, 10, 20, 25])
+    chosen = layout.Layout(lanes, 64, step_seconds=0.5, evaluation_seconds=1.0)
+    at, parts = follow(chosen, evaluations, 25, num_runs, num_devices)
+    assert (at == 25).all()
+    for run in range(num_runs):
+        mine = [part for part in parts if run in part.runs]
+        steps = [step for part in mine for step in range(part.start, part.stop)]
+        assert steps == list(range(25))
+        assert [part.stop for part in mine if part.evaluate] == evaluations.tolist()
+    for part in parts:  # of about two seconds
+        assert max(np.bincount(part.runs % num_devices)) <= lanes * chosen.segment_blocks(
+            part.stop - part.start, part.evaluate
+        )
+
+
+def test_runs_wait_where_they_are_told_to_and_those_behind_catch_up():
+    evaluations = np.array([0, 10, 20, 25])
+    chosen = layout.Layout(1, 8, step_seconds=0.01, evaluation_seconds=0.0)
+    at, parts = follow(chosen, evaluations, 20, 4, 1, at=[-1, 0, 7, 20])
+    assert at.tolist() == [20, 20, 20, 20]
+    assert parts[0].runs.tolist() == [0] and parts[0].stop == 0
+    assert parts[1].runs.tolist() == [0, 1] and (parts[1].start, parts[1].stop) == (0, 7)
+    assert parts[2].runs.tolist() == [0, 1, 2] and (parts[2].start, parts[2].stop) == (7, 10)
+
+
+def test_runs_that_are_over_have_no_more_segments():
+    evaluations = np.array([0, 10, 20, 30])
+    chosen = layout.Layout(1, 8, step_seconds=1e-3, evaluation_seconds=0.0)
+    at, parts = follow(chosen, evaluations, 30, 3, 1, ends=np.array([10, 99, 0]))
+    assert at.tolist() == [10, 30, 0]
+    assert sum(len(part.runs) * (part.stop - part.start) for part in parts) == 40
