@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 import nnstudy
 from benchmarks.problem import Layers
 from nnstudy.spec import config as config_lib
+from nnstudy.spec import study_file
 
 ROOT = Path(__file__).parents[1]
 NUM_TEST = 8  # examples of an evaluation where training alone is timed
@@ -49,7 +50,7 @@ class Workload:
         """Whether evaluations are timed too: those of a config as it is shipped are."""
         return self.fields is None
 
-    def study(self, *, quick: bool = False, num_runs: int | None = None) -> config_lib.Study:
+    def study(self, *, quick: bool = False, num_runs: int | None = None) -> study_file.StudyFile:
         """Returns the config and the points.
 
         Args:
@@ -57,17 +58,15 @@ class Workload:
           num_runs: only so many, of the first rate; None for all.
         """
         if self.fields is None:
-            study = config_lib.load(str(ROOT / 'configs' / 'lr_sweep.py'))
+            study = study_file.load(str(ROOT / 'configs' / 'lr_sweep.py'))
         else:
             points = nnstudy.choice('optimizer.learning_rate', self.rates)
-            study = config_lib.Study(self.name, nnstudy.default_config(), points, [], [])
+            study = study_file.StudyFile(self.name, nnstudy.default_config(), points, [], [])
             fields = {'num_seeds': self.num_seeds, 'split.validation': None, **self.fields}
             # One evaluation at the start and one at the end, of a few examples.
             fields |= {'eval_every': 1000, 'eval_train_examples': NUM_TEST}
-            for field, value in fields.items():
-                config_lib.override(study.config, field, value)
-        for field, value in (self.quick if quick else {}).items():
-            config_lib.override(study.config, field, value)
+            config_lib.override(study.config, fields)
+        config_lib.override(study.config, self.quick if quick else {})
         if num_runs is not None:
             study = dataclasses.replace(study, points=study.points[:1])
             study.config.num_seeds = num_runs

@@ -41,9 +41,8 @@ def get_config(arg=''):
     config.split.validation = None
     config.split.test = 'test[:2000]'
     config.normalization = 'standard'
-    with config.unlocked():
-        config.model.widths = (64,)
-        config.model.kernel_init = 'he_normal'
+    config.model.widths = (64,)
+    config.model.kernel_init = 'he_normal'
     config.optimizer.learning_rate = 0.02
     config.epochs = 6 if quick else 20
     config.diagnostics = ('noise_scale',)

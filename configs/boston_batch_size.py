@@ -47,10 +47,9 @@ def get_config(arg=''):
     config = boston_lr_decay.get_config(arg)
     config.optimizer.learning_rate = 0.02
     config.schedule.name = 'rounded'
-    with config.unlocked():
-        config.schedule.constant_epochs = 6
-        config.schedule.decay = 0.1
-        config.schedule.decimals = 4
+    config.schedule.constant_epochs = 6
+    config.schedule.decay = 0.1
+    config.schedule.decimals = 4
     return config
 
 

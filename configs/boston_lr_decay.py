@@ -43,11 +43,10 @@ def get_config(arg=''):
     config.dataset = 'boston_housing'
     config.split.train, config.split.validation = 'train', None
     config.normalization = 'standard'
-    with config.unlocked():
-        config.model.widths = (16, 8)
-        config.model.output_activation = 'relu'
-        config.model.kernel_init = 'glorot_uniform'
-        config.optimizer.eps = 1e-7
+    config.model.widths = (16, 8)
+    config.model.output_activation = 'relu'
+    config.model.kernel_init = 'glorot_uniform'
+    config.optimizer.eps = 1e-7
     config.loss.name = 'squared_error'
     config.optimizer.name = 'adam'
     config.optimizer.learning_rate = 1e-3

@@ -45,8 +45,7 @@ def get_config(arg=''):
     config.split.train = 'train' + examples
     config.split.validation = None
     config.split.test = 'test[:500]' if size == 'quick' else 'test'
-    with config.unlocked():
-        config.optimizer.eps = 1e-7
+    config.optimizer.eps = 1e-7
     config.optimizer.name = 'adam'
     config.optimizer.learning_rate = 1e-3
     config.batch_size = 32

@@ -37,8 +37,7 @@ def get_config(arg=''):
     config.zoom.train = tuple(f'train[:{size}]' for size in stages)
     config.split.validation = 'train[50000:52000]'
     config.split.test = 'test[:2000]' if quick else 'test'
-    with config.unlocked():
-        config.model.widths = (64, 64)
+    config.model.widths = (64, 64)
     config.epochs = 5 if quick else 10
     config.eval_every = 5
     config.eval_train_examples = 1_000

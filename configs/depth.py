@@ -41,10 +41,9 @@ def get_config(arg=''):
     config.split.test = 'test[:500]' if quick else 'test[:2000]'
     config.image_size = 7 if quick else 14
     config.model.name = 'resnet'
-    with config.unlocked():
-        config.model.widths = (16,)
-        config.model.batch_norm = 'before'
-        config.model.kernel_init = 'he_normal'
+    config.model.widths = (16,)
+    config.model.batch_norm = 'before'
+    config.model.kernel_init = 'he_normal'
     config.optimizer.momentum = 0.9
     config.batch_size = 64
     config.epochs = 8

@@ -38,11 +38,10 @@ def get_config(arg=''):
     num_train = 500 if quick else 1000
     config.dataset = 'digits'
     config.split.train, config.split.validation = f'train[:{num_train}]', None
-    with config.unlocked():
-        config.model.widths = (32, 32)
-        config.model.activation = 'tanh'
-        config.model.kernel_init = 'pytorch'
-        config.loss.reduction = 'sum'
+    config.model.widths = (32, 32)
+    config.model.activation = 'tanh'
+    config.model.kernel_init = 'pytorch'
+    config.loss.reduction = 'sum'
     config.loss.name = 'squared_error'
     config.batch_size = num_train
     config.epochs = 1000 if quick else 4000  # of one step

@@ -34,10 +34,9 @@ def get_config(arg=''):
     config.dataset = 'mnist'
     config.split.train, config.split.validation = 'train[:500]', None
     config.split.test = 'test[:1000]' if quick else 'test[:5000]'
-    with config.unlocked():
-        config.model.widths = (32,)
-        config.model.kernel_init = 'glorot_uniform'
-        config.optimizer.eps = 1e-7
+    config.model.widths = (32,)
+    config.model.kernel_init = 'glorot_uniform'
+    config.optimizer.eps = 1e-7
     config.optimizer.name = 'adam'
     config.optimizer.learning_rate = 1e-3
     config.batch_size = 32

@@ -78,8 +78,7 @@ def get_config(arg=''):
         config.image_size = 28
         config.normalization = 'symmetric'
     config.model.name = 'lenet'
-    with config.unlocked():
-        config.model.kernel_init = 'pytorch'
+    config.model.kernel_init = 'pytorch'
     config.optimizer.learning_rate = 0.1
     config.batch_size = 64
     config.epochs = 4 if quick else 20

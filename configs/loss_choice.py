@@ -58,8 +58,7 @@ def get_config(arg=''):
     config.batch_size = 32
     config.epochs = 20
     config.num_seeds = 10 if quick else 20
-    with config.unlocked():
-        config.model.widths = (32,)
+    config.model.widths = (32,)
     if task == 'numbers':
         config.dataset = 'boston_outliers'
         config.normalization = 'standard'

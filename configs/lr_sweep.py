@@ -39,9 +39,8 @@ def get_config(arg=''):
     config.eval_train_examples = examples
     config.model.name = model
     if model == 'mlp':
-        with config.unlocked():
-            config.model.widths = widths
-            config.model.kernel_init = 'he_normal'
+        config.model.widths = widths
+        config.model.kernel_init = 'he_normal'
     config.optimizer.name = 'sgd'
     config.optimizer.momentum = None
     config.num_seeds = 8

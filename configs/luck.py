@@ -49,8 +49,7 @@ def get_config(arg=''):
     config.split.train = 'train[:1000]'
     config.split.validation = 'train[50000:50500]'
     config.split.test = 'test[:2000]'
-    with config.unlocked():
-        config.model.widths = (64,)
+    config.model.widths = (64,)
     config.optimizer.momentum = 0.9
     config.batch_size = 32
     config.epochs = 10

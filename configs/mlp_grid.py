@@ -53,10 +53,9 @@ def get_config(arg=''):
     config.split.validation = None
     if size == 'quick':
         config.split.test = 'test[:300]'
-    with config.unlocked():
-        config.model.widths = (784, 25)
-        config.model.activation = 'sigmoid'
-        config.model.kernel_init = 'glorot_uniform'
+    config.model.widths = (784, 25)
+    config.model.activation = 'sigmoid'
+    config.model.kernel_init = 'glorot_uniform'
     config.shuffle = False
     config.eval_in_first_epoch = {'': 100, 'reduced': 20, 'quick': 10}[size]
     config.num_seeds = {'': 3, 'reduced': 8, 'quick': 2}[size]

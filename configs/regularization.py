@@ -67,10 +67,9 @@ def get_config(arg=''):
     config.split.train = 'train[:1000]' if quick else 'train[:2000]'
     config.split.validation = None
     config.split.test = 'test[:1000]' if quick else 'test'
-    with config.unlocked():
-        config.model.widths = (128, 64)
-        config.model.kernel_init = 'glorot_uniform'
-        config.optimizer.eps = 1e-7
+    config.model.widths = (128, 64)
+    config.model.kernel_init = 'glorot_uniform'
+    config.optimizer.eps = 1e-7
     config.optimizer.name = 'adam'
     config.optimizer.learning_rate = 1e-3
     config.batch_size = 32

@@ -42,8 +42,7 @@ TOO_LOW, LOW, HIGH, TOO_HIGH = 0.001, 0.01, 1.0, 10.0
 def get_config(arg=''):
     (quick,) = nnstudy.options(arg, ('', 'quick'))
     config = nnstudy.default_config()
-    with config.unlocked():
-        config.model.widths = (16,)
+    config.model.widths = (16,)
     config.batch_size = 32
     config.epochs = 20
     config.num_seeds = 5 if quick else 20

@@ -66,11 +66,10 @@ def get_config(arg=''):
     config.split.train, config.split.validation = 'train', None
     config.split.test = 'test[:16]'
     config.normalization = None
-    with config.unlocked():
-        config.model.widths = (16,)
-        config.model.activation = 'tanh'
-        config.model.kernel_init = 'lecun_normal'
-        config.optimizer.output_rate = 0.1
+    config.model.widths = (16,)
+    config.model.activation = 'tanh'
+    config.model.kernel_init = 'lecun_normal'
+    config.optimizer.output_rate = 0.1
     config.loss.name = 'squared_error'
     config.optimizer.name = 'two_rates'
     config.batch_size = 272

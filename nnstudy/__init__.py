@@ -21,10 +21,12 @@ from nnstudy.machine.devices import setup
 from nnstudy.results import Results, load
 from nnstudy.running.stages import run
 from nnstudy.running.winner import rerun
-from nnstudy.spec.config import default_config, options
+from nnstudy.spec.config import default_config
+from nnstudy.spec.study_file import options
 from nnstudy.spec.sweep import chain, choice, grid, log_uniform, logspace, zip_
 from nnstudy.training import losses, metrics, optimizers, schedules
-from nnstudy.training.train import make_keys, make_train
+from nnstudy.training.state import make_keys
+from nnstudy.training.train import make_train
 
 __all__ = [
     'Dataset',

@@ -18,5 +18,8 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     """
     known = sorted(known)
     near = difflib.get_close_matches(str(name), known, n=1)
+    if not near:  # of a dotted name the last part may have been meant
+        last = {one.rpartition('.')[2]: one for one in known}
+        near = [last[one] for one in difflib.get_close_matches(str(name), last, n=1)]
     hint = f'did you mean {near[0]!r}? ' if near else ''
     return UserError(f'unknown {kind} {name!r}: {hint}known: {", ".join(known) or "none"}')

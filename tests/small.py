@@ -37,8 +37,7 @@ def make_config(**fields):
     small |= {k.replace('__', '.'): v for k, v in fields.items()}
     if small.get('model.name', 'mlp') == 'mlp':
         small = {'model.widths': (8,)} | small
-    for field, value in sorted(small.items(), key=lambda item: not item[0].endswith('.name')):
-        config_lib.override(config, field, value)
+    config_lib.override(config, small)
     return config
 
 

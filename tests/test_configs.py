@@ -12,7 +12,7 @@ from nnstudy.results import checkpoints
 from nnstudy.results import results as results_lib
 from nnstudy.running import plan as plan_lib
 from nnstudy.running import tables
-from nnstudy.spec import config as config_lib
+from nnstudy.spec import study_file
 from nnstudy.training import losses, optimizers, schedules
 
 # The small version of each study; the full ones, and those of CIFAR-10, whose archive takes 10 s to
@@ -90,7 +90,7 @@ def cases(arguments):
 
 def load(name, arg, overrides=None):
     spec = str(ROOT / 'configs' / f'{name}.py') + (f':{arg}' if arg else '')
-    study = config_lib.load(spec, overrides)
+    study = study_file.load(spec, overrides)
     return study, study.get_data and study.get_data(study.config)
 
 

@@ -12,6 +12,7 @@ import nnstudy
 from nnstudy import commands
 from nnstudy.analysis import claims, references
 from nnstudy.spec import config as config_lib
+from nnstudy.spec import study_file
 
 SEEDS = 8
 
@@ -50,7 +51,7 @@ def true_of_all(study, outcome):
 
 def lenet(dataset, names=('relu', 'tanh')):
     """The printed accuracies of ReLU, and those of sigmoid and tanh, until they end."""
-    printed = config_lib.load_module(ROOT / 'configs' / 'lenet_activations.py').PRINTED
+    printed = study_file.load_module(ROOT / 'configs' / 'lenet_activations.py').PRINTED
 
     def outcome(fields, epoch):
         told = [0, *printed[dataset, names[fields['model.dense_activation'] != 'relu']]]
@@ -74,7 +75,7 @@ def test_lenet_on_cifar10():
 
 def test_boston_batch_size():
     study, _ = load('boston_batch_size', '')
-    module = config_lib.load_module(ROOT / 'configs' / 'boston_batch_size.py')
+    module = study_file.load_module(ROOT / 'configs' / 'boston_batch_size.py')
 
     def printed(fields, epoch):
         return {'test_loss': module.PRINTED[fields['batch_size']]}

@@ -22,7 +22,7 @@ from nnstudy import ops
 from nnstudy.machine import devices
 from nnstudy.running import layout, program, study
 from nnstudy.running import plan as plan_lib
-from nnstudy.training import train
+from nnstudy.training.state import TrainState
 
 nnstudy.setup()
 
@@ -162,12 +162,12 @@ class Trainer:
             segment = layout.Segment(first, step, step + 1, evaluate=False)
             state, _ = self.program.advance(state, (seeds, calm), segment)
             sums.append(float(state.loss_sum[0]))
-        rows = CHECK_STEPS * self.group.config['batch_size']
+        rows = CHECK_STEPS * self.group.config.batch_size
         assert state.order is not None  # all workloads shuffle
         self.order = np.asarray(state.order[0])[:rows].reshape(CHECK_STEPS, -1)
-        return (np.diff(sums) / self.group.config['batch_size']).tolist()
+        return (np.diff(sums) / self.group.config.batch_size).tolist()
 
-    def _begin(self) -> tuple[train.TrainState, Any]:
+    def _begin(self) -> tuple[TrainState, Any]:
         return jax.block_until_ready(self.program.init(np.arange(len(self.group.runs))))
 
     def repeat(self) -> tuple[int, float]:
@@ -196,7 +196,7 @@ class Trainer:
         if self.workload.net[0]['op'] == 'dense':
             inputs = inputs.reshape(len(inputs), -1)
         optimizer: dict[str, Any] = {
-            'name': config['optimizer.name'],
+            'name': config.optimizer.name,
             'learning_rate': hparams['optimizer.learning_rate'],
         }
         if optimizer['name'] == 'adam':
@@ -210,10 +210,10 @@ class Trainer:
         }
         return Problem(
             net=self.workload.net,
-            loss=config['loss.name'],
+            loss=config.loss.name,
             optimizer=optimizer,
-            batch_size=config['batch_size'],
-            epochs=config['epochs'],
+            batch_size=config.batch_size,
+            epochs=config.epochs,
             augmentation=strengths or None,
             evaluates=self.workload.evaluates,
             sizes=dict(data.sizes),

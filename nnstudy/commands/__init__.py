@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from nnstudy import errors
-from nnstudy.spec import config as config_lib
+from nnstudy.spec.fields import OPEN_SECTIONS
 
 INTERRUPTED = 130  # exit code: 128 + SIGINT, as shells have it
 
@@ -116,7 +116,7 @@ def split_overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             value = next(arguments, '--')
             if value.startswith('--'):
                 raise errors.UserError(f'--config.{field} needs a value: --config.{field}=VALUE')
-        if field in config_lib.OPEN_SECTIONS:
+        if field in OPEN_SECTIONS:
             field += '.name'
         if field in overrides:
             raise errors.UserError(f'--config.{field} is given twice')

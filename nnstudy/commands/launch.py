@@ -18,6 +18,7 @@ from nnstudy.running import overview, stages, study
 from nnstudy.running import plan as plan_lib
 from nnstudy.running import workdir as workdir_lib
 from nnstudy.spec import config as config_lib
+from nnstudy.spec import study_file
 from nnstudy.spec import sweep as spec
 
 EXAMPLES = """
@@ -101,7 +102,7 @@ def run(argv: Sequence[str]) -> None:
     """Runs the command, see `nnstudy.commands`."""
     args = _parse(argv)
     logging.getLogger('absl').setLevel(logging.ERROR)  # orbax, on what an interruption left
-    study_spec = config_lib.load(args.config, args.overrides)
+    study_spec = study_file.load(args.config, args.overrides)
     points = _swept(study_spec.points, args.sweep)
 
     for field in sorted(args.overrides.keys() & set(spec.swept(points))):

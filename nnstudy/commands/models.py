@@ -18,10 +18,10 @@ from nnstudy import commands, models
 from nnstudy.data import device
 from nnstudy.machine import devices, flops
 from nnstudy.ops import convolution
-from nnstudy.spec import components, hparams
+from nnstudy.spec import components
 from nnstudy.spec import config as config_lib
-from nnstudy.training import resolve as sections
-from nnstudy.training import train
+from nnstudy.training import resolve, train
+from nnstudy.training.state import make_keys
 
 FASHION, CIFAR, TEXT = (28, 28, 1), (32, 32, 3), (100,)
 INPUTS = {
@@ -88,13 +88,12 @@ def forward_flops(name: str) -> float:
 def step_seconds(name: str) -> float:
     """Returns the seconds of a training step of one run alone, the median of a few repetitions."""
     config = config_lib.default_config()
-    for field, value in (('model.name', name), ('optimizer.learning_rate', 1e-3)):
-        config_lib.override(config, field, value)
-    config_lib.override(config, 'batch_size', BATCH_SIZE)
-    fields = sections.resolve(config_lib.flatten(config))
-    training = train.make_training(fields)
+    config_lib.override(config, {'model': name, 'optimizer.learning_rate': 1e-3})
+    config.batch_size = BATCH_SIZE
+    (setting,) = resolve.study(config).settings
+    training = train.Training(setting)
     data = jax.device_put(_noise(name))
-    keys, values = train.make_keys(0), hparams.from_config(fields)
+    keys, values = make_keys(0), setting.hparams
     # Random numbers take long to compile, and these are drawn once.
     init = jax.jit(training.init, compiler_options={'xla_backend_optimization_level': 0})
     state = init(keys, values, data)

@@ -24,9 +24,8 @@ from nnstudy import data as data_lib
 from nnstudy.data import Data, augmentation
 from nnstudy.report import labels, style
 from nnstudy.running import plan as plan_lib
-from nnstudy.spec import components
-from nnstudy.spec import config as config_lib
-from nnstudy.training import train
+from nnstudy.spec import fields, study_file
+from nnstudy.training import state
 
 TYPICAL = {
     'horizontal_flip': 0.5,
@@ -64,7 +63,7 @@ def of_config(
             f'config.dataset {config.dataset!r} has inputs of shape '
             f'{list(data.inputs.shape[1:])}; a preview is of images [H, W, C]'
         )
-    strengths = components.arguments('augmentation', group.config, {})
+    strengths = fields.given(group.config.augmentation)
     numbers = np.arange(min(examples, data.num_train))
     names = [
         str(label) if dataset.class_names is None else dataset.class_names[label]
@@ -108,7 +107,7 @@ def augmented(
     Returns:
       float32 `[N, 1 + epochs, H, W, C]` in [0, 1].
     """
-    _, _, key = train.data_keys(train.make_keys(seed))
+    _, _, key = state.data_keys(state.make_keys(seed))
     images = np.asarray(data.inputs[examples], np.float32)
     seen = _in_epochs(key, jnp.arange(epochs), examples, images, strengths, data.max_value)
     return np.stack([images, *seen], axis=1) / np.float32(data.max_value)
@@ -188,7 +187,7 @@ def run(argv: Sequence[str]) -> None:
     """Runs the command, see `nnstudy.commands`."""
     args = _parse(argv)
     if args.config:
-        config = config_lib.load(args.config, args.overrides).config
+        config = study_file.load(args.config, args.overrides).config
         picture = of_config(config, args.examples, args.epochs, args.data_dir)
     else:
         picture = of_kinds(args.epochs)

@@ -31,8 +31,8 @@ from nnstudy.analysis import claims, references
 from nnstudy.report import labels, studies_page, table, verdicts
 from nnstudy.results import results as results_lib
 from nnstudy.running import workdir
-from nnstudy.spec import config as config_lib
-from nnstudy.training import resolve as sections
+from nnstudy.spec import study_file
+from nnstudy.training import resolve
 
 MAX_POINTS = 30  # that are put on a page
 
@@ -83,9 +83,9 @@ class Study:
         return stages or [self.workdir]
 
     @functools.cached_property
-    def said(self) -> config_lib.Study:
+    def said(self) -> study_file.StudyFile:
         """What the config file says now."""
-        return config_lib.load(self.spec)
+        return study_file.load(self.spec)
 
     @functools.cached_property
     def outdated(self) -> list[str]:
@@ -94,12 +94,12 @@ class Study:
         if stored is None:
             return []
         said = self.said
-        config, settings, points = sections.study(said.config, said.points)
+        resolved = resolve.study(said.config, said.points)
         mine = {
             **stored,
-            'config': config_lib.unflatten(config).to_dict(),
-            'points': points,
-            'sources': {k: v for setting in settings for k, v in sections.sources(setting).items()},
+            'config': resolved.config.to_dict(),
+            'points': resolved.points,
+            'sources': {k: v for s in resolved.settings for k, v in resolve.sources(s).items()},
         }
         # Stages have splits of their own, and data in memory have a name of their own.
         other: tuple[str, ...]
@@ -196,7 +196,7 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]
     if not paths:
         raise errors.UserError(f'--configs: there is no config file in {str(configs)!r}')
     for path in paths:
-        module = config_lib.load_module(path)
+        module = study_file.load_module(path)
         title, *paragraphs = [
             ' '.join(paragraph.split())
             for paragraph in (inspect.getdoc(module) or path.stem).split('\n\n')

@@ -12,15 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from flax import traverse_util
 
 from nnstudy import data as data_lib
 from nnstudy import errors, models
 from nnstudy.data import device
 from nnstudy.results import Results
 from nnstudy.spec import config as config_lib
-from nnstudy.spec import hparams
-from nnstudy.training import losses, train
-from nnstudy.training import resolve as sections
+from nnstudy.training import evaluation, losses, resolve
+from nnstudy.training.run import Run
 
 NUM_KEPT = 2  # nets of a study, with their data
 
@@ -95,8 +95,8 @@ class Net:
         """Returns what a run with these variables says of examples; see `examples`."""
         inputs, labels = self.examples(split, num)
         batches = [
-            np.asarray(self.apply(variables, inputs[i : i + train.EVAL_BATCH_SIZE]))
-            for i in range(0, len(inputs), train.EVAL_BATCH_SIZE)
+            np.asarray(self.apply(variables, inputs[i : i + evaluation.BATCH_SIZE]))
+            for i in range(0, len(inputs), evaluation.BATCH_SIZE)
         ]
         return Predictions(inputs, labels, np.concatenate(batches))
 
@@ -173,18 +173,16 @@ def net(results: Results, point: int) -> Net:
 def _make_net(results: Results, point: int) -> Net:
     fields = _fields(results, point)
     dataset = results.data or data_lib.load(fields['dataset'], results.data_dir)
-    _, (config,), _ = sections.study(config_lib.complete(config_lib.unflatten(fields)))
-    data = device.prepare(dataset, **sections.data_options(config))
-    sections.check(config, data)
-    loss = config['loss.name']
-    training = train.make_training(config)
-    arguments = training.model_arguments(hparams.from_config(config), data)
-    model = models.make(training.model, **arguments)
+    (config,) = resolve.study(traverse_util.unflatten_dict(fields, sep='.')).settings
+    data = device.prepare(dataset, **resolve.data_options(config))
+    resolve.check(config, data)
+    run = Run(config, {}, data)
+    model = run.model
 
     @jax.jit
     def apply(variables: Any, inputs: jax.Array) -> jax.Array:
         outputs, _ = model.apply(variables, data.normalized(inputs), train=False, rng=None)
-        return outputs if data.is_classification else losses.predicted_values(loss, outputs)
+        return run.predictions(outputs)
 
     return Net(dataset, data, apply, model)
 

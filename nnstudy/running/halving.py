@@ -6,22 +6,24 @@ Optimization".
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from nnstudy.spec.fields import Halving
 
 
-def rungs(config: Mapping[str, Any]) -> list[int]:
+def rungs(halving: Halving, last: int) -> list[int]:
     """Returns the epochs after which points are given up: `min_epochs` times powers of `factor`.
 
     Args:
-      config: fields by dotted name.
+      halving: the section of the config.
+      last: the last epoch.
 
     Returns:
       Increasing; none without `halving.factor`.
     """
-    factor, epochs = config['halving.factor'], config['halving.min_epochs']
+    factor, epochs = halving.factor, halving.min_epochs
     found = []
-    while factor is not None and epochs < config['epochs']:
+    while factor is not None and epochs < last:
         found.append(epochs)
         epochs *= factor
     return found

@@ -6,8 +6,7 @@ from flax import linen as nn
 
 from nnstudy.report import labels
 from nnstudy.running import plan as plan_lib
-from nnstudy.spec import hparams
-from nnstudy.training import train
+from nnstudy.training.run import Run
 
 
 def headline(plan: plan_lib.Plan, name: str) -> str:
@@ -44,8 +43,8 @@ def describe(plan: plan_lib.Plan) -> str:
             '',
             f'group {group.index}: {labels.count(len(group.runs), "run")} of '
             f'{labels.count(group.num_steps, "step")} '
-            f'({labels.count(group.config["epochs"], "epoch")} at batch size '
-            f'{group.config["batch_size"]}), {labels.count(group.num_params, "parameter")} each',
+            f'({labels.count(group.config.epochs, "epoch")} at batch size '
+            f'{group.config.batch_size}), {labels.count(group.num_params, "parameter")} each',
             f'  examples: {sizes}',
             f'  layout: {labels.count(group.num_chunks, "chunk")} of {layout.chunk_size} runs, '
             f'{labels.count(layout.lanes, "lane")} a device, '
@@ -63,9 +62,9 @@ def describe(plan: plan_lib.Plan) -> str:
 
 def layer_table(group: plan_lib.Group) -> str:
     """Returns the layers of a group's model with output shapes and numbers of parameters."""
-    training = train.make_training(group.config)
-    values = hparams.from_config(group.config)
-    model = training.model(**training.model_arguments(values, group.data))
+    run = Run(group.config, {}, group.data)
+    chosen = group.config.model
+    model = chosen.function(**chosen.keywords, **run.model_arguments)
     inputs = group.data.normalized(jnp.asarray(group.data.inputs[:1]))
     if isinstance(model, nn.Module):
         text = nn.tabulate(

@@ -23,12 +23,16 @@ from nnstudy.data import dataset, device
 from nnstudy.machine import flops
 from nnstudy.running import halving, layout
 from nnstudy.spec import config as config_lib
-from nnstudy.spec import hparams
-from nnstudy.spec import sweep as spec
-from nnstudy.training import diagnostics, train
-from nnstudy.training import resolve as sections
+from nnstudy.spec import sweep
+from nnstudy.spec.fields import Config
+from nnstudy.training import diagnostics, resolve, train
+from nnstudy.training.run import steps_per_epoch
+from nnstudy.training.state import TrainState
 
 MAX_RUNS = 10_000_000
+# What is no part of what makes a study this one: how it is executed, and what only its claims and
+# pictures read.
+NOT_IDENTITY = ('execution.', 'study.')
 
 
 # A shard: part i of n, counted from 0.
@@ -41,7 +45,7 @@ class Group:
 
     Attributes:
       index: number of the group.
-      config: fields by dotted name; the dynamic ones as the first run has them.
+      config: resolved; the dynamic fields as the first run has them.
       runs: run numbers, int [R].
       points: number of the point of each run, int [R].
       seeds: int [R].
@@ -54,7 +58,7 @@ class Group:
     """
 
     index: int
-    config: Mapping[str, Any]
+    config: Config
     runs: np.ndarray
     points: np.ndarray
     seeds: np.ndarray
@@ -83,11 +87,11 @@ class Group:
     def log_size(self) -> int:
         """Rows of the log of single steps that a segment may have; 0 without such a log."""
         longest = int(min(self.layout.segment_steps, np.diff(self.evaluation_steps).max()))
-        return self.logged(0, longest)[1] + 1 if self.config['log_every_steps'] else 0
+        return self.logged(0, longest)[1] + 1 if self.config.log_every_steps else 0
 
     def logged(self, start: int, stop: int) -> tuple[int, int]:
         """Returns number of the first row of the log, and of rows, of steps `start` to `stop`."""
-        every = self.config['log_every_steps']
+        every = self.config.log_every_steps
         if not every:
             return 0, 0
         first = -(-start // every)
@@ -95,7 +99,7 @@ class Group:
 
     def step_of(self, epoch: int) -> int:
         """Returns the step at which an epoch has ended; the last one if the runs are shorter."""
-        epochs = self.config['epochs']
+        epochs = self.config.epochs
         return self.num_steps // epochs * min(epoch, epochs)
 
 
@@ -104,7 +108,7 @@ class Plan:
     """All runs of a study, by group.
 
     Attributes:
-      config: the config with every default filled in.
+      config: resolved, outside of the sweep.
       points: the values of the swept fields, one dict a point.
       groups: in the order of their first run; of a shard, those that have runs in it.
       fingerprints: of the content of each data set, by name.
@@ -114,7 +118,7 @@ class Plan:
       data_dir: where the files of named data sets are.
     """
 
-    config: ConfigDict
+    config: Config
     points: list[dict[str, Any]]
     groups: list[Group]
     fingerprints: dict[str, str]
@@ -125,7 +129,7 @@ class Plan:
 
     @property
     def swept(self) -> list[str]:
-        return spec.swept(self.points)
+        return sweep.swept(self.points)
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
@@ -144,8 +148,8 @@ class Plan:
         # for it goes on.
         config = {
             field: value
-            for field, value in config_lib.flatten(self.config).items()
-            if not field.startswith('execution.') and value is not None and value != ()
+            for field, value in self.config.flat.items()
+            if not field.startswith(NOT_IDENTITY) and value is not None and value != ()
         }
         text = json.dumps({**content, 'config': config}, sort_keys=True)
         shard = {} if self.shard is None else {'shard': self.shard}
@@ -158,8 +162,8 @@ class Plan:
     @property
     def rungs(self) -> list[int]:
         """The epochs at which all runs that are left wait for each other; the last one is one."""
-        epochs = max([group.config['epochs'] for group in self.groups], default=0)
-        return [*halving.rungs({**config_lib.flatten(self.config), 'epochs': epochs}), epochs]
+        epochs = max([group.config.epochs for group in self.groups], default=0)
+        return [*halving.rungs(self.config.halving, epochs), epochs]
 
     @property
     def num_run_steps(self) -> int:
@@ -206,14 +210,14 @@ def make(
     Raises:
       UserError: anything that is wrong with the fields, their values, the points or the data.
     """
-    config = config_lib.complete(config)
-    if shard is not None:
-        _check_shard(shard, config)
     dataset.check_given(data)
+    config = config_lib.complete(config)
     if data is not None:
-        config_lib.override(config, 'dataset', data.name)
-    own, settings, checked = sections.study(config, points)
-    if data is not None and 'dataset' in spec.swept(checked):
+        config_lib.override(config, {'dataset': data.name})
+    resolved = resolve.study(config, points)
+    if shard is not None:
+        _check_shard(shard, resolved.config)
+    if data is not None and 'dataset' in sweep.swept(resolved.points):
         raise errors.UserError("cannot sweep 'dataset' with a data set in memory")
 
     @functools.cache
@@ -225,34 +229,32 @@ def make(
         return device.prepare(load(name), **options)
 
     members: dict[tuple, list[int]] = {}
-    for number, setting in enumerate(settings):
-        # The rest of the fields are dynamic; which ones there are shapes the program too.
-        key = hparams.static_key(setting), frozenset(setting)
-        members.setdefault(key, []).append(number)
+    for number, setting in enumerate(resolved.settings):
+        members.setdefault(setting.static(), []).append(number)
     groups, dealt = [], 0
     for index, numbers in enumerate(members.values()):
-        own_settings = [settings[n] for n in numbers]
-        groups.append(_group(index, own_settings, np.array(numbers), prepare, shard, dealt))
-        dealt += len(numbers) * config.num_seeds
-    used = {group.config['dataset'] for group in groups}
+        settings = [resolved.settings[n] for n in numbers]
+        groups.append(_group(index, settings, np.array(numbers), prepare, shard, dealt))
+        dealt += len(numbers) * resolved.config.num_seeds
+    used = {group.config.dataset for group in groups}
     return Plan(
-        config=config_lib.unflatten(own),
-        points=checked,
+        config=resolved.config,
+        points=resolved.points,
         groups=[group for group in groups if len(group.runs)],
         fingerprints={name: load(name).fingerprint() for name in sorted(used)},
-        sources={k: v for g in groups for k, v in sections.sources(g.config).items()},
+        sources={k: v for g in groups for k, v in resolve.sources(g.config).items()},
         shard=shard,
         data=data,
         data_dir=data_dir,
     )
 
 
-def _check_shard(shard: Shard, config: ConfigDict) -> None:
+def _check_shard(shard: Shard, config: Config) -> None:
     is_pair = isinstance(shard, tuple) and len(shard) == 2
     if not is_pair or not all(type(number) is int for number in shard):
         raise errors.UserError(f'shard must be two whole numbers (i, n), not {shard!r}')
     for field in ('zoom.train', 'halving.factor'):
-        if config_lib.flatten(config)[field] is not None:
+        if config.flat[field] is not None:
             raise errors.UserError(
                 f'a study with config.{field} has no shards: what goes on is decided over all runs'
             )
@@ -292,7 +294,7 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 
 def _group(
     index: int,
-    settings: Sequence[dict[str, Any]],
+    settings: Sequence[Config],
     points: np.ndarray,
     prepare: Callable[..., device.Data],
     shard: Shard | None,
@@ -303,22 +305,22 @@ def _group(
     Of its runs it has those of the shard, perhaps none; `dealt` are in the groups before it.
     """
     config = settings[0]
-    data = prepare(config['dataset'], **sections.data_options(config))
-    sections.check(config, data)
-    num_seeds = config['num_seeds']
-    steps = config['epochs'] * train.steps_per_epoch(config, data.num_train)
-    if steps >= 2**31:
+    data = prepare(config.dataset, **resolve.data_options(config))
+    resolve.check(config, data)
+    num_seeds = config.num_seeds
+    num_steps = config.epochs * steps_per_epoch(config, data.num_train)
+    if num_steps >= 2**31:
         raise errors.UserError(
-            f'config.epochs {config["epochs"]} makes {steps:,} steps, more than {2**31 - 1:,}'
+            f'config.epochs {config.epochs} makes {num_steps:,} steps, more than {2**31 - 1:,}'
         )
     if len(points) * num_seeds > MAX_RUNS:
         raise errors.UserError(
             f'config.num_seeds {num_seeds:,} makes {len(points) * num_seeds:,} runs; a study may '
             f'have {MAX_RUNS:,}'
         )
-    if config['seed'] + num_seeds > 2**32:
+    if config.seed + num_seeds > 2**32:
         raise errors.UserError(
-            f'config.seed {config["seed"]} with {num_seeds} seeds goes beyond the last seed, '
+            f'config.seed {config.seed} with {num_seeds} seeds goes beyond the last seed, '
             f'{2**32 - 1}'
         )
     num_runs = len(points) * num_seeds
@@ -333,8 +335,11 @@ def _group(
         config=config,
         runs=points[place] * num_seeds + number,
         points=points[place],
-        seeds=config['seed'] + number,
-        hparams={k: v[place] for k, v in hparams.stack(settings).items()},
+        seeds=config.seed + number,
+        hparams={
+            field: np.stack([setting.hparams[field] for setting in settings])[place]
+            for field in config.hparams
+        },
         data=data,
         evaluation_steps=steps,
         num_params=sum(leaf.size for leaf in leaves),
@@ -344,24 +349,24 @@ def _group(
             num_params=sum(leaf.size for leaf in leaves),
             has_convolutions=any(leaf.ndim == 4 for leaf in leaves),
             # An evaluation is forward passes, a third of a step each.
-            steps_per_evaluation=_evaluated(config, data) / (3 * config['batch_size']),
+            steps_per_evaluation=_evaluated(config, data) / (3 * config.batch_size),
             num_runs=max(len(rows), 1),
             state_bytes=state_bytes,
-            lanes=config['execution.lanes'],
-            memory_gib=config['execution.memory_gib'],
+            lanes=config.execution.lanes,
+            memory_gib=config.execution.memory_gib,
         ),
     )
 
 
-def _evaluated(config: Mapping[str, Any], data: device.Data) -> int:
+def _evaluated(config: Config, data: device.Data) -> int:
     """Returns how many examples an evaluation goes through, as often as it does."""
-    most = config['eval_train_examples'] or data.num_train
+    most = config.eval_train_examples or data.num_train
     evaluated = sum(min(size, most) if split == 'train' else size for split, size in data.sizes)
-    diagnosed = diagnostics.num_examples(config['diagnostic_examples'], data.num_train)
-    return evaluated + diagnostics.num_passes(config['diagnostics']) * diagnosed
+    diagnosed = diagnostics.num_examples(config.diagnostic_examples, data.num_train)
+    return evaluated + diagnostics.num_passes(config.diagnostics) * diagnosed
 
 
-def _state_and_cost(config: Mapping[str, Any], data: device.Data) -> tuple[train.TrainState, float]:
+def _state_and_cost(config: Config, data: device.Data) -> tuple[TrainState, float]:
     """Traces all that a run does, without compiling.
 
     Returns:
@@ -370,16 +375,16 @@ def _state_and_cost(config: Mapping[str, Any], data: device.Data) -> tuple[train
     Raises:
       UserError: what model, optimizer or loss cannot do with the data or their fields.
     """
-    training = train.make_training(config)
+    training = train.Training(config)
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data)
     try:
-        return training.kept(_trace)(training, tuple(sorted(hparams.from_config(config))), shapes)
+        return _trace(training, tuple(sorted(config.hparams)), shapes)
     except errors.UserError:
         raise
     except Exception as error:
         message = ' '.join(str(error).split())
         raise errors.UserError(
-            f'model {config["model.name"]!r} with optimizer {config["optimizer.name"]!r} cannot be '
+            f'model {config.model.name!r} with optimizer {config.optimizer.name!r} cannot be '
             f'traced on inputs of shape {data.inputs.shape[1:]}: '
             f'{type(error).__name__}: {message[:300]}'
         ) from error
@@ -388,7 +393,7 @@ def _state_and_cost(config: Mapping[str, Any], data: device.Data) -> tuple[train
 @functools.lru_cache(maxsize=32)
 def _trace(
     training: train.Training, fields: tuple[str, ...], data: device.Data
-) -> tuple[train.TrainState, float]:
+) -> tuple[TrainState, float]:
     """Returns state and cost of a run with these dynamic fields, on data of these shapes."""
     keys = jax.eval_shape(training.make_keys, 0)
     values = {name: jax.ShapeDtypeStruct((), np.float32) for name in fields}

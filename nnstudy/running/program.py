@@ -15,6 +15,7 @@ from nnstudy.running import execute
 from nnstudy.running import layout as layout_lib
 from nnstudy.running import plan as plan_lib
 from nnstudy.training import train
+from nnstudy.training.state import TrainState
 
 
 @dataclasses.dataclass
@@ -37,7 +38,7 @@ class Program:
     _data: Data
     excess_bytes: float
 
-    def init(self, rows: np.ndarray) -> tuple[train.TrainState, Any]:
+    def init(self, rows: np.ndarray) -> tuple[TrainState, Any]:
         """Returns the states of rows of the group before the first step, and what `advance` needs.
 
         Args:
@@ -49,8 +50,8 @@ class Program:
         return self._init(*own, self._data), own
 
     def advance(
-        self, state: train.TrainState, own: Any, segment: layout_lib.Segment
-    ) -> tuple[train.TrainState, Any]:
+        self, state: TrainState, own: Any, segment: layout_lib.Segment
+    ) -> tuple[TrainState, Any]:
         """Takes the states through a segment; returns them and the outputs, see `Training`."""
         chosen = execute.choose(segment.runs, self.layout.chunk_size, self.mesh, self.layout.lanes)
         chosen = execute.put_chosen(chosen, self.mesh)
@@ -76,7 +77,7 @@ class Program:
         }
         return history, log
 
-    def replaced(self, state: train.TrainState, rows: np.ndarray, saved: Any) -> train.TrainState:
+    def replaced(self, state: TrainState, rows: np.ndarray, saved: Any) -> TrainState:
         """Returns the states with those of some rows of the chunk replaced by saved ones."""
         size = self.layout.chunk_size
         leaves, structure = jax.tree.flatten(self.fetch(state, size))
@@ -97,10 +98,9 @@ def make(group: plan_lib.Group, mesh: Mesh, most: int | None = None) -> Program:
       mesh: see `nnstudy.machine.devices.runs_mesh`.
       most: no more runs a chunk than this.
     """
-    training = train.make_training(group.config)
-    compile_ = training.kept(compiled)
+    training = train.Training(group.config)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), group.data)
-    budget = layout_lib.memory_budget(group.config['execution.memory_gib'])
+    budget = layout_lib.memory_budget(group.config.execution.memory_gib)
     chosen = group.layout
     if most is not None:
         chosen = dataclasses.replace(chosen, chunk_size=min(most, chosen.chunk_size))
@@ -108,7 +108,7 @@ def make(group: plan_lib.Group, mesh: Mesh, most: int | None = None) -> Program:
     def at(chosen: layout_lib.Layout) -> tuple[Any, Any, Any]:
         fields = tuple(sorted(group.hparams))
         lanes, size = chosen.lanes, chosen.chunk_size
-        return compile_(training, fields, shapes, mesh, lanes, size, group.log_size)
+        return compiled(training, fields, shapes, mesh, lanes, size, group.log_size)
 
     functions = at(chosen)
     states = chosen.chunk_size * group.state_bytes

@@ -22,7 +22,8 @@ from nnstudy.results import results as results_lib
 from nnstudy.running import plan as plan_lib
 from nnstudy.running import study
 from nnstudy.spec import config as config_lib
-from nnstudy.spec import sweep as spec
+from nnstudy.spec import zoom
+from nnstudy.training import resolve
 
 
 def run(
@@ -87,7 +88,7 @@ def run_stages(
     """Trains the stages of `config.zoom.train`, and returns the results of the last one.
 
     The first stage has the points given; from its best point, chosen as `comparison.best` does,
-    come those of the next one, see `spec.zoom`.
+    come those of the next one, see `nnstudy.spec.zoom`.
 
     Args:
       See `nnstudy.run`.
@@ -118,7 +119,9 @@ def run_stages(
                     f'stage {number} of config.zoom.train: no run has a finite value to choose the '
                     'best point by'
                 )
-            points = spec.zoom(results.points, results.points[best.point], seed=number)
+            winner = results.points[best.point]
+            ranges = {field: resolve.range_of(plan.config, field) for field in winner}
+            points = zoom.zoom(results.points, winner, ranges, seed=number)
     return results
 
 
@@ -136,7 +139,8 @@ def checked(
     Raises:
       UserError: as `nnstudy.run`.
     """
-    stages = [_stage(config, split) for split in config_lib.complete(config).zoom.train]
+    config = config_lib.complete(config)
+    stages = [_stage(config, split) for split in config.zoom.train]
     for stage in stages:
         plan_lib.make(stage, points, data=data, data_dir=data_dir)
     return stages
@@ -145,6 +149,5 @@ def checked(
 def _stage(config: ConfigDict, split: str) -> ConfigDict:
     """Returns the config of the stage that trains on a split."""
     stage = config_lib.complete(config)
-    config_lib.override(stage, 'zoom.train', None)
-    config_lib.override(stage, 'split.train', split)
+    config_lib.override(stage, {'zoom.train': None, 'split.train': split})
     return stage

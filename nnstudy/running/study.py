@@ -125,7 +125,9 @@ def _survivors(
     runs = runs[runs['point'].isin(points)]
     # Nobody is pruned yet.
     runs = runs.assign(status=runs['status'].replace('pruned', 'finished'))
-    return halving.survivors(comparison.ranking(runs), plan.config.halving.factor)
+    factor = plan.config.halving.factor
+    assert factor is not None  # or there would be no rung before the last
+    return halving.survivors(comparison.ranking(runs), factor)
 
 
 def _concluded(
@@ -285,7 +287,7 @@ def _train_chunk(
         for name, rows in measured['log'].items():
             log[name][chosen, first : first + count] = rows[chosen, :count]
         done = (segment.stop - segment.start) * len(chosen)
-        epochs = group.config['epochs']
+        epochs = group.config.epochs
         epoch = segment.stop * epochs // group.num_steps
         display.advance(done * group.step_cost, f'{where}: epoch {epoch}/{epochs}')
 

@@ -44,7 +44,7 @@ def build(
             {'run': group.runs[rows], 'point': group.points[rows], 'seed': group.seeds[rows]}
         )
         evaluations = group.evaluation_steps
-        epochs = evaluations / max(group.num_steps, 1) * group.config['epochs']
+        epochs = evaluations / max(group.num_steps, 1) * group.config.epochs
         times = pd.DataFrame({'step': evaluations, 'epoch': epochs})
         measured = {name: items['history'][name] for name in measures(group)}
         measured = _columns(_held(measured, evaluations, outcome['frozen_at']))
@@ -53,7 +53,7 @@ def build(
         }
         history.append(_long(numbers, times, {**measured, **of_training}, outcome['at']))
         if items['log']:
-            every = group.config['log_every_steps']
+            every = group.config.log_every_steps
             logged = pd.DataFrame({'step': np.arange(0, group.num_steps, every)})
             steps.append(_long(numbers, logged, items['log'], outcome['at']))
         runs.append(_runs(numbers, group, measured, outcome))
@@ -135,9 +135,9 @@ def _held(
 def measures(group: plan_lib.Group) -> list[str]:
     """Returns the names of loss and metrics of every split and of the diagnostics, in the order of
     the tables."""
-    measured = ['loss', *metrics.select(group.config['metrics'], group.data)]
+    measured = ['loss', *metrics.select(group.config.metrics, group.data)]
     of_splits = [f'{split}_{what}' for split, _ in group.data.sizes for what in measured]
-    return [*of_splits, *group.config['diagnostics']]
+    return [*of_splits, *group.config.diagnostics]
 
 
 def _columns(measured: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

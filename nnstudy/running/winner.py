@@ -44,10 +44,10 @@ def rerun(
         point = best.point
     if not 0 <= point < len(results.points):
         raise errors.UserError(f'no point {point}: there are {len(results.points)}, from 0 on')
-    config = config_lib.complete(config_lib.unflatten(config_lib.flatten(results.config)))
+    config = config_lib.complete(results.config)
     config.seed += config.num_seeds
     if num_seeds is not None:
-        config_lib.override(config, 'num_seeds', num_seeds)
+        config_lib.override(config, {'num_seeds': num_seeds})
     config.data_seeds = None  # it would bring the same orders again
     config.halving.factor = None  # of one point there is nothing to give up
     return stages.run(

@@ -120,7 +120,7 @@ def differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]
     fields = [
         f'config.{field}'
         for field in sorted(both[0].keys() | both[1].keys())
-        if not field.startswith('execution.') and both[0].get(field) != both[1].get(field)
+        if not field.startswith(plan_lib.NOT_IDENTITY) and both[0].get(field) != both[1].get(field)
     ]
     rest = {'points': 'points', 'data': 'data', 'sources': 'the code of its components'}
     return fields + [text for name, text in rest.items() if stored.get(name) != mine[name]]

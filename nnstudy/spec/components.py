@@ -8,19 +8,21 @@ by having a keyword argument; there is no other list.
 """
 
 import ast
+import dataclasses
 import functools
 import inspect
-import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from nnstudy import errors
 from nnstudy.spec import config as config_lib
+from nnstudy.spec import ranges, study_file
+from nnstudy.spec.fields import Component
 
 VALUES = (bool, int, float, str, tuple)  # what a config holds, beside None
 
 
-def get(kind: str, registry: Mapping[str, Callable], name: str) -> Callable:
+def get(kind: str, registry: Mapping[str, Any], name: str) -> Any:
     """Returns `registry[name]`.
 
     Raises:
@@ -31,119 +33,115 @@ def get(kind: str, registry: Mapping[str, Callable], name: str) -> Callable:
     return registry[name]
 
 
-def arguments(
-    section: str,
-    config: Mapping[str, Any],
-    hparams: Mapping[str, Any],
-    component: Callable | None = None,
-) -> dict[str, Any]:
-    """Returns the keyword arguments that a section gives its component.
-
-    Args:
-      section: the section's name, such as `'optimizer'`.
-      config: fields by dotted name.
-      hparams: dynamic fields by dotted name, traced or not; where both have a field, these count.
-      component: what they are for.
-
-    Returns:
-      Argument values by name, without `name`. Fields that are None (off) are left out, but for
-      arguments of the component that are on by default.
-    """
-    prefix = section + '.'
-    values = {
-        field.removeprefix(prefix): value
-        for field, value in {**config, **hparams}.items()
-        if field.startswith(prefix) and field != prefix + 'name'
-    }
-    known = {} if component is None else signature(component)
-    on = {name for name, argument in known.items() if argument.default is not None}
-    return {name: value for name, value in values.items() if value is not None or name in on}
-
-
-def check(
-    section: str,
-    config: Mapping[str, Any],
-    component: Callable,
-    *,
-    reserved: tuple[str, ...] = (),
-    extra: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Checks a section's fields against the component's signature.
-
-    Args:
-      section: the section's name.
-      config: all fields by dotted name.
-      component: what `name` stands for.
-      reserved: arguments that nnstudy gives itself and a config cannot.
-      extra: fields that the section has beside the component's arguments, with the defaults
-        (None: off) that are filled in where the section leaves them out.
-
-    Returns:
-      The fields that change: those filled in, and whole numbers where the component's default is
-      a float, which become floats and so dynamic.
-
-    Raises:
-      UserError: a field is not an argument of the component, is of the wrong type, or a required
-        argument is missing.
-    """
-    name = config[section + '.name']
-    accepted = {key: a for key, a in signature(component).items() if key not in reserved}
-    extra = dict(extra or {})
-    changed = {
-        f'{section}.{argument}': default
-        for argument, default in extra.items()
-        if default is not None and f'{section}.{argument}' not in config
-    }
-    given = arguments(section, config, {})
-    for argument, value in given.items():
-        if argument not in accepted and argument not in extra:
-            raise errors.unknown(
-                f'field of {section} {name!r}', argument, [*accepted, *extra.keys() - accepted]
-            )
-        kind = accepted[argument].kind if argument in accepted else float
-        if kind is int and isinstance(value, float) and _package(component) == 'optax':
-            kind = float  # optax writes some float defaults as `0`
-        if kind is str and (isinstance(value, tuple) or (isinstance(value, str) and ',' in value)):
-            kind = tuple  # one name for all, or one for each
-        new = config_lib.coerce(f'{section}.{argument}', value, kind)
-        if new is not value:
-            changed[f'{section}.{argument}'] = new
-    for argument, (default, _) in accepted.items():
-        if default is inspect.Parameter.empty and argument not in given:
-            field = f'config.{section}.{argument}'
-            raise errors.UserError(f'{section} {name!r} needs a value for {field}')
-    return changed
-
-
 class Argument(NamedTuple):
     """What is known of a keyword argument of a component.
 
     Attributes:
       default: `inspect.Parameter.empty` if it must be given.
-      kind: the type that values must have; `NoneType` if nothing is known.
+      kind: the type that values must have; None if nothing is known.
+      range: of its numbers.
+      is_needed: whether it cannot be None.
     """
 
     default: Any
-    kind: type
+    kind: type | None
+    range: ranges.Range = ranges.Range()
+    is_needed: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Slot:
+    """What an open section may hold.
+
+    Attributes:
+      section: its name.
+      registry: the components by name.
+      given: arguments that training gives its components itself, so that a config cannot.
+      types: annotations of the arguments of optax's functions, which have none of ours, by name.
+      shared: arguments that every component of the section has beside its own: a function that
+        returns them for a component.
+    """
+
+    section: str
+    registry: Mapping[str, Callable[..., Any]]
+    given: tuple[str, ...] = ()
+    types: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    shared: Callable[[Callable[..., Any]], Mapping[str, Argument]] = lambda component: {}
+
+    def accepted(self, component: Callable[..., Any]) -> dict[str, Argument]:
+        """Returns the arguments that a config may give a component of the section."""
+        own = signature(component)
+        if is_library_code(component):
+            for name in own.keys() & self.types.keys():
+                own[name] = own[name]._replace(range=ranges.read(self.types[name]).range)
+        kept = {name: argument for name, argument in own.items() if name not in self.given}
+        return {**kept, **self.shared(component)}
+
+    def resolve(self, chosen: Component) -> Component:
+        """Returns a section with its function, and its arguments checked and converted.
+
+        Arguments of `shared` that are on by default are filled in. Whole numbers become floats, and
+        so dynamic, where the component's default is one.
+
+        Raises:
+          UserError: the component is unknown, an argument is none of its own or of the wrong type
+            or range, or a required one is missing.
+        """
+        section, name = self.section, chosen.name
+        function = get(section, self.registry, name)
+        accepted = self.accepted(function)
+        filled = {
+            argument: known.default
+            for argument, known in self.shared(function).items()
+            if known.default not in (None, inspect.Parameter.empty)
+        }
+        arguments = {**filled, **chosen.arguments}
+        for argument, value in arguments.items():
+            field = f'{section}.{argument}'
+            if argument not in accepted:
+                # An argument that is off means nothing to a component that does not have it.
+                if value is None:
+                    continue
+                raise errors.unknown(f'field of {section} {name!r}', argument, accepted)
+            known, kind = accepted[argument], accepted[argument].kind
+            if kind is int and isinstance(value, float) and _package(function) == 'optax':
+                kind = float  # optax writes some float defaults as `0`
+            if kind is str and (isinstance(value, tuple) or ',' in str(value)):
+                kind = tuple  # one name for all, or one for each
+            arguments[argument] = value = config_lib.coerce(field, value, kind)
+            if value is None and known.is_needed:
+                raise errors.UserError(f'config.{field} cannot be None')
+            known.range.check(field, value)
+        for argument, known in accepted.items():
+            if known.default is inspect.Parameter.empty and arguments.get(argument) is None:
+                raise errors.UserError(
+                    f'{section} {name!r} needs a value for config.{section}.{argument}'
+                )
+        defaults = {argument: known.default for argument, known in signature(function).items()}
+        return Component(name, arguments, function, defaults)
+
+
+def signature(component: Callable[..., Any]) -> dict[str, Argument]:
+    """Returns the arguments that a component takes by keyword. Of a Linen module: its fields."""
+    return dict(_signature(component))
 
 
 @functools.cache
-def signature(component: Callable) -> dict[str, Argument]:
-    """Returns the arguments that a component takes by keyword. Of a Linen module: its fields."""
+def _signature(component: Callable[..., Any]) -> dict[str, Argument]:
     linen = {'parent', 'name'}  # fields that every Linen module has
-    return {
-        p.name: Argument(p.default, _kind(p))
-        for p in inspect.signature(component).parameters.values()
-        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in linen
-    }
-
-
-def _kind(parameter: inspect.Parameter) -> type:
-    """The type of the default; where there is none, float if that is among the annotated types."""
-    if type(parameter.default) in VALUES:
-        return type(parameter.default)
-    annotated = (parameter.annotation, *typing.get_args(parameter.annotation))
-    return float if float in annotated else type(None)
+    try:
+        parameters = inspect.signature(component, eval_str=True).parameters
+    except NameError:  # an annotation as text, of something that is not there at run time
+        parameters = inspect.signature(component).parameters
+    found = {}
+    for p in parameters.values():
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in linen:
+            said = ranges.read(p.annotation)
+            kind = float if float in said.kinds else None
+            if type(p.default) in VALUES:
+                kind = type(p.default)
+            found[p.name] = Argument(p.default, kind, said.range)
+    return found
 
 
 def is_library_code(component: Callable) -> bool:
@@ -179,15 +177,20 @@ def source(component: Callable) -> str | None:
 
 
 def _without_hooks(code: str) -> str:
-    """Returns the code of a config file without its docstring, comments and `config.HOOKS`."""
+    """Returns the code of a config file without what only tells of the study."""
     parsed = ast.parse(code)
     parsed.body = [
         statement
         for statement in parsed.body
-        if not (isinstance(statement, ast.FunctionDef) and statement.name in config_lib.HOOKS)
+        if not (isinstance(statement, ast.FunctionDef) and statement.name in study_file.HOOKS)
         and not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+        and not (isinstance(statement, ast.Assign) and _names(statement) & study_file.CONSTANTS)
     ]
     return ast.unparse(parsed)
+
+
+def _names(statement: ast.Assign) -> set[str]:
+    return {target.id for target in statement.targets if isinstance(target, ast.Name)}
 
 
 def _package(component: Callable) -> str:

@@ -13,7 +13,10 @@ import jax.numpy as jnp
 import optax
 
 from nnstudy import errors
-from nnstudy.spec import components
+from nnstudy.spec import components, ranges
+from nnstudy.spec.components import Argument
+from nnstudy.spec.fields import Component
+from nnstudy.spec.ranges import Count, DropRate, Fraction, NonNegative, Positive
 from nnstudy.training import regularization
 
 _LEFT_OUT = {
@@ -44,8 +47,17 @@ RESERVED = ('mask', 'weight_decay_mask', 'linesearch', 'weight_decay_rate')
 _FULL_BATCH = ('lbfgs',)
 
 
-def extra_fields(name: str) -> dict[str, Any]:
-    """Returns fields that an optimizer's section has beside its own arguments, with defaults.
+# What optax's arguments may be, of which its functions say nothing.
+TYPES: dict[str, Any] = {
+    **dict.fromkeys(('b1', 'b2'), DropRate),
+    **dict.fromkeys(('momentum', 'decay', 'rho'), Fraction),
+    'eps': NonNegative,
+    'memory_size': Count,
+}
+
+
+def shared_arguments(optimizer: Callable[..., Any]) -> dict[str, Argument]:
+    """Returns the arguments that an optimizer's section has beside its own.
 
     `clip_norm` scales a gradient down to that norm where it is larger (Pascanu et al. 2013).
 
@@ -54,30 +66,33 @@ def extra_fields(name: str) -> dict[str, Any]:
     weight_decay * parameter. Where optax has a default for it, as in AdamW, that is ours too; else
     it is off.
     """
-    own = components.signature(OPTIMIZERS[name]).get('weight_decay')
+    own = components.signature(optimizer).get('weight_decay')
+    weight_decay = None if own is None else float(own.default)
     return {
-        'weight_decay': None if own is None else float(own.default),
-        'clip_norm': None,
+        'learning_rate': Argument(
+            inspect.Parameter.empty, float, ranges.read(NonNegative).range, is_needed=True
+        ),
+        'weight_decay': Argument(weight_decay, float, ranges.read(NonNegative).range),
+        'clip_norm': Argument(None, float, ranges.read(Positive).range),
     }
 
 
-def check(name: str, arguments: Mapping[str, Any], batch_size: int, num_train: int) -> None:
+def check(chosen: Component, batch_size: int, num_train: int) -> None:
     """Raises UserError if an optimizer cannot work like this, or an argument would do nothing.
 
     Args:
-      name: a key of `OPTIMIZERS`.
-      arguments: the fields of its section that are not None.
+      chosen: `config.optimizer`, resolved.
       batch_size: number of examples of a step.
       num_train: number of examples there are.
     """
+    arguments = chosen.keywords
     of_momentum = [a for a in ('nesterov', 'accumulator_dtype') if arguments.get(a)]
-    own = components.signature(OPTIMIZERS[name])
-    if of_momentum and 'momentum' in own and arguments.get('momentum') is None:
+    if of_momentum and 'momentum' in chosen.defaults and arguments.get('momentum') is None:
         raise errors.UserError(
             f'config.optimizer.{of_momentum[0]} needs config.optimizer.momentum, which is None'
         )
     for argument, value in arguments.items():
-        if argument.endswith('dtype'):
+        if argument.endswith('dtype') and value is not None:
             try:
                 jnp.dtype(value)
             except TypeError as error:
@@ -85,9 +100,9 @@ def check(name: str, arguments: Mapping[str, Any], batch_size: int, num_train: i
                     f"config.optimizer.{argument} must be a type such as 'float32' or 'bfloat16', "
                     f'not {value!r}'
                 ) from error
-    if name in _FULL_BATCH and batch_size != num_train:
+    if chosen.name in _FULL_BATCH and batch_size != num_train:
         raise errors.UserError(
-            f'config.optimizer.name {name!r} needs the whole training set in each step: set '
+            f'config.optimizer.name {chosen.name!r} needs the whole training set in each step: set '
             f'config.batch_size={num_train}, not {batch_size}, or use another optimizer'
         )
 

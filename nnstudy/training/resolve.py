@@ -1,218 +1,236 @@
-"""The sections of a config as the parts of a run: what they name, and whether it fits together.
+"""Where a config is resolved, once: everything is checked, and it comes out typed and frozen.
 
-All is checked on fields and on data in host memory, before anything is traced.
+`study` looks at fields and points alone; `check` at whether they fit the data and each other. Both
+come before anything is traced, and nothing that a config asks for is left out in silence.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from nnstudy import errors, models
 from nnstudy.data.device import Data
-from nnstudy.spec import components
+from nnstudy.spec import components, fields, sweep
 from nnstudy.spec import config as config_lib
-from nnstudy.spec import sweep as spec
+from nnstudy.spec.fields import OPEN_SECTIONS, Config
+from nnstudy.spec.ranges import DropRate, Fraction, NonNegative, Positive, Range
 from nnstudy.training import diagnostics, losses, metrics, optimizers, schedules
 
-# What a sweep cannot vary, and what to do instead.
-_NOT_SWEPT = {
-    'seed': 'every point runs config.num_seeds seeds from config.seed on',
-    'num_seeds': 'every point has the same number of seeds',
-    'data_seeds': 'all points have the same seeds',
-    'zoom.train': 'its stages are those of the whole study',
+_TYPES = {
+    **dict.fromkeys(('dropout', 'flatten_dropout', 'dense_dropout'), DropRate),
+    **dict.fromkeys(('label_smoothing', 'batch_norm_momentum', 'rise'), Fraction),
+    **dict.fromkeys(('delta', 'timescale'), Positive),
+    **dict.fromkeys(
+        [
+            'batch_norm_epsilon',
+            'factor',
+            'power',
+            'final_factor',
+            'start_factor',
+            'min_factor',
+            'decrement',
+            'threshold',
+        ],
+        NonNegative,
+    ),
+}
+
+SLOTS = {
+    slot.section: slot
+    for slot in (
+        components.Slot('model', models.MODELS, ('num_outputs', 'num_tokens'), _TYPES),
+        components.Slot('loss', losses.LOSSES, ('outputs', 'labels'), _TYPES),
+        components.Slot(
+            'optimizer',
+            optimizers.OPTIMIZERS,
+            optimizers.RESERVED,
+            optimizers.TYPES,
+            optimizers.shared_arguments,
+        ),
+        components.Slot(
+            'schedule', schedules.SCHEDULES, schedules.RESERVED, _TYPES, schedules.shared_arguments
+        ),
+    )
 }
 
 
-_TEXT_OPTIONS = ('vocabulary', 'vocabulary_size', 'length', 'padding', 'truncation')
+class Resolved(NamedTuple):
+    """What a config and points say.
 
-_PENALTIES = ('l2', 'l1', 'proximal_l1')
-
-# The registry of each open section, and the arguments that training gives its components itself.
-_COMPONENTS: dict[str, tuple[Mapping[str, Callable], tuple[str, ...]]] = {
-    'model': (models.MODELS, ('num_outputs', 'num_tokens')),
-    'loss': (losses.LOSSES, ('outputs', 'labels')),
-    'optimizer': (optimizers.OPTIMIZERS, optimizers.RESERVED),
-    'schedule': (schedules.SCHEDULES, schedules.RESERVED),
-}
-
-
-def chosen(config: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
-    """Returns the component that each open section names, by section.
-
-    Raises:
-      UserError: there is none of that name.
+    Attributes:
+      config: the config itself, outside of the sweep.
+      points: the swept fields of each point, with their values as the fields keep them. One that
+        leaves a swept field out has the config's value there, or its component's default.
+      settings: all fields of each point.
     """
-    return {
-        section: components.get(section, registry, config[section + '.name'])
-        for section, (registry, _) in _COMPONENTS.items()
-    }
+
+    config: Config
+    points: list[sweep.Point]
+    settings: list[Config]
 
 
-def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a run's fields, checked one by one and against its components, which fill some in.
+def study(config: ConfigDict, points: Iterable[Mapping[str, Any]] | None = None) -> Resolved:
+    """Returns a config and the points of a sweep, checked.
 
     Args:
-      config: fields by dotted name.
+      config: see `nnstudy.default_config`; fields that it leaves out get their defaults.
+      points: None or `[{}]` for the config's own values.
+
+    Raises:
+      UserError: something is wrong with the fields, their values or the points.
+    """
+    flat = config_lib.flatten(config_lib.complete(config))
+    given = _converted(flat, [{}] if points is None else points)
+    swept = sweep.swept(given)
+    settings = []
+    for point in given:
+        setting = one(config_lib.merge(flat, point))
+        missing = {f: _default(setting, f) for f in swept if f not in setting.flat}
+        settings.append(setting.replace({f: v for f, v in missing.items() if v is not None}))
+    checked = [{field: setting.flat.get(field) for field in swept} for setting in settings]
+    _refuse_duplicates(checked)
+    return Resolved(one(flat) if swept else settings[0], checked, settings)
+
+
+def one(flat: Mapping[str, Any]) -> Config:
+    """Returns all fields of a config or a point, checked one by one and against its components.
+
+    Args:
+      flat: fields by dotted name, of the right types.
 
     Raises:
       UserError: a value is out of range, or a component is unknown or does not take a field.
     """
-    config_lib.check(config)
-    changes: dict[str, Any] = {}
-    if stages := config['zoom.train']:
-        if not all(isinstance(split, str) for split in stages):
+    for field, known in fields.closed().items():
+        if flat[field] is None and not known.is_optional:
+            raise errors.UserError(f'config.{field} cannot be None')
+        known.range.check(field, flat[field])
+    config = Config().replace(flat)
+    if config.zoom.train:
+        if not all(isinstance(split, str) for split in config.zoom.train):
             raise errors.UserError(
                 "config.zoom.train must be training splits such as ('train[:10%]', 'train[:80%]'), "
-                f'not {stages!r}'
+                f'not {config.zoom.train!r}'
             )
-        changes['split.train'] = stages[0]
-    for section, component in chosen(config).items():
-        name, reserved = config[section + '.name'], _COMPONENTS[section][1]
-        if section == 'model' and 'num_outputs' not in components.signature(component):
-            raise errors.UserError(
-                f'model {name!r} must have the field or argument num_outputs, the number of '
-                'classes or of values to predict'
-            )
-        extra = {}
-        if section == 'optimizer':
-            extra = optimizers.extra_fields(name)
-        elif section == 'schedule':
-            extra = schedules.extra_fields()
-        changes |= components.check(section, config, component, reserved=reserved, extra=extra)
-    config_lib.check(changes)
-    return {**config, **changes}
+        config = config.replace({'split.train': config.zoom.train[0]})
+    sections = {name: SLOTS[name].resolve(config.components[name]) for name in OPEN_SECTIONS}
+    if 'num_outputs' not in sections['model'].defaults:
+        raise errors.UserError(
+            f'model {config.model.name!r} must have the field or argument num_outputs, the number '
+            'of classes or of values to predict'
+        )
+    return config.replace(sections)
 
 
-def check(config: Mapping[str, Any], data: Data) -> None:
+def range_of(config: Config, field: str) -> Range:
+    """Returns the numbers that a field may be."""
+    if field in fields.closed():
+        return fields.closed()[field].range
+    section, _, name = field.rpartition('.')
+    function = config.components[section].function
+    return SLOTS[section].accepted(function)[name].range
+
+
+def check(config: Config, data: Data) -> None:
     """Raises UserError if the parts of a resolved config do not fit the data or each other.
 
-    Nothing that is asked for is left out in silence.
-
     Args:
-      config: fields by dotted name, see `resolve`.
+      config: resolved.
       data: what it is to be trained on, in host memory.
     """
-    dataset = config['dataset']
-    if config['batch_size'] > data.num_train:
+    if config.batch_size > data.num_train:
         raise errors.UserError(
-            f'config.batch_size {config["batch_size"]} is larger than the training set '
-            f'{config["split.train"]!r} of {data.num_train} examples'
+            f'config.batch_size {config.batch_size} is larger than the training set '
+            f'{config.split.train!r} of {data.num_train} examples'
         )
-    rung, every = config['halving.min_epochs'], config['eval_every']
-    if config['halving.factor'] is not None and rung % every:
+    if config.halving.factor is not None and config.halving.min_epochs % config.eval_every:
         raise errors.UserError(
-            f'config.halving.min_epochs {rung} is not a multiple of config.eval_every {every}: '
-            'points are compared where they are evaluated'
+            f'config.halving.min_epochs {config.halving.min_epochs} is not a multiple of '
+            f'config.eval_every {config.eval_every}: points are compared where they are evaluated'
         )
-    losses.check(config['loss.name'], dataset, data)
-    optimizers.check(
-        config['optimizer.name'],
-        components.arguments('optimizer', config, {}),
-        config['batch_size'],
-        data.num_train,
-    )
-    diagnostics.check(config['diagnostics'], config['diagnostic_examples'], data.num_train)
-    measured = metrics.select(config['metrics'], data)
+    losses.check(config.loss.name, config.dataset, data)
+    optimizers.check(config.optimizer, config.batch_size, data.num_train)
+    diagnostics.check(config.diagnostics, config.diagnostic_examples, data.num_train)
+    measured = metrics.select(config.metrics, data)
     numbers = ['loss', *(name for name, metric in measured.items() if not metric.is_array)]
     watched = {f'{split}_{name}' for split, _ in data.sizes for name in numbers}
-    if config['stop.target'] is not None and config['stop.metric'] not in watched:
-        raise errors.unknown('config.stop.metric', config['stop.metric'], watched)
-    asked = [field for field, value in config.items() if value is not None]
-    augmented = [field for field in asked if field.startswith('augmentation.')]
-    if augmented and not data.is_image:
-        raise errors.UserError(
-            f'config.{augmented[0]} is for images, and {dataset!r} has none; leave it None'
-        )
-    values = np.asarray(data.inputs)
-    for field in ('augmentation.brightness', 'augmentation.contrast'):
-        outside = field in asked and (values.min() < 0 or values.max() > data.max_value)
-        if outside:
+    if config.stop.target is not None and config.stop.metric not in watched:
+        raise errors.unknown('config.stop.metric', config.stop.metric, watched)
+    _check_augmentation(config, data)
+    _check_model(config, data)
+    penalties = config.regularization
+    chosen = {'include': penalties.include, 'exclude': penalties.exclude}
+    strengths = {
+        'optimizer.weight_decay': config.optimizer.arguments.get('weight_decay'),
+        'regularization.l2': penalties.l2,
+        'regularization.l1': penalties.l1,
+        'regularization.proximal_l1': penalties.proximal_l1,
+    }
+    for name, pattern in chosen.items():
+        if pattern is not None and all(strength is None for strength in strengths.values()):
             raise errors.UserError(
-                f'config.{field} is for images from 0 to {data.max_value:g}, full intensity, and '
-                f'{dataset!r} has values from {values.min():g} to {values.max():g}'
-            )
-    name, is_text = config['model.name'], data.is_text
-    if models.takes_tokens(models.MODELS[name]) != is_text:
-        fitting = [
-            key for key, model in models.MODELS.items() if models.takes_tokens(model) == is_text
-        ]
-        raise errors.UserError(
-            f'config.model.name {name!r} does not take {"texts" if is_text else "numbers"}, which '
-            f'{dataset!r} has; accepted are {", ".join(sorted(fitting)) or "none"}'
-        )
-    chosen = [f'regularization.{key}' for key in ('include', 'exclude')]
-    strengths = ['optimizer.weight_decay', *(f'regularization.{key}' for key in _PENALTIES)]
-    for field in chosen:
-        if field in asked and not any(strength in asked for strength in strengths):
-            raise errors.UserError(
-                f'config.{field} chooses parameters for nothing: set one of '
+                f'config.regularization.{name} chooses parameters for nothing: set one of '
                 f'{", ".join(strengths)} too'
             )
 
 
-def default(config: Mapping[str, Any], field: str) -> dict[str, Any]:
-    """Returns a field that a config leaves to its component, with the component's default.
-
-    Empty where the component has no such argument, or no default that a config can hold.
-    """
-    section, _, name = field.rpartition('.')
-    known = components.signature(chosen(config)[section]).get(name)
-    if known is None or type(known.default) not in components.VALUES:
-        return {}
-    return {field: known.default}
+def data_options(config: Config) -> dict[str, Any]:
+    """Returns the options of `nnstudy.data.prepare`."""
+    options = {'normalization': config.normalization, 'image_size': config.image_size}
+    return {**options, **vars(config.split), **vars(config.text)}
 
 
-def sources(config: Mapping[str, Any]) -> dict[str, str]:
+def sources(config: Config) -> dict[str, str]:
     """Returns a hash of the code of each component that is not nnstudy's or optax's own.
 
     Such code is part of what a study is: a model that was changed is another study.
     """
     hashes = {}
-    for section, component in chosen(config).items():
-        code = components.source(component)
+    for section, chosen in config.components.items():
+        code = components.source(chosen.function)
         if code is not None:
-            name = config[section + '.name']
-            hashes[f'{section} {name}'] = hashlib.sha256(code.encode()).hexdigest()[:16]
+            digest = hashlib.sha256(code.encode()).hexdigest()
+            hashes[f'{section} {chosen.name}'] = digest[:16]
     return hashes
 
 
-def study(
-    config: ConfigDict, points: Sequence[Mapping[str, Any]] | None = None
-) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
-    """Returns what a config and points say, as a study keeps it: checked, filled in, converted.
-
-    Args:
-      config: complete.
-      points: of the sweep; None or `[{}]` for the config's own values.
-
-    Returns:
-      All fields of the config, all fields of each point, and the swept fields of each point; one
-      that leaves a swept field out has the config's value there.
-
-    Raises:
-      UserError: something is wrong with the fields, their values or the points.
-    """
-    flat = config_lib.flatten(config)
-    points = [{}] if points is None else points
-    given = _checked_points(config, points if isinstance(points, Mapping) else list(points))
-    settings = [resolve(config_lib.merge(flat, point)) for point in given]
-    swept = spec.swept(given)
-    own = resolve(flat) if swept else settings[0]
-    for setting in settings:
-        for field in swept:
-            if field not in setting:
-                setting |= default(setting, field)
-    checked = [{field: setting.get(field) for field in swept} for setting in settings]
-    _refuse_duplicates(checked)
-    return own, settings, checked
+def _check_augmentation(config: Config, data: Data) -> None:
+    strengths = vars(config.augmentation)
+    augmented = [name for name, strength in strengths.items() if strength is not None]
+    if augmented and not data.is_image:
+        raise errors.UserError(
+            f'config.augmentation.{augmented[0]} is for images, and {config.dataset!r} has none; '
+            'leave it None'
+        )
+    values = np.asarray(data.inputs)
+    for name in {'brightness', 'contrast'} & {*augmented}:
+        if values.min() < 0 or values.max() > data.max_value:
+            raise errors.UserError(
+                f'config.augmentation.{name} is for images from 0 to {data.max_value:g}, full '
+                f'intensity, and {config.dataset!r} has values from {values.min():g} to '
+                f'{values.max():g}'
+            )
 
 
-def _checked_points(config: ConfigDict, points: Sequence[Mapping[str, Any]]) -> list[spec.Point]:
+def _check_model(config: Config, data: Data) -> None:
+    is_text = data.is_text
+    if models.takes_tokens(config.model.function) != is_text:
+        fitting = [
+            name for name, model in models.MODELS.items() if models.takes_tokens(model) == is_text
+        ]
+        raise errors.UserError(
+            f'config.model.name {config.model.name!r} does not take '
+            f'{"texts" if is_text else "numbers"}, which {config.dataset!r} has; accepted are '
+            f'{", ".join(sorted(fitting)) or "none"}'
+        )
+
+
+def _converted(flat: Mapping[str, Any], points: Iterable[Mapping[str, Any]]) -> list[sweep.Point]:
     """Returns the points with their values as the fields keep them."""
-    known = config_lib.flatten(config)
+    points = points if isinstance(points, Mapping) else list(points)
     if isinstance(points, Mapping) or not all(isinstance(point, Mapping) for point in points):
         raise errors.UserError(
             "points must be a list of dicts such as [{'optimizer.learning_rate': 0.1}, ...]; see "
@@ -220,39 +238,41 @@ def _checked_points(config: ConfigDict, points: Sequence[Mapping[str, Any]]) -> 
         )
     if not points:
         raise errors.UserError('the sweep has no points; None stands for the config as it is')
-    kinds: dict[str, type] = {}
-    for field in spec.swept([dict(p) for p in points]):
+    known = fields.closed()
+    kinds: dict[str, type | None] = {}
+    for field in sweep.swept([dict(point) for point in points]):
         if not isinstance(field, str):
             raise errors.UserError(f'a point has the field {field!r}; fields are dotted names')
         section = field.rpartition('.')[0]
-        if field in config_lib.OPEN_SECTIONS:
+        if field in OPEN_SECTIONS:
             raise errors.UserError(f'cannot sweep {field!r}; sweep {field + ".name"!r}')
-        if field in _NOT_SWEPT:
-            raise errors.UserError(f'cannot sweep {field!r}: {_NOT_SWEPT[field]}')
-        if field == 'split.train' and config.zoom.train:
+        if section == 'study' or (field in known and known[field].fixed):
+            reason = known[field].fixed if field in known else 'training does not read it'
+            raise errors.UserError(f'cannot sweep {field!r}: {reason}')
+        if field == 'split.train' and flat['zoom.train']:
             raise errors.UserError("cannot sweep 'split.train': config.zoom.train sets it")
-        if section in ('execution', 'halving'):
-            raise errors.UserError(f'cannot sweep {field!r}: it is the same for the whole study')
-        if field not in known and section not in config_lib.OPEN_SECTIONS:
-            raise errors.unknown('swept field', field, known)
-        kinds[field] = config_lib.field_type(config, field)
+        if field not in known and section not in OPEN_SECTIONS:
+            raise errors.unknown('swept field', field, {**known, **flat})
+        is_float = isinstance(flat.get(field), float)
+        kinds[field] = known[field].kind if field in known else float if is_float else None
     return [
         {field: config_lib.coerce(field, value, kinds[field]) for field, value in point.items()}
         for point in points
     ]
 
 
-def _refuse_duplicates(points: Sequence[spec.Point]) -> None:
+def _default(config: Config, field: str) -> Any:
+    """Returns what a component takes for an argument that it is not given, if a config can hold
+    it."""
+    section, _, name = field.rpartition('.')
+    default = config.components[section].defaults.get(name)
+    return default if type(default) in components.VALUES else None
+
+
+def _refuse_duplicates(points: Sequence[sweep.Point]) -> None:
     seen: dict[str, int] = {}
     for number, point in enumerate(points):
         kept = [np.float32(v) if isinstance(v, float) else v for v in point.values()]
         first = seen.setdefault(repr(kept), number)
         if first != number:
             raise errors.UserError(f'points {first} and {number} of the sweep are equal: {point}')
-
-
-def data_options(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the options of `nnstudy.data.prepare` in the fields of a point."""
-    options = {name: config[name] for name in ('normalization', 'image_size')}
-    options |= {split: config[f'split.{split}'] for split in ('train', 'validation', 'test')}
-    return options | {option: config[f'text.{option}'] for option in _TEXT_OPTIONS}

@@ -22,7 +22,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from nnstudy import errors
-from nnstudy.spec import components
+from nnstudy.spec import components, ranges
+from nnstudy.spec.ranges import NonNegative
 
 Rate = Callable[[jax.Array], jax.Array]
 
@@ -45,12 +46,13 @@ class Schedule(NamedTuple):
     observe: Callable[[Any, jax.Array], Any]
 
 
-def extra_fields() -> dict[str, Any]:
-    """Returns fields that every schedule's section has beside its own arguments, with defaults.
+def shared_arguments(schedule: Callable[..., Any]) -> dict[str, components.Argument]:
+    """Returns the arguments that every schedule's section has beside its own.
 
     `warmup_epochs` (float, so dynamic; parts of an epoch are fine) is the length of the warm-up.
     """
-    return {'warmup_epochs': None}
+    del schedule
+    return {'warmup_epochs': components.Argument(None, float, ranges.read(NonNegative).range)}
 
 
 def make(

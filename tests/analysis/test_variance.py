@@ -8,9 +8,8 @@ from small import make_config, make_dataset
 import nnstudy
 from nnstudy import UserError
 from nnstudy.analysis import variance
-from nnstudy.spec import config as config_lib
-from nnstudy.training import resolve as sections
-from nnstudy.training import train
+from nnstudy.training import resolve, train
+from nnstudy.training import state as state_lib
 
 
 def simulate(rng, init, order, rest, shape=(20, 20)):
@@ -68,9 +67,9 @@ def test_seeds_of_weights_and_of_data_apart():
     end = variance.crossed(results.runs, 'train_loss', 3).to_numpy()
     assert len(np.unique(end)) == 6
     assert sum(variance.split(end).shares) == pytest.approx(1)
-    fields = sections.resolve(config_lib.flatten(config))
-    keys = train.make_training(fields).make_keys(5)
-    init, data = train.make_keys(1), train.make_keys(2)
+    fields = resolve.study(config).settings[0]
+    keys = train.Training(fields).make_keys(5)
+    init, data = state_lib.make_keys(1), state_lib.make_keys(2)
     assert keys['init'] == init['init'] and keys['data'] == data['data']
 
 

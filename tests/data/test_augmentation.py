@@ -12,7 +12,7 @@ from scipy import ndimage
 
 import nnstudy
 from nnstudy.data import augmentation
-from nnstudy.spec import config as config_lib
+from nnstudy.spec import fields
 
 KEY = jax.random.key(0)
 QUICK = {'xla_backend_optimization_level': 0, 'xla_llvm_disable_expensive_passes': True}
@@ -79,10 +79,10 @@ def test_the_config_accepts_the_same_strengths(kind):
     low, high = augmentation.STRENGTHS[kind]
     field = f'augmentation.{kind}'
     for value in (low, high):
-        config_lib.check({field: float(value)})
+        fields.closed()[field].range.check(field, float(value))
     for value in (low - 0.01, high + 0.01):
         with pytest.raises(nnstudy.UserError, match=field):
-            config_lib.check({field: value})
+            fields.closed()[field].range.check(field, value)
 
 
 @settings(max_examples=8, deadline=None)

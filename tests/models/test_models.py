@@ -17,10 +17,8 @@ from nnstudy import UserError, commands, models
 from nnstudy.commands import models as overview
 from nnstudy.data import device
 from nnstudy.models import initializers, layers, resnet
-from nnstudy.spec import config as config_lib
-from nnstudy.spec import hparams
-from nnstudy.training import resolve as sections
-from nnstudy.training import train
+from nnstudy.training import resolve, train
+from nnstudy.training import state as state_lib
 
 NUM_TOKENS = 9
 # Every model as small as it can be and still have all its parts, on the smallest odd sizes.
@@ -242,8 +240,8 @@ def test_overfits(name):
         batch_size=32,
         **{f'model__{key}': value for key, value in fields.items()},
     )
-    resolved = sections.resolve(config_lib.flatten(config))
-    training = train.make_training(resolved)
+    resolved = resolve.study(config).settings[0]
+    training = train.Training(resolved)
     rng = np.random.default_rng(0)
     is_text = name in TEXT
     data = device.Data(
@@ -256,7 +254,7 @@ def test_overfits(name):
         max_value=255.0,
         num_tokens=50 if is_text else None,
     )
-    keys, values = train.make_keys(0), hparams.from_config(resolved)
+    keys, values = state_lib.make_keys(0), resolved.hparams
 
     @jit
     def losses(keys):

@@ -40,7 +40,7 @@ def test_predictions_are_those_of_the_net(results, dataset):
 @pytest.mark.parametrize('split', ['train', 'validation', 'test'])
 @pytest.mark.parametrize('which', ['final', 'best'])
 def test_accuracies_are_those_of_the_table(results, split, which, monkeypatch):
-    monkeypatch.setattr(predict.train, 'EVAL_BATCH_SIZE', 7)
+    monkeypatch.setattr(predict.evaluation, 'BATCH_SIZE', 7)
     for run in results.runs.itertuples():
         history = results.history[results.history['run'] == run.run].set_index('step')
         step = run.best_step if which == 'best' else history.index[-1]

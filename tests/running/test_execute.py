@@ -10,6 +10,7 @@ import nnstudy
 from nnstudy.machine import devices
 from nnstudy.running import execute
 from nnstudy.running import plan as plan_lib
+from nnstudy.training import state as state_lib
 from nnstudy.training import train
 
 RATES = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0]
@@ -43,13 +44,13 @@ def train_runs(group, order, lanes, num_steps=6, rates=None, chosen=None):
 
 def functions(group):
     """`init` and `segment` of a run by its seed."""
-    training = train.make_training(group.config)
+    training = train.Training(group.config)
 
     def init(seed, hparams, data):
-        return training.init(train.make_keys(seed), hparams, data)
+        return training.init(state_lib.make_keys(seed), hparams, data)
 
     def segment(state, seed, *args):
-        return training.segment(state, train.make_keys(seed), *args)
+        return training.segment(state, state_lib.make_keys(seed), *args)
 
     return init, segment
 

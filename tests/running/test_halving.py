@@ -10,6 +10,7 @@ from nnstudy import UserError
 from nnstudy.analysis import comparison
 from nnstudy.running import halving
 from nnstudy.running import plan as plan_lib
+from nnstudy.spec.fields import Halving
 
 RATES = nnstudy.choice('optimizer.learning_rate', [1e-4, 1e-3, 0.01, 0.1, 1.0])
 
@@ -24,8 +25,7 @@ def config_of(**fields):
     [(3, 1, 10, [1, 3, 9]), (2, 2, 8, [2, 4]), (2, 5, 5, []), (None, 1, 9, [])],
 )
 def test_rungs(factor, first, epochs, expected):
-    config = {'halving.factor': factor, 'halving.min_epochs': first, 'epochs': epochs}
-    assert halving.rungs(config) == expected
+    assert halving.rungs(Halving(factor, first), epochs) == expected
 
 
 def test_survivors_are_the_best_rounded_up():

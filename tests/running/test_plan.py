@@ -1,15 +1,16 @@
 """Plans: what shares a program, how runs are numbered, and what is refused before compiling."""
 
+import dataclasses
+import types
+
 import numpy as np
 import pytest
 from flax import linen as nn
-from ml_collections import config_dict
 from small import make_config, make_dataset
 
 import nnstudy
 from nnstudy import UserError, models
 from nnstudy.running import plan as plan_lib
-from nnstudy.spec import config as config_lib
 
 
 def make(points=None, dataset=None, **fields):
@@ -80,8 +81,8 @@ def test_whole_numbers_are_floats_where_the_component_says_so():
 
 def test_weight_decay_of_adamw_shows_in_the_config():
     """optax's default is in force where the config is silent, and so it is written down."""
-    assert make(optimizer__name='adamw').config.optimizer.weight_decay == 1e-4
-    assert 'weight_decay' not in make(optimizer__name='adam').config.optimizer
+    assert make(optimizer__name='adamw').config.optimizer.arguments['weight_decay'] == 1e-4
+    assert 'weight_decay' not in make(optimizer__name='adam').config.optimizer.arguments
 
 
 def test_splits_and_batch_sizes_may_be_swept():
@@ -144,19 +145,21 @@ def test_classes_and_numbers_are_not_mixed_up(regression):
         make(dataset=regression, **{'split.train': 'train', 'split.validation': None})
 
 
-def test_what_is_off_is_no_part_of_the_identity(monkeypatch):
+def test_what_is_off_is_no_part_of_the_identity():
     """A study that was begun before there was a field goes on when there is one."""
-    make = config_lib.default_config
-    before = plan_lib.make(make()).identity['digest']
+    plan = plan_lib.make(nnstudy.default_config())
 
-    def with_a_new_field():
-        config = make()
-        with config.unlocked():
-            config.new_feature = config_dict.placeholder(float)
-        return config
+    def with_a_new_field(value):
+        flat = {**plan.config.flat, 'new_feature': value}
+        config = types.SimpleNamespace(flat=flat, to_dict=plan.config.to_dict)
+        return dataclasses.replace(plan, config=config).identity['digest']
 
-    monkeypatch.setattr(config_lib, 'default_config', with_a_new_field)
-    assert plan_lib.make(with_a_new_field()).identity['digest'] == before
-    on = with_a_new_field()
-    on.new_feature = 0.0
-    assert plan_lib.make(on).identity['digest'] != before
+    assert with_a_new_field(None) == plan.identity['digest'] != with_a_new_field(0.0)
+
+
+def test_how_it_is_executed_is_no_part_of_the_identity():
+    plan = make()
+    assert (
+        make(execution__memory_gib=1.0, study__level=0.9).identity['digest']
+        == (plan.identity['digest'])
+    )

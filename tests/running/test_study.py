@@ -471,8 +471,7 @@ def test_what_a_component_calls_is_code_too(tmp_path, dataset, monkeypatch):
 def test_a_default_is_not_off(dataset):
     """A point that leaves a swept argument to its component shows the component's default."""
     config = make_config(optimizer__weight_decay=0.01)
-    with config.unlocked():
-        del config.model.widths
+    del config.model.widths
     points = [{}, {'model.widths': (16,)}, {'optimizer.name': 'adam', 'optimizer.b1': 0.8}]
     runs = nnstudy.run(config, points, data=dataset, quiet=True).runs
     assert runs['optimizer.b1'].tolist()[2] == 0.8

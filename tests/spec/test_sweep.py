@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from small import make_config
 
 from nnstudy import UserError
-from nnstudy.spec import config as config_lib
 from nnstudy.spec import sweep as spec
+from nnstudy.spec import zoom
+from nnstudy.training import resolve
 
 
 def test_combinators():
@@ -64,10 +66,10 @@ def values(points, field='r'):
 def test_zoom_of_a_logarithmic_axis():
     """Between the neighbours of the best one, which stays; beyond an end by the same step."""
     points = spec.logspace('r', 1e-3, 10.0, 5)
-    assert values(spec.zoom(points, points[2])) == pytest.approx(
+    assert values(zoom.zoom(points, points[2])) == pytest.approx(
         [10 ** (-5 / 3), 10 ** (-4 / 3), 0.1, 10 ** (-2 / 3), 10 ** (-1 / 3)], rel=1e-5
     )
-    low, high = (values(spec.zoom(points, point)) for point in (points[0], points[-1]))
+    low, high = (values(zoom.zoom(points, point)) for point in (points[0], points[-1]))
     assert min(low) == pytest.approx(10 ** (-11 / 3), rel=1e-5) and len(low) == 5
     assert max(high) == pytest.approx(10 ** (5 / 3), rel=1e-5) and 10.0 in high
 
@@ -77,19 +79,19 @@ def test_zoom_closes_in():
     points = spec.grid(spec.logspace('r', 1e-4, 1e-2, 3), spec.choice('m', [0.1, 0.2, 0.3, 0.4]))
     for _ in range(12):
         best = min(points, key=lambda p: (np.log(p['r'] / 0.07)) ** 2 + (p['m'] - 0.33) ** 2)
-        points = spec.zoom(points, best)
+        points = zoom.zoom(points, best)
         assert len(points) == 12 and best in points
     assert best['r'] == pytest.approx(0.07, rel=0.02) and best['m'] == pytest.approx(0.33, abs=0.01)
 
 
 def test_zoom_of_a_linear_axis_of_two_and_of_whole_numbers():
-    assert values(spec.zoom(spec.choice('r', [1.0, 2.0]), {'r': 2.0})) == [2.0, 2.5]
-    assert values(spec.zoom(spec.choice('r', [1.0, 4.0]), {'r': 4.0})) == [4.0, 8.0]
+    assert values(zoom.zoom(spec.choice('r', [1.0, 2.0]), {'r': 2.0})) == [2.0, 2.5]
+    assert values(zoom.zoom(spec.choice('r', [1.0, 4.0]), {'r': 4.0})) == [4.0, 8.0]
     sizes = spec.choice('batch_size', [16, 32, 64])
-    assert values(spec.zoom(sizes, sizes[1]), 'batch_size') == [23, 32, 45]
+    assert values(zoom.zoom(sizes, sizes[1]), 'batch_size') == [23, 32, 45]
     depths = spec.choice('depth', [1, 2, 3])
-    assert values(spec.zoom(depths, depths[1]), 'depth') == [2]
-    assert values(spec.zoom(depths, depths[0]), 'depth') == [1, 2]
+    assert values(zoom.zoom(depths, depths[1]), 'depth') == [2]
+    assert values(zoom.zoom(depths, depths[0]), 'depth') == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -107,12 +109,14 @@ def test_zoom_of_a_linear_axis_of_two_and_of_whole_numbers():
 )
 def test_zoom_keeps_away_from_limits(field, given, best):
     points = spec.choice(field, given)
+    config = make_config(optimizer__name='adam' if field == 'optimizer.b1' else 'sgd')
+    limits = resolve.range_of(resolve.study(config).config, field)
     for _ in range(10):
-        points = spec.zoom(points, {field: best})
+        points = zoom.zoom(points, {field: best}, {field: limits})
         found = values(points, field)
         assert best in found
         for value in found:
-            config_lib.check({field: value})
+            limits.check(field, value)
             assert value == best or 0 < value < 1 or field == 'batch_size'
 
 
@@ -123,14 +127,14 @@ def test_zoom_leaves_alone_what_is_no_number():
         spec.grid(spec.choice('activation', ['relu', 'tanh']), rates, spec.choice('m', [None])),
         spec.grid(spec.choice('activation', ['tanh']), rates, spec.choice('m', [0.5, 0.9])),
     )
-    found = spec.zoom(points, {'activation': 'tanh', 'r': 0.1, 'm': None})
+    found = zoom.zoom(points, {'activation': 'tanh', 'r': 0.1, 'm': None})
     assert [p['activation'] for p in found] == 3 * ['tanh'] and values(found, 'm') == 3 * [None]
-    assert len(spec.zoom(points, {'activation': 'tanh', 'r': 0.1, 'm': 0.9})) == 6
+    assert len(zoom.zoom(points, {'activation': 'tanh', 'r': 0.1, 'm': 0.9})) == 6
     widths = spec.choice('widths', [(8,), (16,)])
-    assert spec.zoom(widths, widths[1]) == [{'widths': (16,)}]
-    assert spec.zoom([{}], {}) == [{}]
+    assert zoom.zoom(widths, widths[1]) == [{'widths': (16,)}]
+    assert zoom.zoom([{}], {}) == [{}]
     flags = spec.choice('shuffle', [True, False])
-    assert spec.zoom(flags, flags[1]) == [{'shuffle': False}]
+    assert zoom.zoom(flags, flags[1]) == [{'shuffle': False}]
 
 
 def test_zoom_of_a_random_sweep():
@@ -142,8 +146,8 @@ def test_zoom_of_a_random_sweep():
         spec.choice('batch_size', 8 * [32, 64]),
     )
     best = points[3]
-    found = spec.zoom(points, best, seed=2)
-    assert found == spec.zoom(points, best, seed=2) != spec.zoom(points, best, seed=3)
+    found = zoom.zoom(points, best, seed=2)
+    assert found == zoom.zoom(points, best, seed=2) != zoom.zoom(points, best, seed=3)
     assert len(found) == 16 and not {*values(found)} & {*values(points)}
     span = np.ptp(np.log(values(points)))
     away = np.abs(np.log(np.array(values(found)) / best['r']))
@@ -151,4 +155,4 @@ def test_zoom_of_a_random_sweep():
     assert max(values(found, 'm')) < 1.0
     assert len({*values(found, 'batch_size')}) <= 2
     assert all(type(size) is int for size in values(found, 'batch_size'))
-    assert len({repr(point) for point in spec.zoom(found, found[0])}) == 16
+    assert len({repr(point) for point in zoom.zoom(found, found[0])}) == 16

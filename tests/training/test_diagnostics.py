@@ -1,5 +1,7 @@
 """Diagnostics against closed forms: eigenvalues of known Hessians, variances of gradients."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,9 @@ import nnstudy
 from nnstudy import UserError
 from nnstudy.running import plan as plan_lib
 from nnstudy.spec import config as config_lib
-from nnstudy.training import diagnostics, train
+from nnstudy.training import diagnostics, evaluation, train
+from nnstudy.training import state as state_lib
+from nnstudy.training.run import Run
 
 NAMES = ('sharpness', 'noise_scale')
 
@@ -44,16 +48,21 @@ def test_sharpness_of_a_quadratic(eigenvalues):
 def run_state(config, dataset):
     """Returns what the first run of a study has before its first step."""
     group = plan_lib.make(config, data=dataset).groups[0]
-    training = train.make_training(group.config)
-    keys = train.make_keys(config.seed)
+    training = train.Training(group.config)
+    keys = state_lib.make_keys(config.seed)
     values = {field: column[0] for field, column in group.hparams.items()}
     state = jax.jit(training.init)(keys, values, group.data)
     return training, keys, values, group.data, state
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def diagnosed(training, variables, keys, values, data):
+    return evaluation.diagnose(Run.bind(training.config, keys, values, data), variables)
+
+
 def diagnose(config, dataset):
     training, keys, values, data, state = run_state(config, dataset)
-    return jax.jit(training.diagnose)(state.variables, keys, values, data)
+    return diagnosed(training, state.variables, keys, values, data)
 
 
 def test_sharpness_of_linear_regression(regression):
@@ -68,13 +77,13 @@ def test_sharpness_of_linear_regression(regression):
     value = diagnose(config, regression)['sharpness']
     np.testing.assert_allclose(value, np.linalg.eigvalsh(hessian)[-1], rtol=1e-4)
 
-    config_lib.override(config, 'regularization.l2', 0.7)
+    config_lib.override(config, {'regularization.l2': 0.7})
     value = diagnose(config, regression)['sharpness']
     penalised = hessian + np.diag([1.4] * 6 + [0])
     np.testing.assert_allclose(value, np.linalg.eigvalsh(penalised)[-1], rtol=1e-4)
 
-    config_lib.override(config, 'diagnostic_examples', 10)
-    config_lib.override(config, 'regularization.l2', None)
+    config_lib.override(config, {'diagnostic_examples': 10})
+    config_lib.override(config, {'regularization.l2': None})
     first = 2 / 10 * x[:10].T @ x[:10]
     value = diagnose(config, regression)['sharpness']
     np.testing.assert_allclose(value, np.linalg.eigvalsh(first)[-1], rtol=1e-4)
@@ -100,9 +109,10 @@ def test_sharpness_is_that_of_the_whole_hessian(fields):
 
     def gradient(flat):
         def loss(flat):
-            model = training._model(values, data)
+            run = Run.bind(training.config, keys, values, data)
+            model = run.model
             outputs, _ = model.apply({'params': unravel(flat)}, x, train=False)
-            return training._loss(values, data, outputs, y, train=True).mean()
+            return run.loss(outputs, y, train=True).mean()
 
         return jax.grad(loss)(flat)
 
@@ -112,7 +122,7 @@ def test_sharpness_is_that_of_the_whole_hessian(fields):
 
     hessian = columns(flat)
     expected = np.linalg.eigvalsh(np.asarray(hessian, np.float64))[-1]
-    value = jax.jit(training.diagnose)(state.variables, keys, values, data)['sharpness']
+    value = diagnosed(training, state.variables, keys, values, data)['sharpness']
     np.testing.assert_allclose(value, expected, rtol=0.02)
     assert value < 1.0001 * expected  # a Rayleigh quotient
 
@@ -126,8 +136,9 @@ def test_noise_scale_from_the_gradients_of_single_examples():
     x, y = data.normalized(jnp.asarray(data.inputs[:96])), jnp.asarray(data.labels[:96])
 
     def loss(params, x, y):
-        outputs, _ = training._model(values, data).apply({'params': params}, x[None], train=False)
-        return training._loss(values, data, outputs, y[None], train=True)[0]
+        run = Run.bind(training.config, keys, values, data)
+        outputs, _ = run.model.apply({'params': params}, x[None], train=False)
+        return run.loss(outputs, y[None], train=True)[0]
 
     each = jax.vmap(jax.grad(loss), in_axes=(None, 0, 0))(params, x, y)
     each = np.concatenate([leaf.reshape(96, -1) for leaf in jax.tree.leaves(each)], axis=1)
@@ -135,7 +146,7 @@ def test_noise_scale_from_the_gradients_of_single_examples():
     small = each.reshape(3, 32, -1).mean(axis=1)
     noise = 32 * small.var(axis=0, ddof=1).sum()
     signal = np.square(each.mean(axis=0)).sum() - noise / 96
-    value = jax.jit(training.diagnose)(state.variables, keys, values, data)['noise_scale']
+    value = diagnosed(training, state.variables, keys, values, data)['noise_scale']
     np.testing.assert_allclose(value, noise / signal, rtol=1e-3)
 
 
@@ -180,14 +191,14 @@ def test_they_are_in_the_tables():
     assert table.iloc[0].notna().all()
 
     # A run has the same bits without its neighbours.
-    config_lib.override(config, 'num_seeds', 1)
+    config_lib.override(config, {'num_seeds': 1})
     alone = nnstudy.run(config, points[:1], data=dataset, quiet=True).history
     for name in NAMES:
         among = results.history.loc[results.history['run'] == 0, name]
         np.testing.assert_array_equal(among.to_numpy(), alone[name].to_numpy())
 
     # Nor do they change anything, and whoever does not ask for them does not get them.
-    config_lib.override(config, 'diagnostics', ())
+    config_lib.override(config, {'diagnostics': ()})
     plain = nnstudy.run(config, points[:1], data=dataset, quiet=True).history
     assert not set(NAMES) & {*plain}
     np.testing.assert_allclose(plain.to_numpy(float), alone[list(plain)].to_numpy(float), rtol=1e-4)
@@ -195,7 +206,8 @@ def test_they_are_in_the_tables():
 
 def test_nothing_is_computed_that_is_not_asked_for(dataset):
     training, keys, values, data, state = run_state(make_config(), dataset)
-    assert training.diagnose(state.variables, keys, values, data) == {}
+    run = Run.bind(training.config, keys, values, data)
+    assert evaluation.diagnose(run, state.variables) == {}
 
 
 @pytest.mark.parametrize(

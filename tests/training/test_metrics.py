@@ -10,7 +10,7 @@ from small import make_config, make_dataset
 
 import nnstudy
 from nnstudy import UserError
-from nnstudy.training import metrics, train
+from nnstudy.training import evaluation, metrics
 
 
 @hypothesis.settings(max_examples=25, deadline=None)
@@ -109,7 +109,7 @@ def predictions(results, dataset, split):
 
 def test_a_study_measures_whole_splits(monkeypatch):
     """In batches that do not divide the splits; arrays become columns."""
-    monkeypatch.setattr(train, 'EVAL_BATCH_SIZE', 7)
+    monkeypatch.setattr(evaluation, 'BATCH_SIZE', 7)
     dataset = make_dataset(num_classes=6)
     config = make_config(metrics=('class_accuracy', 'confusion', 'top_5_accuracy'))
     results = nnstudy.run(config, data=dataset, quiet=True)

@@ -16,7 +16,8 @@ from jax import lax
 from nnstudy import commands, errors
 from nnstudy.commands import schedules as drawing
 from nnstudy.spec import components
-from nnstudy.training import schedules
+from nnstudy.spec.fields import Component
+from nnstudy.training import resolve, schedules
 
 SPE, EPOCHS, LR = 10, 12, 0.4  # steps an epoch, epochs, learning rate
 STEPS = np.arange(SPE * EPOCHS + 5)  # the end, and beyond
@@ -403,20 +404,12 @@ def test_bad_static_fields(name, fields, message):
 @pytest.mark.parametrize('name', sorted(schedules.SCHEDULES))
 def test_a_config_names_every_field(name):
     """The section is checked against the signature; what training gives is not in it."""
-    component = schedules.SCHEDULES[name]
-    fields = {'name': name, 'warmup_epochs': 1, **every_float(name), **FIELDS.get(name, {})}
-    config = {f'schedule.{field}': value for field, value in fields.items()}
-    reserved, extra = schedules.RESERVED, schedules.extra_fields()
-    components.check('schedule', config, component, reserved=reserved, extra=extra)
+    fields = {'warmup_epochs': 1, **every_float(name), **FIELDS.get(name, {})}
+    slot = resolve.SLOTS['schedule']
+    slot.resolve(Component(name, fields))
     for field in schedules.RESERVED:
         with pytest.raises(errors.UserError, match=f"unknown field of schedule '{name}' '{field}'"):
-            components.check(
-                'schedule',
-                config | {f'schedule.{field}': 1},
-                component,
-                reserved=reserved,
-                extra=extra,
-            )
+            slot.resolve(Component(name, {**fields, field: 1}))
 
 
 def test_long_durations_are_beyond_every_run():

@@ -14,15 +14,17 @@ from small import make_config, make_dataset
 import nnstudy
 from nnstudy import models
 from nnstudy.running import plan as plan_lib
-from nnstudy.spec import hparams
-from nnstudy.training import train
+from nnstudy.training import evaluation, resolve, train
+from nnstudy.training import state as state_lib
+from nnstudy.training import step as step_lib
+from nnstudy.training.run import Run
 
 
 def setup_run(config, dataset):
     """Returns everything that training one run takes."""
     group = plan_lib.make(config, data=dataset).groups[0]
     values = {field: column[0] for field, column in group.hparams.items()}
-    return train.make_training(group.config), train.make_keys(config.seed), values, group.data
+    return train.Training(group.config), state_lib.make_keys(config.seed), values, group.data
 
 
 def run_training(config, dataset):
@@ -32,7 +34,7 @@ def run_training(config, dataset):
 
 def epochs_of(config, num_train):
     """The order of the examples in each epoch, from the keys alone."""
-    order_key, _, _ = train.data_keys(train.make_keys(config.seed))
+    order_key, _, _ = state_lib.data_keys(state_lib.make_keys(config.seed))
     for epoch in range(config.epochs):
         key = jax.random.fold_in(order_key, epoch)
         yield np.asarray(jax.random.permutation(key, num_train))
@@ -112,9 +114,10 @@ def test_file_order_and_whole_batches(dataset):
     ordered, _ = run_training(make_config(batch_size=36, epochs=3, shuffle=False), dataset)
     jax.tree.map(np.testing.assert_array_equal, whole.variables, ordered.variables)
 
-    training, keys, _, data = setup_run(make_config(shuffle=False), dataset)
+    training, keys, values, data = setup_run(make_config(shuffle=False), dataset)
+    run = Run.bind(training.config, keys, values, data)
     for batch in range(5):
-        numbers, inputs, labels, mask = training._batch(None, data, jnp.int32(batch))
+        numbers, inputs, labels, mask = step_lib._batch(run, None, jnp.int32(batch))
         count = int(mask.sum())
         assert count == (8 if batch < 4 else 4)
         rows = slice(8 * batch, 8 * batch + count)
@@ -157,7 +160,7 @@ def test_history_equals_scikit_learn(dataset):
 def test_evaluation_does_not_depend_on_its_batch_size(dataset, monkeypatch):
     config = make_config(eval_train_examples=17)
     _, whole = run_training(config, dataset)
-    monkeypatch.setattr(train, 'EVAL_BATCH_SIZE', 7)
+    monkeypatch.setattr(evaluation, 'BATCH_SIZE', 7)
     _, parts = run_training(config, dataset)
     for name, column in whole.items():
         np.testing.assert_allclose(column, parts[name], rtol=1e-5, err_msg=name)
@@ -273,7 +276,7 @@ def test_outputs_that_are_not_finite_predict_nothing(dataset):
 
 
 def test_order_and_noise_have_keys_of_their_own():
-    order_key, step_key, _ = train.data_keys(train.make_keys(3))
+    order_key, step_key, _ = state_lib.data_keys(state_lib.make_keys(3))
     folded = [jax.random.fold_in(key, n) for key in (order_key, step_key) for n in range(50)]
     raw = {tuple(jax.random.key_data(key).tolist()) for key in (*folded, order_key, step_key)}
     assert len(raw) == 102
@@ -313,7 +316,7 @@ def test_make_train_as_the_readme_writes_it(optimizer, dataset):
 
 def test_every_float_is_dynamic():
     config = make_config(optimizer__momentum=0.9)
-    values = hparams.from_config(config)
+    values = resolve.study(config).settings[0].hparams
     assert values.keys() == {'optimizer.learning_rate', 'optimizer.momentum'}
     assert all(value.dtype == np.float32 for value in values.values())
 

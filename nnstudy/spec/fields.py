@@ -1,0 +1,392 @@
+"""The fields of a config: their types, defaults and ranges, each said once, here.
+
+A person writes an `ml_collections.ConfigDict` of them (`nnstudy.default_config`). It is resolved
+once, by `nnstudy.training.resolve`, to a `Config`, which is typed and frozen, and everything below
+takes that.
+
+Every float field is dynamic: each run of a sweep may have its own value and nothing is compiled
+again. Every other field is static: it shapes the program. `None` means off, and is static.
+
+The sections `model`, `loss`, `optimizer` and `schedule` are open: `name` chooses a component, and
+the other fields of the section are that component's keyword arguments.
+"""
+
+import dataclasses
+import functools
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from flax import traverse_util
+
+from nnstudy.spec import ranges
+from nnstudy.spec.ranges import Count, Fraction, NonNegative, Positive, Range
+
+Value = bool | int | float | str | tuple | None
+
+
+class Fixed(NamedTuple):
+    """The mark of a field that a sweep cannot vary, and why."""
+
+    reason: str
+
+
+# The mark of a field that shapes the data or how a study is carried out, not a run's program.
+OUTSIDE = 'outside of the program'
+
+_WHOLE_STUDY = Fixed('it is the same for the whole study')
+
+
+def _unresolved(**arguments: Any) -> Any:
+    raise TypeError('the config is not resolved')
+
+
+@dataclasses.dataclass(frozen=True)
+class Component:
+    """An open section: a component by name, with keyword arguments.
+
+    Attributes:
+      name: in the registry of the section.
+      arguments: the section's other fields; those that are off are None.
+      function: what the name stands for, once the config is resolved.
+      defaults: what the function itself takes for arguments that it is not given, likewise.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    function: Callable[..., Any] = _unresolved
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """What the function is called with: an argument that is off is left out, unless it is on
+        by default."""
+        return {
+            name: value
+            for name, value in self.arguments.items()
+            if value is not None or self.defaults.get(name) is not None
+        }
+
+    def replace(self, name: str | None = None, **arguments: Any) -> 'Component':
+        """Returns the section with other arguments beside its own, and perhaps another name."""
+        changed = {**self.arguments, **arguments}
+        return dataclasses.replace(self, name=name or self.name, arguments=changed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Which examples are for what, see `nnstudy.data.splits`."""
+
+    train: str = 'train[:80%]'
+    # None: no validation, the best is chosen on test.
+    validation: str | None = 'train[80%:]'
+    test: str = 'test'
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """How texts become rows of token ids, see `nnstudy.data.prepare`."""
+
+    # Ids by 'frequency' or first 'appearance' in the training split. None: 'frequency'.
+    vocabulary: str | None = None
+    # Only so many of the first ids; the other words share one. None: no limit.
+    vocabulary_size: Count | None = None
+    # Tokens of an example. None: as many as the longest of the training split has.
+    length: Count | None = None
+    # Where shorter ones are filled up and longer ones cut: 'before' or 'after'. None: 'after'.
+    padding: str | None = None
+    truncation: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Random changes of the training images, anew in every epoch; 0 leaves an image as it is.
+
+    See `nnstudy.data.augmentation`.
+    """
+
+    horizontal_flip: Fraction | None = None  # its probability
+    shift: Fraction | None = None  # at most, in sides of the image
+    rotation: Annotated[float, Range(0, 180)] | None = None  # at most, in degrees
+    zoom: Annotated[float, Range(0, 0.9)] | None = None  # at most; 0.1: 0.9 to 1.1 times
+    brightness: Fraction | None = None  # at most, of full intensity
+    contrast: Fraction | None = None  # at most; 0.1: 0.9 to 1.1 times
+    cutout: Fraction | None = None  # side of a black square, in sides
+
+
+@dataclasses.dataclass(frozen=True)
+class Regularization:
+    """Penalties that are added to the training loss, but not to the losses in the tables."""
+
+    l2: NonNegative | None = None  # l2 Σ w², without a half
+    l1: NonNegative | None = None  # l1 Σ |w|, by its subgradient
+    # L1 by a proximal step after each step of the optimizer, which makes weights exactly zero.
+    proximal_l1: NonNegative | None = None
+    # Which parameters they and the weight decay fall on, as regular expressions that are searched
+    # for in paths such as 'Dense_0/kernel'. None: all kernels are included, nothing is excluded.
+    include: str | None = None
+    exclude: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Stop:
+    """When a run stops before its last epoch; judged at every evaluation."""
+
+    # The metric passes the target: an accuracy above it, a loss or error below it. None: never.
+    metric: str = 'test_accuracy'
+    target: float | None = None
+    # So many evaluations in a row without a new best one (see best_step). None: never.
+    patience: Count | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Halving:
+    """Successive halving: points that fall behind are pruned.
+
+    After min_epochs, min_epochs * factor, min_epochs * factor^2, ... epochs the best 1/factor of
+    the points go on, by the metric that the best point is chosen by; the others' runs end there.
+    None: all points train to the end.
+    """
+
+    factor: Annotated[int, Range(2)] | None = None
+    min_epochs: Count = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Zoom:
+    """Coarse to fine: a study for each of these training splits, one after the other.
+
+    The first has the points of the sweep, each later one those of a closer look about the best
+    point of the one before; see `nnstudy.running.stages`. They take the place of `split.train`.
+    None: one study.
+    """
+
+    train: tuple[str, ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """How the study is executed.
+
+    Not part of its identity: none of it changes what is computed, except that another number of
+    lanes may round differently.
+    """
+
+    # Runs that a device advances together; None: by a rule of the model's cost and the backend.
+    lanes: Count | None = None
+    # Memory for the runs that are on the devices at once, in GiB; None: half of what is there.
+    memory_gib: Positive | None = None
+    # Least time between two checkpoints, in seconds; 0: one after every segment.
+    checkpoint_seconds: NonNegative = 30.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """All fields of a study, or of one of its points."""
+
+    # 'digits', 'mnist', 'fashion_mnist', 'cifar10', 'boston_housing', 'sms_spam', 'csv:<file>',
+    # 'csv:<file>#<column>', 'tfds:<name>'; see nnstudy.data.
+    dataset: Annotated[str, OUTSIDE] = 'digits'
+    split: Annotated[Split, OUTSIDE] = Split()
+    # What inputs are scaled to: 'unit' [0, 1], 'symmetric' [-1, 1], 'standard' (mean 0 and standard
+    # deviation 1 over the training split, by channel or column). None: as they are.
+    normalization: Annotated[str | None, OUTSIDE] = 'unit'
+    # Images are resized to squares of so many pixels, once; None: as they are.
+    image_size: Annotated[Count | None, OUTSIDE] = None
+    text: Annotated[Text, OUTSIDE] = Text()
+    augmentation: Augmentation = Augmentation()
+
+    model: Component = Component('mlp')
+    # The initial kernels are multiplied by it. None: as the model has them.
+    init_scale: NonNegative | None = None
+    loss: Component = Component('softmax_cross_entropy')
+    optimizer: Component = Component('sgd', {'learning_rate': 0.1})
+    # How the rate changes from optimizer.learning_rate on.
+    schedule: Component = Component('constant')
+    regularization: Regularization = Regularization()
+
+    batch_size: Count = 64
+    epochs: Count = 10
+    # False: batches in file order, the same in every epoch.
+    shuffle: bool = True
+    # Run k of a point uses seed + k: the same seeds, hence the same initial weights and the same
+    # order of examples, at every point.
+    seed: Annotated[
+        int,
+        Range(0, 2**32 - 1),
+        OUTSIDE,
+        Fixed('every point runs config.num_seeds seeds from config.seed on'),
+    ] = 0
+    num_seeds: Annotated[Count, OUTSIDE, Fixed('every point has the same number of seeds')] = 1
+    # Initial weights and data vary apart: the run of seed s has the initial weights of seed
+    # s // data_seeds, and the order of examples (dropout and augmentation too) of seed
+    # s % data_seeds. 20 seeds with data_seeds = 4: 5 initialisations, each with the same 4 orders.
+    data_seeds: Annotated[int | None, Range(2), Fixed('all points have the same seeds')] = None
+
+    # Epochs between two evaluations; step 0 and the last step are always evaluated.
+    eval_every: Count = 1
+    # Evaluations within the first epoch, evenly spaced, beside those; None: none.
+    eval_in_first_epoch: Count | None = None
+    # Measured beside the loss and the accuracy (of numbers to predict: the mean absolute error);
+    # see nnstudy.training.metrics.
+    metrics: tuple[str, ...] = ()
+    # train_loss and train_accuracy are taken on this many first training examples; None: on all.
+    eval_train_examples: Count | None = None
+    # Measured at every evaluation too: 'sharpness', 'noise_scale'; see
+    # nnstudy.training.diagnostics.
+    diagnostics: tuple[str, ...] = ()
+    # Taken on this many first training examples; None: on all.
+    diagnostic_examples: Count | None = None
+    # Steps between two rows of steps.parquet (batch loss and accuracy); None: no such table.
+    log_every_steps: Count | None = None
+    # True: evaluations count the weights, biases and gradients of each layer too, see
+    # nnstudy.training.histograms and Results.histograms. None: no.
+    histograms: bool | None = None
+
+    stop: Stop = Stop()
+    halving: Annotated[Halving, OUTSIDE, _WHOLE_STUDY] = Halving()
+    zoom: Annotated[Zoom, Fixed('its stages are those of the whole study')] = Zoom()
+    execution: Annotated[Execution, OUTSIDE, _WHOLE_STUDY] = Execution()
+    # What the functions of a config file read of their own, such as a level in a claim; training
+    # does not. Open: any field.
+    study: Annotated[Mapping[str, Any], OUTSIDE, _WHOLE_STUDY] = dataclasses.field(
+        default_factory=dict
+    )
+
+    @functools.cached_property
+    def flat(self) -> dict[str, Any]:
+        """The fields by dotted name: `{'optimizer.name': 'sgd', ...}`."""
+        return dict(_flat(self, ''))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as nested plain data."""
+        return traverse_util.unflatten_dict(self.flat, sep='.')
+
+    def replace(self, values: Mapping[str, Any]) -> 'Config':
+        """Returns the config with other values, by dotted name."""
+        sections: dict[str, dict[str, Any]] = {}
+        for field, value in values.items():
+            section, _, name = field.rpartition('.')
+            sections.setdefault(section, {})[name] = value
+        own = sections.pop('', {})
+        for section, changes in sections.items():
+            old = getattr(self, section)
+            if isinstance(old, Component):
+                own[section] = old.replace(**changes)
+            elif isinstance(old, Mapping):
+                own[section] = {**old, **changes}
+            else:
+                own[section] = dataclasses.replace(old, **changes)
+        return dataclasses.replace(self, **own)
+
+    @functools.cached_property
+    def hparams(self) -> dict[str, np.ndarray]:
+        """The dynamic fields: `{'optimizer.learning_rate': float32 []}`, by dotted name.
+
+        float32 whatever the model computes in: bfloat16 would turn `b2 = 0.999` into 1.
+        """
+        return {
+            field: np.asarray(value, np.float32)
+            for field, value in self.flat.items()
+            if is_dynamic(field, value)
+        }
+
+    def static(self, *, of_program: bool = False) -> tuple[Any, ...]:
+        """Returns what is equal, and can be hashed, where the static fields are.
+
+        By their text, since values that are equal and of other types, such as 1 and True, differ.
+        Which fields are dynamic is part of it, and so is what the components' names stand for.
+
+        Args:
+          of_program: without the fields that do not shape a run's program.
+        """
+        kept = {
+            field: None if is_dynamic(field, value) else repr(value)
+            for field, value in self.flat.items()
+            if not (of_program and is_outside(field))
+        }
+        return (*sorted(kept.items()), *(c.function for c in self.components.values()))
+
+    @functools.cached_property
+    def components(self) -> dict[str, Component]:
+        """The open sections by name."""
+        return {section: getattr(self, section) for section in OPEN_SECTIONS}
+
+
+class Field(NamedTuple):
+    """What is known of a field of a closed section.
+
+    Attributes:
+      kind: the type that values have.
+      default: see `Config`.
+      is_optional: whether it may be None.
+      range: of its numbers.
+      fixed: why a sweep cannot vary it; None if it can.
+      is_outside: see `OUTSIDE`.
+    """
+
+    kind: type
+    default: Any
+    is_optional: bool
+    range: Range
+    fixed: str | None
+    is_outside: bool
+
+
+OPEN_SECTIONS = tuple(f.name for f in dataclasses.fields(Config) if f.type is Component)
+
+
+@functools.cache
+def closed() -> dict[str, Field]:
+    """Returns all fields of closed sections, and the names of components, by dotted name."""
+    return dict(_fields(Config, '', ()))
+
+
+def given(section: Any) -> dict[str, Any]:
+    """Returns the fields of a closed section that are on, by name."""
+    return {name: value for name, value in vars(section).items() if value is not None}
+
+
+def is_dynamic(field: str, value: Any) -> bool:
+    """Whether a field's value is an input of the compiled program instead of a part of it."""
+    return isinstance(value, float) and not is_outside(field)
+
+
+def is_outside(field: str) -> bool:
+    """Whether a field does not shape a run's program, see `OUTSIDE`."""
+    known = closed().get(field)
+    return field.startswith('study.') if known is None else known.is_outside
+
+
+def _fields(section: Any, prefix: str, inherited: tuple[Any, ...]) -> Iterator[tuple[str, Field]]:
+    hints = typing.get_type_hints(section, include_extras=True)
+    default = section() if section is Config or prefix else None
+    for field in dataclasses.fields(section):
+        said = ranges.read(hints[field.name])
+        marks = (*inherited, *said.marks)
+        kind, *_ = said.kinds
+        fixed = next((mark.reason for mark in marks if isinstance(mark, Fixed)), None)
+        name = prefix + field.name
+        if kind is Component:
+            chosen = getattr(default, name).name
+            yield f'{name}.name', Field(str, chosen, False, Range(), None, False)
+        elif dataclasses.is_dataclass(kind):
+            yield from _fields(kind, f'{name}.', marks)
+        elif kind is not Mapping:
+            value = getattr(default, field.name)
+            yield name, Field(kind, value, said.is_optional, said.range, fixed, OUTSIDE in marks)
+
+
+def _flat(section: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for field in dataclasses.fields(section):
+        value, name = getattr(section, field.name), prefix + field.name
+        if isinstance(value, Component):
+            yield f'{name}.name', value.name
+            value = value.arguments
+        if isinstance(value, Mapping):
+            yield from ((f'{name}.{key}', item) for key, item in value.items())
+        elif dataclasses.is_dataclass(value):
+            yield from _flat(value, f'{name}.')
+        else:
+            yield name, value

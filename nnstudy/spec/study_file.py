@@ -1,0 +1,210 @@
+"""Config files: a study as a Python module, which loading it runs.
+
+    def get_config():           # -> ConfigDict
+    VARIANTS = {'quick': {'epochs': 5, ...}, ...}   # fields by dotted name; --config=file.py:quick
+    def sweep(config):          # -> list of points, see nnstudy.spec.sweep            (optional)
+    def claims(config):         # -> list of nnstudy.analysis.claims.Claim             (optional)
+    def references(config):     # -> list of nnstudy.analysis.references.Reference     (optional)
+    def get_data(config):       # -> nnstudy.Dataset, in place of config.dataset       (optional)
+    def measure(results):       # -> columns to add to the table of runs               (optional)
+    def pictures(results):      # -> figures by file name                              (optional)
+
+`claims` and `references` may leave the argument out; the last two are called when the runs are
+trained.
+"""
+
+import dataclasses
+import functools
+import importlib.util
+import inspect
+import re
+import sys
+import traceback
+import types
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from nnstudy import errors
+from nnstudy.spec import config as config_lib
+from nnstudy.spec import fields
+
+# The functions that a config file has for its study.
+HOOKS = ('get_config', 'sweep', 'claims', 'references', 'get_data', 'measure', 'pictures')
+
+
+# What else it may say: fields by variant, which variants are recorded, the main picture.
+CONSTANTS = {'VARIANTS', 'RECORDED', 'PICTURE'}
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyFile:
+    """What a config file says, before anything is checked against models or data."""
+
+    name: str
+    config: ConfigDict
+    points: list[dict[str, Any]]
+    claims: list[Any]
+    references: list[Any]
+    get_data: Callable[[ConfigDict], Any] | None = None
+    measure: Callable[[Any], Mapping[str, Any]] | None = None
+    pictures: Callable[[Any], Mapping[str, Any]] | None = None
+
+
+def load(spec: str, overrides: Mapping[str, Any] | None = None) -> StudyFile:
+    """Loads `path/to/config.py`, or `path/to/config.py:variant,variant`.
+
+    Args:
+      spec: the file, and after a colon names of its `VARIANTS`, separated by commas.
+      overrides: values by dotted field name, as text or as Python values. They are set after the
+        variants, and before `sweep(config)` is called.
+
+    Returns:
+      The study. With no `sweep` in the file it has one point, the config itself.
+
+    Raises:
+      UserError: the file is missing or fails, or does not say what a study needs.
+    """
+    path, _, variants = spec.partition(':')
+    module = load_module(Path(path))
+    if not callable(getattr(module, 'get_config', None)):
+        raise errors.UserError(f'{path} has no function get_config()')
+    takes_words = not hasattr(module, 'VARIANTS') or isinstance(module.VARIANTS, tuple)
+    words = [variants] if takes_words and variants else []
+    if words and not inspect.signature(module.get_config).parameters:
+        raise errors.UserError(
+            f'{path} takes no argument, so nothing after the colon: {variants!r}'
+        )
+    config = _call(path, module.get_config, *words)
+    if not isinstance(config, ConfigDict):
+        raise errors.UserError(
+            f'get_config of {path} must return an ml_collections.ConfigDict, not {type(config)}'
+        )
+    config = config_lib.complete(config)
+    config_lib.override(config, {} if takes_words else _chosen(path, module, variants))
+    config_lib.override(config, overrides or {})
+    sweep: Any = getattr(module, 'sweep', lambda config: [{}])
+    if not callable(sweep):
+        raise errors.UserError(f'{path}: sweep must be a function sweep(config)')
+    points = _call(path, sweep, config)
+    if not isinstance(points, Sequence) or not all(isinstance(p, Mapping) for p in points):
+        raise errors.UserError(
+            f'sweep of {path} must return a list of points such as {{"optimizer.learning_rate": '
+            '0.1}; see nnstudy.grid, chain, zip_'
+        )
+    return StudyFile(
+        # The name of a folder.
+        name=re.sub(r'[^\w.-]+', '-', f'{Path(path).stem}-{variants}').strip('-'),
+        config=config,
+        points=[dict(point) for point in points],
+        claims=_listed(path, module, 'claims', config),
+        references=_listed(path, module, 'references', config),
+        **{name: _hook(path, module, name) for name in ('get_data', 'measure', 'pictures')},
+    )
+
+
+def options(arg: str, *choices: Sequence[str]) -> list[str]:
+    """Returns what a config's argument chooses, such as `'mnist,quick'`.
+
+    Args:
+      arg: words, separated by commas, in any order.
+      *choices: the words of each choice, of which the first one is taken where none is named.
+
+    Raises:
+      UserError: a word is unknown, or two are of one choice.
+    """
+    words = [word for word in arg.split(',') if word]
+    known = [word for words_of_one in choices for word in words_of_one if word]
+    for word in words:
+        if word not in known:
+            raise errors.unknown('word after the colon of --config', word, known)
+    chosen = []
+    for words_of_one in choices:
+        named = [word for word in words if word in words_of_one]
+        if len(named) > 1:
+            raise errors.UserError(f'--config=...:{arg}: {" and ".join(named)} exclude each other')
+        chosen.append(named[0] if named else words_of_one[0])
+    return chosen
+
+
+def _chosen(path: str, module: types.ModuleType, variants: str) -> dict[str, Any]:
+    """Returns the fields that the named variants set.
+
+    Raises:
+      UserError: a variant is unknown, or two of them set a field to different values.
+    """
+    known = getattr(module, 'VARIANTS', {})
+    by: dict[str, str] = {}
+    chosen: dict[str, Any] = {}
+    for variant in filter(None, variants.split(',')):
+        if variant not in known:
+            raise errors.unknown(f'variant of {path} (after the colon of --config)', variant, known)
+        for field, value in known[variant].items():
+            if chosen.setdefault(field, value) != value:
+                raise errors.UserError(
+                    f'--config=...:{variants}: {by[field]} and {variant} exclude each other, both '
+                    f'set config.{field}'
+                )
+            by.setdefault(field, variant)
+    return chosen
+
+
+def load_module(path: Path) -> types.ModuleType:
+    """Runs a config file and returns it as a module."""
+    if not path.is_file():
+        raise errors.UserError(f'no config file {str(path)!r}{_nearby(path)}')
+    spec = importlib.util.spec_from_file_location(f'nnstudy_config_{path.stem}', path)
+    if spec is None or spec.loader is None:
+        raise errors.UserError(f'config file {str(path)!r} is not a Python file (*.py)')
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and Linen modules look their module up
+    beside = str(path.parent.resolve())  # a config may import what lies there
+    sys.path.insert(0, beside)
+    try:
+        _call(str(path), spec.loader.exec_module, module)
+    finally:
+        sys.path.remove(beside)
+    return module
+
+
+def _listed(path: str, module: types.ModuleType, name: str, config: ConfigDict) -> list[Any]:
+    """Returns the list that a function of the module gives, if it has that function."""
+    if not hasattr(module, name):
+        return []
+    function = getattr(module, name)
+    arguments = [config] if inspect.signature(function).parameters else []
+    return _call(path, lambda: list(function(*arguments)))
+
+
+def _hook(path: str, module: types.ModuleType, name: str) -> Callable[[Any], Any] | None:
+    """Returns a function of the module, if it has it; what it raises becomes one line."""
+    if not hasattr(module, name):
+        return None
+    return functools.partial(_call, path, getattr(module, name))
+
+
+def _nearby(path: Path) -> str:
+    """Names the config files beside a file that is not there."""
+    names = sorted(p.name for p in path.parent.glob('*.py')) if path.parent.is_dir() else []
+    return f'; in {str(path.parent)!r} there are: {", ".join(names)}' if names else ''
+
+
+def _call(path: str, function: Any, *args: Any) -> Any:
+    """Calls code of a config file; what it raises becomes one line that names file and line."""
+    try:
+        return function(*args)
+    except errors.UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        stack = traceback.extract_tb(error.__traceback__)
+        frames = [f for f in stack if Path(f.filename).resolve() == Path(path).resolve()]
+        line = getattr(error, 'lineno', None) or (frames[-1].lineno if frames else None)
+        where = f'{path}, line {line}' if line else path
+        message = ' '.join(str(error).split())
+        unknown = re.match(r'\W*Key "(\w+)" does not exist', message)
+        if unknown:  # ml_collections shows the whole config in its message
+            known = fields.closed()
+            raise errors.unknown(f'field of the config, {where}:', unknown[1], known) from error
+        raise errors.UserError(f'{where}: {type(error).__name__}: {message}') from error

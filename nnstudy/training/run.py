@@ -1,0 +1,150 @@
+"""A run as traced code sees it: its config, keys and data, bound once, and the parts they make."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import optax
+
+from nnstudy import errors, models
+from nnstudy.data.device import Data
+from nnstudy.spec import fields
+from nnstudy.spec.fields import Config
+from nnstudy.training import losses, metrics, optimizers, regularization, schedules
+from nnstudy.training.state import HParams, Keys
+
+# From parameters to what descent lowers, and beside it loss, metric and changed variables.
+Objective = Callable[[Any], tuple[jax.Array, tuple[jax.Array, jax.Array, models.Variables]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run.
+
+    Its parts are made anew where they are used: they are functions of traced numbers, which belong
+    to the loop or branch in which they are made.
+
+    Attributes:
+      config: resolved; its dynamic fields are the run's own, traced.
+      keys: see `nnstudy.training.state.make_keys`.
+      data: what to train and evaluate on.
+    """
+
+    config: Config
+    keys: Keys
+    data: Data
+
+    @classmethod
+    def bind(cls, config: Config, keys: Keys, hparams: HParams, data: Data) -> 'Run':
+        """Returns the run with these values of its dynamic fields, float32 [] by dotted name."""
+        return cls(config.replace(hparams), keys, data)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return steps_per_epoch(self.config, self.data.num_train)
+
+    @property
+    def model(self) -> models.Model:
+        """The network as two pure functions."""
+        chosen = self.config.model
+        return models.make(chosen.function, **chosen.keywords, **self.model_arguments)
+
+    @property
+    def model_arguments(self) -> dict[str, Any]:
+        """What the data give the model."""
+        arguments: dict[str, Any] = {
+            'num_outputs': losses.num_outputs(self.config.loss.name, self.data)
+        }
+        if models.takes_tokens(self.config.model.function):
+            arguments['num_tokens'] = self.data.num_tokens
+        return arguments
+
+    @property
+    def schedule(self) -> schedules.Schedule:
+        """The learning rate at each step."""
+        return schedules.make(
+            self.config.schedule.function,
+            self.config.schedule.keywords,
+            self.config.optimizer.arguments['learning_rate'],
+            self.steps_per_epoch,
+            self.config.epochs,
+        )
+
+    @property
+    def penalized(self) -> regularization.Mask:
+        """Which parameters penalties and weight decay fall on."""
+        penalties = self.config.regularization
+        return regularization.make_mask(penalties.include, penalties.exclude)
+
+    def optimizer(self, learning_rate: jax.Array) -> optax.GradientTransformationExtraArgs:
+        """Returns the optax transform at a learning rate, float32 []."""
+        chosen = self.config.optimizer
+        arguments = {**chosen.keywords, 'learning_rate': learning_rate}
+        return optimizers.make(chosen.function, arguments, self.penalized)
+
+    def loss(self, outputs: jax.Array, labels: jax.Array, *, train: bool) -> jax.Array:
+        """Returns the loss of each example, [B]; an evaluation is without label smoothing.
+
+        Raises:
+          UserError: the model's outputs [B, K] have another shape than the data need.
+        """
+        chosen = self.config.loss
+        expected = len(labels), losses.num_outputs(chosen.name, self.data)
+        if outputs.shape != expected:
+            raise errors.UserError(
+                f'model {self.config.model.name!r} gives outputs of shape {outputs.shape} for '
+                f'{len(labels)} examples; the data need {expected}'
+            )
+        arguments = chosen.keywords
+        if not train:
+            arguments.pop('label_smoothing', None)
+        return chosen.function(outputs, labels, **arguments)
+
+    def predictions(self, outputs: jax.Array) -> jax.Array:
+        """Returns what metrics compare with the labels: scores of classes, or numbers."""
+        if self.data.is_classification:
+            return outputs
+        return losses.predicted_values(self.config.loss.name, outputs)
+
+    def objective(
+        self,
+        variables: models.Variables,
+        inputs: jax.Array,
+        labels: jax.Array,
+        mask: jax.Array | None = None,
+        rng: jax.Array | None = None,
+    ) -> Objective:
+        """Returns what descent lowers, as a function of the parameters.
+
+        It is the mean loss of a batch (of the examples that `mask` counts; None: all) and the
+        penalties. Without `rng` the model is in evaluation mode.
+        """
+        model, strengths = self.model, fields.given(self.config.regularization)
+        (metric,) = metrics.select((), self.data).values()
+
+        def objective(params):
+            outputs, updates = model.apply(
+                {**variables, 'params': params},
+                self.data.normalized(inputs),
+                train=rng is not None,
+                rng=rng,
+                mask=mask,
+            )
+            loss = _mean(self.loss(outputs, labels, train=True), mask)
+            measured = _mean(metric.statistics(self.predictions(outputs), labels), mask)
+            penalty = regularization.penalty(params, self.penalized, strengths)
+            return loss + penalty, (loss, measured, updates)
+
+        return objective
+
+
+def steps_per_epoch(config: Config, num_train: int) -> int:
+    """Returns the number of mini-batches of an epoch; the last one may be short."""
+    return math.ceil(num_train / config.batch_size)
+
+
+def _mean(values: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Returns the mean of `[B]`, of those that count."""
+    return values.mean() if mask is None else (values * mask).sum() / mask.sum()

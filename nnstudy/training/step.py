@@ -1,0 +1,120 @@
+"""One step of gradient descent of one run."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from nnstudy.data import augmentation
+from nnstudy.spec import fields
+from nnstudy.training import histograms, regularization
+from nnstudy.training.run import Run
+from nnstudy.training.state import TrainState, data_keys
+
+
+def step(
+    run: Run, state: TrainState, number: jax.Array, stop: jax.Array
+) -> tuple[TrainState, jax.Array, jax.Array, dict[str, jax.Array]]:
+    """Takes one step; from step `stop` on, and once the run is frozen, it changes nothing.
+
+    Args:
+      run: which.
+      state: before it.
+      number: of the step, int32 [].
+      stop: int32 [].
+
+    Returns:
+      The state; loss and metric of the mini-batch, float32 []; and, from the last step before
+      `stop` on, what is measured of its gradient by name (before, zeros), see `of_grads`.
+    """
+    config, data = run.config, run.data
+    epoch, batch = jnp.divmod(number, run.steps_per_epoch)
+    order_key, step_key, augmentation_key = data_keys(run.keys)
+    if state.order is not None:
+        order_key = jax.random.fold_in(order_key, epoch)
+        order = lax.cond(
+            batch == 0,
+            lambda: jax.random.permutation(order_key, data.num_train),
+            lambda: state.order,
+        )
+        state = state.replace(order=order)
+    rows, inputs, labels, mask = _batch(run, state.order, batch)
+    if strengths := fields.given(config.augmentation):
+        inputs = inputs.astype(jnp.float32)
+        inputs = augmentation.augment(
+            augmentation_key, epoch, rows, inputs, strengths, data.max_value
+        )
+
+    rng = jax.random.fold_in(step_key, number)
+    objective = run.objective(state.variables, inputs, labels, mask, rng)
+    params = state.variables['params']
+    (value, (loss, metric, updates)), grads = jax.value_and_grad(objective, has_aux=True)(params)
+    rate = run.schedule.rate(state.schedule, jnp.asarray(number))
+
+    def updated() -> tuple[Any, Any]:
+        deltas, opt_state = run.optimizer(rate).update(
+            grads,
+            state.opt_state,
+            params,
+            value=value,
+            grad=grads,
+            value_fn=lambda params: objective(params)[0],
+        )
+        new_params = optax.apply_updates(params, deltas)
+        if (strength := config.regularization.proximal_l1) is not None:
+            new_params = regularization.shrink(new_params, run.penalized, rate * strength)
+        return {**state.variables, 'params': new_params, **updates}, opt_state
+
+    is_alive = (state.frozen_at < 0) & (number < stop)
+    is_finite = jnp.isfinite(value)
+    old = state.variables, state.opt_state
+    if config.batch_size > 1:
+        # One pass over parameters and moments less than with a choice element by element.
+        variables, opt_state = lax.cond(is_alive & is_finite, updated, lambda: old)
+    else:
+        # The gradients are outer products, which the update makes as it needs them; a branch
+        # would have them written out.
+        variables, opt_state = optax.tree.where(is_alive & is_finite, updated(), old)
+    # Only an evaluation asks for it, and it takes a pass over all gradients.
+    measured = lax.cond(
+        number >= stop - 1, lambda: of_grads(run, grads), lambda: of_no_grads(run, grads)
+    )
+    num_examples = jnp.where(is_alive, len(inputs) if mask is None else mask.sum(), 0)
+    state = state.replace(
+        variables=variables,
+        opt_state=opt_state,
+        loss_sum=state.loss_sum + jnp.where(is_alive, loss * num_examples, 0),
+        num_examples=state.num_examples + num_examples,
+        frozen_at=jnp.where(is_alive & ~is_finite, number, state.frozen_at),
+    )
+    return state, loss, metric, measured
+
+
+def of_grads(run: Run, grads: Any) -> dict[str, jax.Array]:
+    """Returns what an evaluation measures of a gradient: its norm, float32 [], and histograms."""
+    measured = {'l2_grads': optax.tree.norm(grads)}
+    if run.config.histograms:
+        measured['grads_histogram'] = histograms.count(grads)
+    return measured
+
+
+def of_no_grads(run: Run, grads: Any) -> dict[str, jax.Array]:
+    """Returns zeros of the same shapes."""
+    return jax.tree.map(jnp.zeros_like, jax.eval_shape(lambda: of_grads(run, grads)))
+
+
+def _batch(run: Run, order: jax.Array | None, batch: jax.Array):
+    """Returns numbers, inputs, labels and mask (None: all count) of a batch's examples."""
+    data, batch_size = run.data, run.config.batch_size
+    rows = batch * batch_size + jnp.arange(batch_size)
+    if batch_size == data.num_train:  # the whole set: its order does not matter
+        return rows, data.inputs[:batch_size], data.labels[:batch_size], None
+    mask = None
+    if data.num_train % batch_size:
+        mask = rows < data.num_train
+        rows = jnp.minimum(rows, data.num_train - 1)
+    if order is not None:
+        rows = order[rows]
+    return rows, data.inputs[rows], data.labels[rows], mask

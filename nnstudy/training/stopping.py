@@ -1,0 +1,45 @@
+"""When a run ends before its last step, and which of its evaluations is the best."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from nnstudy import models
+from nnstudy.training import metrics
+from nnstudy.training.run import Run
+from nnstudy.training.state import Best
+
+
+def better(
+    run: Run,
+    best: Best,
+    variables: models.Variables,
+    row: Mapping[str, jax.Array],
+    step: jax.Array,
+) -> Best:
+    """Returns the better of `best` and a new evaluation; the earlier one if they are equal.
+
+    By the accuracy on the split that selects, or else by minus its loss. It is NaN where the loss
+    is not finite, and nothing is better for that.
+    """
+    split = run.data.selection_split
+    is_classification = run.data.is_classification
+    score = row[f'{split}_accuracy'] if is_classification else -row[f'{split}_loss']
+    new = Best(variables, score.astype(jnp.float32), jnp.asarray(step, jnp.int32))
+    return optax.tree.where(new.score > best.score, new, best)
+
+
+def is_over(run: Run, best: Best, row: Mapping[str, jax.Array], step: jax.Array) -> jax.Array:
+    """Returns whether an evaluation before `step` ends the run before its last step, bool []."""
+    config, epoch = run.config, run.steps_per_epoch
+    over = jnp.asarray(False)
+    if config.stop.target is not None:
+        metric, target = config.stop.metric, config.stop.target
+        measured = metrics.select(config.metrics, run.data).get(metric.partition('_')[2])
+        rises = measured is not None and measured.higher_is_better  # a loss is none of them
+        over |= row[metric] > target if rises else row[metric] < target
+    if config.stop.patience is not None:
+        over |= step - best.step >= config.stop.patience * config.eval_every * epoch
+    return over & (step < config.epochs * epoch)
