@@ -14,7 +14,7 @@ from typing import Any
 from nnstudy import commands, errors
 from nnstudy.machine import devices, processes
 from nnstudy.report import conclusion
-from nnstudy.running import overview, stages, study
+from nnstudy.running import overview, stages
 from nnstudy.running import plan as plan_lib
 from nnstudy.running import workdir as workdir_lib
 from nnstudy.spec import config as config_lib
@@ -102,8 +102,8 @@ def run(argv: Sequence[str]) -> None:
     """Runs the command, see `nnstudy.commands`."""
     args = _parse(argv)
     logging.getLogger('absl').setLevel(logging.ERROR)  # orbax, on what an interruption left
-    study_spec = study_file.load(args.config, args.overrides)
-    points = _swept(study_spec.points, args.sweep)
+    said = study_file.load(args.config, args.overrides)
+    points = _swept(said.points, args.sweep)
 
     for field in sorted(args.overrides.keys() & set(spec.swept(points))):
         raise errors.UserError(
@@ -113,51 +113,39 @@ def run(argv: Sequence[str]) -> None:
     devices.setup()
     if args.distributed:
         processes.start(args.coordinator, args.num_processes, args.process_id)
-    data = study_spec.get_data and study_spec.get_data(study_spec.config)
+    data = said.get_data and said.get_data(said.config)
     plan = plan_lib.make(
-        study_spec.config, points, data=data, data_dir=args.data_dir, shard=args.shard
+        said.config,
+        points,
+        data=data,
+        data_dir=args.data_dir,
+        shard=args.shard,
+        about=plan_lib.About(said.name, said.claims, said.references),
     )
-    workdir = args.workdir or workdir_lib.default(plan, study_spec.name)
+    workdir = args.workdir or workdir_lib.default(plan)
     splits = plan.config.zoom.train
     if not splits:
         processes.from_first(lambda: workdir_lib.check(plan, workdir))
     console = conclusion.console()
-    console.print(overview.headline(plan, study_spec.name), markup=False)
+    console.print(overview.headline(plan), markup=False)
     if not plan.groups:
         console.print('nothing to train: there are more shards than runs')
         return
     if args.dry_run:
-        if splits:
-            stages.checked(study_spec.config, points, data_dir=args.data_dir)
+        stages.check(plan)
         console.print(overview.describe(plan), markup=False)
         console.print(f'working directory: {workdir}', markup=False)
         if splits:
             console.print(f'this is stage 1 of {len(splits)}; the others follow from it')
         return
-    said = (study_spec.claims, study_spec.references)
-    if splits:
-        results = stages.run_stages(
-            study_spec.config,
-            points,
-            workdir,
-            data,
-            *said,
-            name=study_spec.name,
-            data_dir=args.data_dir,
-        )
-    else:
-        results = study.carry_out(plan, workdir, *said, name=study_spec.name)
+    results = stages.carry_out(plan, workdir)
     is_first = processes.is_first()
     processes.leave()  # the others need not wait for the pictures
     if not is_first:
         return
     # They are no part of the study's identity: what is judged is what the file says now.
-    results = dataclasses.replace(
-        results, claims=study_spec.claims, references=study_spec.references
-    )
-    conclusion.conclude(
-        results, study_spec.measure, study_spec.pictures, said_of_all=plan.shard is None
-    )
+    results = dataclasses.replace(results, claims=said.claims, references=said.references)
+    conclusion.conclude(results, said.measure, said.pictures, said_of_all=plan.shard is None)
     if plan.shard is not None:
         parts = 'DIR...' if args.workdir else workdir.parent
         console.print(

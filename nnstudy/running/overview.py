@@ -9,7 +9,7 @@ from nnstudy.running import plan as plan_lib
 from nnstudy.training.run import Run
 
 
-def headline(plan: plan_lib.Plan, name: str) -> str:
+def headline(plan: plan_lib.Plan) -> str:
     """Returns one line: how many runs of what."""
     seeds = plan.config.num_seeds
     points = len(plan.points)
@@ -22,7 +22,7 @@ def headline(plan: plan_lib.Plan, name: str) -> str:
         f'{plan.num_run_steps:,} run-steps',
         f'{labels.count(jax.device_count(), jax.default_backend().upper() + " device")}',
     ]
-    return f'{name}: {", ".join(parts)}'
+    return f'{plan.about.name}: {", ".join(parts)}'
 
 
 def describe(plan: plan_lib.Plan) -> str:

@@ -40,6 +40,21 @@ Shard = tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True)
+class About:
+    """What is kept with a study, and is no part of what is trained.
+
+    Attributes:
+      name: for titles and the folder.
+      claims: see `nnstudy.analysis.claims`.
+      references: see `nnstudy.analysis.references`.
+    """
+
+    name: str = 'study'
+    claims: Sequence[Any] = ()
+    references: Sequence[Any] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Group:
     """R runs with equal static fields.
 
@@ -116,6 +131,7 @@ class Plan:
       shard: which part of the study's runs the groups have; None for all.
       data: the data set, where it was given in memory.
       data_dir: where the files of named data sets are.
+      about: see `About`.
     """
 
     config: Config
@@ -126,6 +142,7 @@ class Plan:
     shard: Shard | None = None
     data: data_lib.Dataset | None = None
     data_dir: str | os.PathLike | None = None
+    about: About = About()
 
     @property
     def swept(self) -> list[str]:
@@ -196,6 +213,7 @@ def make(
     data: data_lib.Dataset | None = None,
     data_dir: str | os.PathLike | None = None,
     shard: Shard | None = None,
+    about: About | None = None,
 ) -> Plan:
     """Returns the plan of a study. Nothing is compiled, written or put on a device.
 
@@ -206,6 +224,7 @@ def make(
       data_dir: where the files of the named data sets are, see `nnstudy.data.load`.
       shard: `(i, n)` for part i of n of the runs, i from 0 to n - 1; None for all. With more shards
         than runs some have none, and then the plan has no groups.
+      about: kept with the study.
 
     Raises:
       UserError: anything that is wrong with the fields, their values, the points or the data.
@@ -246,6 +265,7 @@ def make(
         shard=shard,
         data=data,
         data_dir=data_dir,
+        about=about or About(),
     )
 
 

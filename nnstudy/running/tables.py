@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +16,34 @@ from nnstudy.spec import sweep as spec
 from nnstudy.training import metrics
 
 ITEMS = ('history', 'log', 'outcome')  # what the tables need of a chunk's checkpoint
+
+
+def results(
+    plan: plan_lib.Plan,
+    chunks: Sequence[checkpoints.Checkpoint],
+    workdir: Path | None = None,
+) -> results_lib.Results:
+    """Returns what the chunks of a study come to, see `build`; nothing is written.
+
+    Args:
+      plan: of the study.
+      chunks: the newest first.
+      workdir: where the study is kept.
+    """
+    runs, history, steps = build(plan.groups, plan.points, chunks)
+    return results_lib.Results(
+        name=plan.about.name,
+        config=plan.config.to_dict(),
+        points=plan.points,
+        runs=runs,
+        history=history,
+        steps=steps,
+        claims=list(plan.about.claims),
+        references=list(plan.about.references),
+        workdir=workdir,
+        data=plan.data,
+        data_dir=plan.data_dir,
+    )
 
 
 def build(

@@ -19,15 +19,17 @@ from typing import Any
 import jax
 
 from nnstudy import errors
+from nnstudy.machine import processes
 from nnstudy.results import results as results_lib
 from nnstudy.running import plan as plan_lib
+from nnstudy.running.plan import Plan
 from nnstudy.spec import config as config_lib
 
 # What of an environment may change the bits of a run.
 _ROUNDING = ('versions', 'backend', 'devices', 'lanes')
 
 
-def check(plan: plan_lib.Plan, workdir: Path) -> str:
+def check(plan: Plan, workdir: Path) -> str:
     """Returns `'new'`, `'begun'` or `'finished'`.
 
     Raises:
@@ -72,20 +74,25 @@ def _has_shards(workdir: Path) -> bool:
     return any(workdir.glob('shard-*-of-*/config.json'))
 
 
-def open_session(workdir: Path, identity: Mapping[str, Any], session: Mapping[str, Any]) -> None:
-    """Creates the directory, or adds a session to it.
+def open_session(plan: Plan, workdir: Path) -> str:
+    """Creates the directory of a study, or adds a session to it, unless it is finished.
 
-    Args:
-      workdir: the directory.
-      identity: of the plan, with name, claims and references.
-      session: see `environment`.
+    Returns:
+      On all processes, see `check`.
 
     Raises:
       UserError: it cannot be written, or claims or references are not plain data.
     """
-    path = workdir / 'environment.json'
+    return processes.from_first(lambda: _opened(plan, workdir))
+
+
+def _opened(plan: Plan, workdir: Path) -> str:
+    status = check(plan, workdir)
+    if status == 'finished':
+        return status
+    session, path = environment(plan), workdir / 'environment.json'
     try:
-        text = results_lib.to_json(identity)
+        text = results_lib.to_json({**plan.identity, **vars(plan.about)})
     except TypeError as error:
         raise errors.UserError(f'claims() and references() must be plain data: {error}') from error
     try:
@@ -102,14 +109,15 @@ def open_session(workdir: Path, identity: Mapping[str, Any], session: Mapping[st
             'left may round differently',
             file=sys.stderr,
         )
+    return status
 
 
-def default(plan: plan_lib.Plan, name: str) -> Path:
+def default(plan: Plan) -> Path:
     """Returns `runs/<name>-<hash>`: the same config and points find the same directory again.
 
     Of a shard, it is the folder `shard-<i>-of-<n>` in there.
     """
-    whole = Path('runs') / f'{name}-{plan.identity["digest"][:8]}'
+    whole = Path('runs') / f'{plan.about.name}-{plan.identity["digest"][:8]}'
     return whole if plan.shard is None else whole / 'shard-{}-of-{}'.format(*plan.shard)
 
 
@@ -126,7 +134,7 @@ def differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]
     return fields + [text for name, text in rest.items() if stored.get(name) != mine[name]]
 
 
-def environment(plan: plan_lib.Plan) -> dict[str, Any]:
+def environment(plan: Plan) -> dict[str, Any]:
     """Returns where and with what a study is executed."""
     packages = ('nnstudy', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
     return {

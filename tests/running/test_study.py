@@ -262,7 +262,7 @@ def test_best_parameters_are_those_of_the_best_step(dataset):
 def test_finished_study_is_read_and_not_trained(dataset, tmp_path, capsys, monkeypatch):
     config = small_config()
     first = nnstudy.run(config, RATES, tmp_path, dataset, quiet=True)
-    monkeypatch.setattr(study, '_train_chunk', None)
+    monkeypatch.setattr(study, 'Chunk', None)
     again = nnstudy.run(config, RATES, tmp_path, dataset)
     assert 'finished already' in capsys.readouterr().err
     assert_equal_results(first, again)
@@ -288,11 +288,11 @@ def test_a_directory_keeps_one_study(dataset, tmp_path):
 
 def test_execution_is_no_part_of_the_identity(dataset):
     config = small_config()
-    one = workdir.default(plan_lib.make(config, RATES, data=dataset), 'name')
+    one = workdir.default(plan_lib.make(config, RATES, data=dataset))
     config.execution.lanes, config.execution.memory_gib = 1, 1.0
-    assert workdir.default(plan_lib.make(config, RATES, data=dataset), 'name') == one
+    assert workdir.default(plan_lib.make(config, RATES, data=dataset)) == one
     config.epochs = 7
-    assert workdir.default(plan_lib.make(config, RATES, data=dataset), 'name') != one
+    assert workdir.default(plan_lib.make(config, RATES, data=dataset)) != one
 
 
 def test_load_says_what_is_missing(tmp_path):
