@@ -3,13 +3,14 @@
 A loss is `loss(outputs, labels, **fields) -> [B]`, with outputs `[B, K]` and labels either int32
 `[B]` (classification) or float32 `[B, K]` (regression). The mean over a batch is taken by
 training, which knows which examples of a last, short batch are real. Float fields are dynamic.
+What else there is to know of a loss, such as which labels it takes, is in its `Traits`.
 
 Losses that are made for numbers (`squared_error`, `absolute_error`, `huber`) compare class labels
 one-hot with the outputs as they are, without a softmax.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +18,50 @@ import numpy as np
 import optax
 
 from nnstudy import errors
+from nnstudy.data.device import Data
+from nnstudy.spec.ranges import Fraction, Positive
+
+_Function = TypeVar('_Function', bound=Callable[..., jax.Array])
 
 
+class Traits(NamedTuple):
+    """What a loss takes, and what its outputs mean. A function without traits has the defaults.
+
+    Attributes:
+      is_binary: whether class labels must be of two classes, which a single output tells apart.
+      takes: whether it can be taken of given labels that are numbers, float32 [N, K].
+      needs: for messages, the labels that it can be taken of.
+      link: from outputs `[B, K]` to predicted values, on the scale of labels that are numbers:
+        probabilities where outputs are their logits.
+    """
+
+    is_binary: bool = False
+    takes: Callable[[np.ndarray], bool] = lambda labels: True
+    needs: str = 'any labels'
+    link: Callable[[jax.Array], jax.Array] = lambda outputs: outputs
+
+    def __call__(self, loss: _Function) -> _Function:
+        """Gives a loss these traits, as a decorator."""
+        loss.traits = self  # type: ignore[attr-defined]
+        return loss
+
+
+def _are_shares(labels: np.ndarray) -> bool:
+    return bool(((labels >= 0) & (labels <= 1)).all())
+
+
+def _are_distributions(labels: np.ndarray) -> bool:
+    adds_up = labels.shape[1] > 1 and np.allclose(labels.sum(axis=1), 1, atol=1e-4)
+    return adds_up and _are_shares(labels)
+
+
+@Traits(
+    takes=_are_distributions,
+    needs='class labels, or distributions over classes',
+    link=jax.nn.softmax,
+)
 def softmax_cross_entropy(
-    outputs: jax.Array, labels: jax.Array, *, label_smoothing: float | None = None
+    outputs: jax.Array, labels: jax.Array, *, label_smoothing: Fraction | None = None
 ) -> jax.Array:
     """Returns -Σ_k target_k log softmax(outputs)_k, with outputs as logits; finite at ±1e4.
 
@@ -40,8 +81,14 @@ def softmax_cross_entropy(
     return (1 - label_smoothing) * loss - label_smoothing * log_p.mean(axis=-1)
 
 
+@Traits(
+    is_binary=True,
+    takes=_are_shares,
+    needs='class labels or labels from 0 to 1',
+    link=jax.nn.sigmoid,
+)
 def binary_cross_entropy(
-    outputs: jax.Array, labels: jax.Array, *, label_smoothing: float | None = None
+    outputs: jax.Array, labels: jax.Array, *, label_smoothing: Fraction | None = None
 ) -> jax.Array:
     """Returns -(t log σ(z) + (1 - t) log(1 - σ(z))) for the logit z, its mean if there are several.
 
@@ -67,7 +114,7 @@ def absolute_error(outputs: jax.Array, labels: jax.Array, *, reduction: str = 'm
 
 
 def huber(
-    outputs: jax.Array, labels: jax.Array, *, delta: float = 1.0, reduction: str = 'mean'
+    outputs: jax.Array, labels: jax.Array, *, delta: Positive = 1.0, reduction: str = 'mean'
 ) -> jax.Array:
     """Returns Huber's loss (1964): e²/2 for errors |e| up to `delta`, then delta (|e| - delta/2).
 
@@ -76,11 +123,13 @@ def huber(
     return _reduce(optax.huber_loss(outputs, _one_hot(outputs, labels), delta=delta), reduction)
 
 
+@Traits(takes=lambda labels: False, needs='class labels')
 def hinge(outputs: jax.Array, labels: jax.Array) -> jax.Array:
     """Returns max(0, 1 + max_{k ≠ label} output_k - output_label), of Crammer and Singer (2001)."""
     return optax.losses.multiclass_hinge_loss(outputs, labels)
 
 
+@Traits(is_binary=True, takes=lambda labels: False, needs='class labels')
 def binary_hinge(outputs: jax.Array, labels: jax.Array) -> jax.Array:
     """Returns max(0, 1 - y output) for outputs `[B, 1]`, with y = -1 for class 0 and +1 for 1."""
     return optax.hinge_loss(outputs, 2 * _column(labels) - 1)[:, 0]
@@ -108,15 +157,6 @@ def predicted_class(outputs: jax.Array) -> jax.Array:
     return jnp.argmax(outputs, axis=-1)
 
 
-def predicted_values(name: str, outputs: jax.Array) -> jax.Array:
-    """Returns a model's outputs `[B, K]` on the scale of labels that are numbers.
-
-    Those are probabilities where the loss `name` takes outputs as their logits.
-    """
-    links = {'binary_cross_entropy': jax.nn.sigmoid, 'softmax_cross_entropy': jax.nn.softmax}
-    return links[name](outputs) if name in links else outputs
-
-
 LOSSES: dict[str, Callable[..., jax.Array]] = {
     'softmax_cross_entropy': softmax_cross_entropy,
     'binary_cross_entropy': binary_cross_entropy,
@@ -127,58 +167,38 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
     'binary_hinge': binary_hinge,
 }
 
-_CLASSES_ONLY = ('hinge', 'binary_hinge')
-_BINARY = ('binary_cross_entropy', 'binary_hinge')  # a single output tells two classes apart
+
+def traits(name: str) -> Traits:
+    """Returns the traits of a loss, by its key in `LOSSES`."""
+    return getattr(LOSSES[name], 'traits', Traits())
 
 
-def num_outputs(name: str, data: Any) -> int:
-    """Returns how many outputs a model needs for a loss: one a class, or one of a binary loss.
-
-    Args:
-      name: a key of `LOSSES`.
-      data: see `nnstudy.data.Data`.
-    """
-    return 1 if name in _BINARY and data.is_classification else data.num_outputs
+def num_outputs(name: str, data: Data) -> int:
+    """Returns how many outputs a model needs for a loss: one a class, or one of a binary loss."""
+    return 1 if traits(name).is_binary and data.is_classification else data.num_outputs
 
 
-def check(name: str, dataset: str, data: Any) -> None:
+def check(name: str, dataset: str, data: Data) -> None:
     """Raises UserError if a loss cannot be taken of labels like these.
 
     Args:
       name: a key of `LOSSES`.
       dataset: name of the data set, for the message.
-      data: see `nnstudy.data.Data`; in host memory.
+      data: in host memory.
     """
-    field = f'config.loss.name {name!r}'
-    if data.is_classification:
-        if name in _BINARY and data.num_outputs != 2:
-            fitting = ', '.join(sorted(LOSSES.keys() - _BINARY))
-            raise errors.UserError(
-                f'{field} is for two classes, and {dataset!r} has {data.num_outputs}: use one of '
-                f'{fitting}'
-            )
-        return
     labels = np.asarray(data.labels)
-    fitting = ', '.join(
-        sorted(LOSSES.keys() - {*_CLASSES_ONLY, 'softmax_cross_entropy', 'binary_cross_entropy'})
-    )
-    if name in _CLASSES_ONLY:
-        raise errors.UserError(
-            f'{field} needs class labels, and {dataset!r} has numbers to predict: use one of '
-            f'{fitting}'
-        )
-    is_share = ((labels >= 0) & (labels <= 1)).all()
-    if name == 'binary_cross_entropy' and not is_share:
-        raise errors.UserError(
-            f'{field} needs class labels or labels from 0 to 1, and {dataset!r} has others: use '
-            f'one of {fitting}'
-        )
-    adds_up = labels.shape[1] > 1 and np.allclose(labels.sum(axis=1), 1, atol=1e-4)
-    if name == 'softmax_cross_entropy' and not (is_share and adds_up):
-        raise errors.UserError(
-            f'{field} needs class labels, or distributions over classes, and {dataset!r} has '
-            f'numbers to predict: use one of {fitting}'
-        )
+
+    def problem(name: str) -> str:
+        said = traits(name)
+        if not data.is_classification and not said.takes(labels):
+            return f'needs {said.needs}, and {dataset!r} has other labels'
+        if data.is_classification and said.is_binary and data.num_outputs != 2:
+            return f'is for two classes, and {dataset!r} has {data.num_outputs}'
+        return ''
+
+    if problem(name):
+        fitting = ', '.join(sorted(other for other in LOSSES if not problem(other)))
+        raise errors.UserError(f'config.loss.name {name!r} {problem(name)}: use one of {fitting}')
 
 
 def _one_hot(outputs: jax.Array, labels: jax.Array) -> jax.Array:

@@ -16,33 +16,20 @@ from nnstudy.data.device import Data
 from nnstudy.spec import components, fields, sweep
 from nnstudy.spec import config as config_lib
 from nnstudy.spec.fields import OPEN_SECTIONS, Config
-from nnstudy.spec.ranges import DropRate, Fraction, NonNegative, Positive, Range
+from nnstudy.spec.ranges import DropRate, Fraction, NonNegative, Range
 from nnstudy.training import diagnostics, losses, metrics, optimizers, schedules
 
 _TYPES = {
     **dict.fromkeys(('dropout', 'flatten_dropout', 'dense_dropout'), DropRate),
-    **dict.fromkeys(('label_smoothing', 'batch_norm_momentum', 'rise'), Fraction),
-    **dict.fromkeys(('delta', 'timescale'), Positive),
-    **dict.fromkeys(
-        [
-            'batch_norm_epsilon',
-            'factor',
-            'power',
-            'final_factor',
-            'start_factor',
-            'min_factor',
-            'decrement',
-            'threshold',
-        ],
-        NonNegative,
-    ),
+    'batch_norm_momentum': Fraction,
+    'batch_norm_epsilon': NonNegative,
 }
 
 SLOTS = {
     slot.section: slot
     for slot in (
         components.Slot('model', models.MODELS, ('num_outputs', 'num_tokens'), _TYPES),
-        components.Slot('loss', losses.LOSSES, ('outputs', 'labels'), _TYPES),
+        components.Slot('loss', losses.LOSSES, ('outputs', 'labels')),
         components.Slot(
             'optimizer',
             optimizers.OPTIMIZERS,
@@ -51,7 +38,10 @@ SLOTS = {
             optimizers.shared_arguments,
         ),
         components.Slot(
-            'schedule', schedules.SCHEDULES, schedules.RESERVED, _TYPES, schedules.shared_arguments
+            'schedule',
+            schedules.SCHEDULES,
+            schedules.RESERVED,
+            shared=schedules.shared_arguments,
         ),
     )
 }

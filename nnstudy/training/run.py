@@ -106,7 +106,7 @@ class Run:
         """Returns what metrics compare with the labels: scores of classes, or numbers."""
         if self.data.is_classification:
             return outputs
-        return losses.predicted_values(self.config.loss.name, outputs)
+        return losses.traits(self.config.loss.name).link(outputs)
 
     def objective(
         self,

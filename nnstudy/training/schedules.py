@@ -1,21 +1,20 @@
-"""Learning-rate schedules: the rate at a moment of training.
+"""Learning-rate schedules: the rate at each step.
 
-As in optax, a component makes a schedule, which is a function of the steps done:
+A component makes a schedule, which as in optax is a function of the number of steps taken:
 
-    component(learning_rate, steps_per_epoch, epochs, **fields) -> (step -> rate)
+    component(learning_rate, clock, **fields) -> (step -> rate)
 
-The float arguments, `learning_rate` (float32 []) among them, and `step` (int32 []) may be traced.
-Where the past matters too, the component returns a `Schedule`. `make` makes one of either kind,
-and puts a warm-up before it.
+`clock` says how steps make epochs. The float arguments, `learning_rate` (float32 []) among them,
+and `step` (int32 []) may be traced. Where the past matters too, the component returns a `Schedule`.
+`make` makes one of either kind, and puts a warm-up before it.
 
 Durations are in epochs, so that a schedule means the same at every batch size, and factors are
-relative to `learning_rate`. Float fields are dynamic; int and tuple ones are static, and bad values
-of those raise UserError.
+relative to `learning_rate`. Float fields are dynamic; int and tuple ones are static.
 """
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,16 +22,43 @@ from jax import lax
 
 from nnstudy import errors
 from nnstudy.spec import components, ranges
-from nnstudy.spec.ranges import NonNegative
+from nnstudy.spec.ranges import Count, Fraction, NonNegative, Positive, Range
 
 Rate = Callable[[jax.Array], jax.Array]
 
 # What training gives a schedule itself, so that a config cannot.
-RESERVED = ('learning_rate', 'steps_per_epoch', 'epochs', 'max_epochs')
+RESERVED = ('learning_rate', 'clock')
+
+
+class Clock(NamedTuple):
+    """How steps make epochs, and how long a schedule lasts.
+
+    Attributes:
+      steps_per_epoch: mini-batches in an epoch.
+      epochs: duration of the schedule. After a warm-up it is traced, and need not be whole.
+      max_epochs: the epochs of the whole run: `epochs` is never more, so a table can be this long.
+    """
+
+    steps_per_epoch: int
+    epochs: int | jax.Array
+    max_epochs: int
+
+    @property
+    def num_steps(self) -> int | jax.Array:
+        """Duration of the schedule in steps."""
+        return self.steps_per_epoch * self.epochs
+
+    def steps(self, epochs: float) -> int:
+        """Returns the number of steps closest to a duration; no run gets beyond int32."""
+        return min(round(epochs * self.steps_per_epoch), 2**31 - 1)
+
+    def pick(self, values: jax.Array, step: jax.Array) -> jax.Array:
+        """Returns the value of a step's epoch, from one value an epoch; the last one goes on."""
+        return values[jnp.minimum(step // self.steps_per_epoch, len(values) - 1)]
 
 
 class Schedule(NamedTuple):
-    """A schedule with a state, which a run carries along.
+    """A schedule with a state, which is part of the run's state.
 
     Attributes:
       init: `init() -> state`, a tree of arrays.
@@ -62,17 +88,16 @@ def make(
     steps_per_epoch: int,
     epochs: int,
 ) -> Schedule:
-    """Returns the schedule of a run, behind a warm-up if there is one (Goyal et al. 2017).
+    """Returns the schedule of a run, after a warm-up if there is one (Goyal et al. 2017).
 
-    In the first w = round(warmup_epochs * steps_per_epoch) steps the rate rises along a straight
-    line, from 0 at step 0 to the schedule's first rate at step w. There the schedule begins: it
-    counts its steps from w, so that its boundaries come w steps later, and it is made for the
-    epochs that are left, so that one with an end, such as `cosine`, reaches it with the last step.
-    What it observes, it observes from the first evaluation on.
+    In the first w = round(warmup_epochs * steps_per_epoch) steps the rate rises linearly, from 0 at
+    step 0 to the schedule's first rate at step w. There the schedule begins: it counts its steps
+    from w, so that its boundaries come w steps later, and it lasts for the remaining epochs, so
+    that one with an end, such as `cosine`, reaches it at the last step. It observes evaluations
+    from the first one on, those during the warm-up too.
 
     Args:
-      component: a value of `SCHEDULES`. One with an argument `max_epochs` gets there an int that
-        `epochs`, traced behind a warm-up, never exceeds: the size of a table, say.
+      component: a value of `SCHEDULES`.
       arguments: the section's fields; dynamic ones may be traced.
       learning_rate: `optimizer.learning_rate`.
       steps_per_epoch: mini-batches of an epoch.
@@ -81,14 +106,14 @@ def make(
     arguments = dict(arguments)
     warmup_epochs = arguments.pop('warmup_epochs', None)
     learning_rate = jnp.asarray(learning_rate, jnp.float32)
-    if 'max_epochs' in components.signature(component):
-        arguments['max_epochs'] = epochs
+    clock = Clock(steps_per_epoch, epochs, epochs)
     if warmup_epochs is None:
-        return _schedule(component(learning_rate, steps_per_epoch, epochs, **arguments))
+        return _schedule(component(learning_rate, clock, **arguments))
 
     num_warmup = jnp.round(warmup_epochs * steps_per_epoch).astype(int)
     epochs_left = jnp.maximum(epochs * steps_per_epoch - num_warmup, 1) / steps_per_epoch
-    schedule = _schedule(component(learning_rate, steps_per_epoch, epochs_left, **arguments))
+    clock = clock._replace(epochs=epochs_left)
+    schedule = _schedule(component(learning_rate, clock, **arguments))
 
     def rate(state: Any, step: jax.Array) -> jax.Array:
         ramp = jnp.where(step < num_warmup, step / jnp.maximum(num_warmup, 1), 1)
@@ -101,134 +126,97 @@ def _schedule(made: Rate | Schedule) -> Schedule:
     """Returns what a component made as a `Schedule`."""
     if isinstance(made, Schedule):
         return made
-    return Schedule(
-        init=lambda: (),
-        rate=lambda state, step: made(step),
-        observe=lambda state, loss: state,
-    )
+    return Schedule(lambda: (), lambda state, step: made(step), lambda state, loss: state)
 
 
-def constant(learning_rate: jax.Array, steps_per_epoch: int, epochs: int | jax.Array) -> Rate:
+def constant(learning_rate: jax.Array, clock: Clock) -> Rate:
     """Stays at `learning_rate`."""
-    del steps_per_epoch, epochs
+    del clock
     return lambda step: learning_rate
 
 
-def step(
+def step_decay(
     learning_rate: jax.Array,
-    steps_per_epoch: int,
-    epochs: int | jax.Array,
+    clock: Clock,
     *,
     boundaries: tuple[float, ...] = (),
-    factor: float = 0.1,
+    factor: NonNegative = 0.1,
 ) -> Rate:
     """Multiplies by `factor` at each of the epochs `boundaries`, to the nearest step.
 
     Raises:
       UserError: `boundaries` is empty or not increasing.
     """
-    del epochs
     is_good = _are_numbers(boundaries) and all(
         a < b for a, b in zip((0, *boundaries), boundaries, strict=False)
     )
     _check('boundaries', boundaries, is_good, 'increasing epochs above 0, such as (5, 8)')
-    steps = jnp.array([_num_steps(epoch, steps_per_epoch) for epoch in boundaries])
+    steps = jnp.array([clock.steps(epoch) for epoch in boundaries])
     return lambda step: learning_rate * jnp.power(factor, (steps <= step).sum())
 
 
 def exponential(
     learning_rate: jax.Array,
-    steps_per_epoch: int,
-    epochs: int | jax.Array,
+    clock: Clock,
     *,
-    factor: float = 0.95,
-    every_epochs: int = 1,
+    factor: NonNegative = 0.95,
+    every_epochs: Count = 1,
     staircase: bool = False,
 ) -> Rate:
-    """Multiplies by `factor` every `every_epochs` epochs, smoothly or (`staircase`) at once.
-
-    Raises:
-      UserError: `every_epochs` is not a whole number, or below 1.
-    """
-    del epochs
-    _check_count('every_epochs', every_epochs, 1)
-    period = _num_steps(every_epochs, steps_per_epoch)
-    # Whole numbers: a float quotient may fall just short of the boundary.
+    """Multiplies by `factor` every `every_epochs` epochs, smoothly or (`staircase`) at once."""
+    period = clock.steps(every_epochs)
+    # Integer division: a float quotient may fall just short of the boundary.
     return lambda step: (
         learning_rate * jnp.power(factor, step // period if staircase else step / period)
     )
 
 
-def linear(
-    learning_rate: jax.Array,
-    steps_per_epoch: int,
-    epochs: int | jax.Array,
-    *,
-    final_factor: float = 0.0,
-) -> Rate:
+def linear(learning_rate: jax.Array, clock: Clock, *, final_factor: NonNegative = 0.0) -> Rate:
     """Falls from 1 to `final_factor` along a straight line, until the last step."""
-    num_steps = steps_per_epoch * epochs
-    return lambda step: learning_rate * (1 + (final_factor - 1) * _progress(step, num_steps))
+    return lambda step: learning_rate * (1 + (final_factor - 1) * _progress(step, clock.num_steps))
 
 
 def linear_staircase(
     learning_rate: jax.Array,
-    steps_per_epoch: int,
-    epochs: int | jax.Array,
+    clock: Clock,
     *,
-    decrement: float = 0.1,
-    every_epochs: int = 1,
-    final_factor: float = 0.0,
+    decrement: NonNegative = 0.1,
+    every_epochs: Count = 1,
+    final_factor: NonNegative = 0.0,
 ) -> Rate:
-    """Subtracts `decrement` every `every_epochs` epochs, at once, down to `final_factor`.
-
-    Raises:
-      UserError: `every_epochs` is not a whole number, or below 1.
-    """
-    del epochs
-    _check_count('every_epochs', every_epochs, 1)
-    period = _num_steps(every_epochs, steps_per_epoch)
+    """Subtracts `decrement` every `every_epochs` epochs, at once, down to `final_factor`."""
+    period = clock.steps(every_epochs)
     return lambda step: learning_rate * jnp.maximum(1 - decrement * (step // period), final_factor)
 
 
 def polynomial(
     learning_rate: jax.Array,
-    steps_per_epoch: int,
-    epochs: int | jax.Array,
+    clock: Clock,
     *,
-    power: float = 2.0,
-    final_factor: float = 0.0,
+    power: NonNegative = 2.0,
+    final_factor: NonNegative = 0.0,
 ) -> Rate:
     """Falls from 1 to `final_factor` as the `power` of the share of the steps that is left."""
-    num_steps = steps_per_epoch * epochs
 
     def rate(step: jax.Array) -> jax.Array:
-        shape = jnp.power(1 - _progress(step, num_steps), power)
+        shape = jnp.power(1 - _progress(step, clock.num_steps), power)
         return learning_rate * (final_factor + (1 - final_factor) * shape)
 
     return rate
 
 
-def cosine(
-    learning_rate: jax.Array,
-    steps_per_epoch: int,
-    epochs: int | jax.Array,
-    *,
-    final_factor: float = 0.0,
-) -> Rate:
+def cosine(learning_rate: jax.Array, clock: Clock, *, final_factor: NonNegative = 0.0) -> Rate:
     """Falls from 1 to `final_factor` along half a cosine (Loshchilov & Hutter 2017, SGDR)."""
-    num_steps = steps_per_epoch * epochs
-    return lambda step: learning_rate * _cosine(1, final_factor, _progress(step, num_steps))
+    return lambda step: learning_rate * _cosine(1, final_factor, _progress(step, clock.num_steps))
 
 
 def one_cycle(
     learning_rate: jax.Array,
-    steps_per_epoch: int,
-    epochs: int | jax.Array,
+    clock: Clock,
     *,
-    rise: float = 0.3,
-    start_factor: float = 0.04,
-    final_factor: float = 4e-6,
+    rise: Fraction = 0.3,
+    start_factor: NonNegative = 0.04,
+    final_factor: NonNegative = 4e-6,
 ) -> Rate:
     """Rises from `start_factor` to 1, then falls to `final_factor`, both along half a cosine.
 
@@ -236,8 +224,8 @@ def one_cycle(
     Smith & Topin 2018, "Super-Convergence: Very Fast Training of Neural Networks Using Large
     Learning Rates".
     """
-    num_steps = jnp.round(steps_per_epoch * epochs)
-    # A little more, since float32 may have put a whole number by a hair below itself.
+    num_steps = jnp.round(clock.num_steps)
+    # 0.01 more, because a whole number may come out of float32 slightly too small.
     peak = jnp.floor(rise * num_steps + 0.01)
 
     def rate(step: jax.Array) -> jax.Array:
@@ -248,69 +236,47 @@ def one_cycle(
     return rate
 
 
-def inverse_sqrt(
-    learning_rate: jax.Array,
-    steps_per_epoch: int,
-    epochs: int | jax.Array,
-    *,
-    timescale: float = 1.0,
-) -> Rate:
+def inverse_sqrt(learning_rate: jax.Array, clock: Clock, *, timescale: Positive = 1.0) -> Rate:
     """Stays at 1 for `timescale` epochs, then falls as sqrt(timescale / epoch).
 
     Raffel et al. 2020, "Exploring the Limits of Transfer Learning with a Unified Text-to-Text
     Transformer" (T5), section 3.1.2.
     """
-    del epochs
     return lambda step: (
-        learning_rate * jnp.sqrt(timescale / jnp.maximum(step / steps_per_epoch, timescale))
+        learning_rate * jnp.sqrt(timescale / jnp.maximum(step / clock.steps_per_epoch, timescale))
     )
 
 
-def table(
-    learning_rate: jax.Array,
-    steps_per_epoch: int,
-    epochs: int | jax.Array,
-    *,
-    factors: tuple[float, ...] = (),
-) -> Rate:
+def table(learning_rate: jax.Array, clock: Clock, *, factors: tuple[float, ...] = ()) -> Rate:
     """Takes its factor for each epoch from `factors`; the last one goes on.
 
     Raises:
       UserError: `factors` is empty, or has something else than numbers.
     """
-    del epochs
     _check('factors', factors, _are_numbers(factors), 'a number for each epoch, such as (1, 0.1)')
     values = jnp.array(factors, jnp.float32)
-    return lambda step: learning_rate * _of_epoch(values, step, steps_per_epoch)
+    return lambda step: learning_rate * clock.pick(values, step)
 
 
 def rounded(
     learning_rate: jax.Array,
-    steps_per_epoch: int,
-    epochs: int | jax.Array,
+    clock: Clock,
     *,
-    max_epochs: int,
-    constant_epochs: int = 1,
+    constant_epochs: Annotated[int, Range(0)] = 1,
     decay: float = 0.1,
-    decimals: int = 4,
+    decimals: Annotated[int, Range(0, 20)] = 4,
 ) -> Schedule:
     """Multiplies the rate by exp(-decay) each epoch and rounds it to `decimals` decimals.
 
-    The first `constant_epochs` epochs have `learning_rate` as it is (0: it is lowered from the
-    first on). Each rate is made of the rounded one before it, as by a Keras callback that returns
-    `round(rate * math.exp(-decay), decimals)`: it is the rate, not the factor, that is rounded, and
-    it may come to rest at a value that rounds to itself.
-
-    Raises:
-      UserError: `constant_epochs` or `decimals` is not a whole number, negative or too large.
+    The first `constant_epochs` epochs keep `learning_rate` (0: even the first one is lowered). Each
+    rate is computed from the rounded one before it, as by a Keras callback that returns
+    `round(rate * math.exp(-decay), decimals)`. It is the rate, not the factor, that is rounded, and
+    it stops falling at a value that rounds to itself.
     """
-    del epochs
-    _check_count('constant_epochs', constant_epochs, 0)
-    _check_count('decimals', decimals, 0, most=20)
 
     def init() -> jax.Array:
         """Returns the rates of all epochs, float32 [max_epochs]."""
-        # Else XLA multiplies by 1 / scale, and what is to be 0.0027 is one bit off.
+        # Without the barrier XLA multiplies by 1 / scale, and 0.0027 comes out one bit off.
         scale = lax.optimization_barrier(jnp.float32(10**decimals))
 
         def of_epoch(rate: jax.Array, epoch: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -318,11 +284,11 @@ def rounded(
             rate = jnp.where(epoch < constant_epochs, rate, lower)
             return rate, rate
 
-        return lax.scan(of_epoch, learning_rate, jnp.arange(max_epochs))[1]
+        return lax.scan(of_epoch, learning_rate, jnp.arange(clock.max_epochs))[1]
 
     return Schedule(
         init=init,
-        rate=lambda rates, step: _of_epoch(rates, step, steps_per_epoch),
+        rate=lambda rates, step: clock.pick(rates, step),
         observe=lambda rates, loss: rates,
     )
 
@@ -334,7 +300,7 @@ class Plateau(NamedTuple):
       scale: the factor on the rate, float32 [].
       best: the lowest loss seen, float32 [].
       num_bad: evaluations since then, or since the rate was lowered, int32 [].
-      cooldown: evaluations that will still not count, int32 [].
+      cooldown: further evaluations that will not count, int32 [].
     """
 
     scale: jax.Array
@@ -345,14 +311,13 @@ class Plateau(NamedTuple):
 
 def reduce_on_plateau(
     learning_rate: jax.Array,
-    steps_per_epoch: int,
-    epochs: int | jax.Array,
+    clock: Clock,
     *,
-    factor: float = 0.1,
-    patience: int = 10,
-    cooldown: int = 0,
-    min_factor: float = 0.0,
-    threshold: float = 1e-4,
+    factor: NonNegative = 0.1,
+    patience: Count = 10,
+    cooldown: Annotated[int, Range(0)] = 0,
+    min_factor: NonNegative = 0.0,
+    threshold: NonNegative = 1e-4,
 ) -> Schedule:
     """Multiplies by `factor` after `patience` evaluations in a row without a better loss.
 
@@ -360,16 +325,11 @@ def reduce_on_plateau(
     evaluations after a reduction none counts as bad, and `min_factor` is the end. All as in
     `optax.contrib.reduce_on_plateau`; Keras counts the patience in the same way, PyTorch has one
     evaluation more.
-
-    Raises:
-      UserError: `patience` or `cooldown` is not a whole number, or too small.
     """
-    del steps_per_epoch, epochs
-    _check_count('patience', patience, 1)
-    _check_count('cooldown', cooldown, 0)
+    del clock
 
     def init() -> Plateau:
-        # Not infinity, of which a share cannot be subtracted.
+        # Not infinity: infinity minus a share of itself is NaN.
         best = jnp.float32(jnp.finfo(jnp.float32).max)
         return Plateau(jnp.float32(1), best, jnp.int32(0), jnp.int32(0))
 
@@ -398,37 +358,19 @@ def _progress(step: jax.Array, num_steps: int | jax.Array) -> jax.Array:
     return jnp.minimum(step / jnp.maximum(num_steps, 1), 1)
 
 
-def _of_epoch(values: jax.Array, step: jax.Array, steps_per_epoch: int) -> jax.Array:
-    """Returns the value of the epoch that a step is in; the last one goes on."""
-    return values[jnp.minimum(step // steps_per_epoch, len(values) - 1)]
-
-
-def _num_steps(epochs: float, steps_per_epoch: int) -> int:
-    """Returns the number of steps of a duration; no run gets beyond int32."""
-    return min(round(epochs * steps_per_epoch), 2**31 - 1)
-
-
 def _are_numbers(values: tuple) -> bool:
     """Whether there are any values, all of them finite numbers."""
     return bool(values) and all(type(v) in (int, float) and math.isfinite(v) for v in values)
 
 
-def _check_count(field: str, value: int, least: int, most: int = 2**31 - 1) -> None:
-    end = '' if most == 2**31 - 1 else f' and at most {most}'
-    # A float would be a dynamic field, so traced here.
-    is_count = isinstance(value, int) and least <= value <= most
-    _check(field, value, is_count, f'a whole number, at least {least}{end}')
-
-
-def _check(field: str, value: Any, is_good: bool, rule: str) -> None:
+def _check(field: str, value: tuple, is_good: bool, rule: str) -> None:
     if not is_good:
-        given = f', not {value!r}' if isinstance(value, components.VALUES) else ''
-        raise errors.UserError(f'config.schedule.{field} must be {rule}{given}')
+        raise errors.UserError(f'config.schedule.{field} must be {rule}, not {value!r}')
 
 
 SCHEDULES: dict[str, Callable[..., Rate | Schedule]] = {
     'constant': constant,
-    'step': step,
+    'step': step_decay,
     'exponential': exponential,
     'linear': linear,
     'linear_staircase': linear_staircase,

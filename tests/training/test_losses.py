@@ -203,6 +203,24 @@ def test_a_loss_that_fits_the_labels_and_how_many_outputs_it_needs():
             assert losses.num_outputs(name, data) == num_outputs
 
 
+def test_a_loss_of_ones_own_says_what_it_takes_or_takes_all(monkeypatch):
+    def plain(outputs, labels):
+        return jnp.zeros(len(outputs))
+
+    logit = losses.Traits(is_binary=True, link=jax.nn.sigmoid)(
+        lambda outputs, labels: outputs[:, 0]
+    )
+    monkeypatch.setattr(losses, 'LOSSES', {'plain': plain, 'logit': logit})
+    for data, num_outputs in ((CLASSES, 3), (TWO, 2), (NUMBERS, 1), (SHARES, 2)):
+        losses.check('plain', 'mine', data)
+        assert losses.num_outputs('plain', data) == num_outputs
+    assert losses.traits('plain').link(2.0) == 2.0
+    assert losses.num_outputs('logit', TWO) == 1
+    assert losses.traits('logit').link(0.0) == 0.5
+    with pytest.raises(UserError, match="'logit' is for two classes, .* has 3: use one of plain$"):
+        losses.check('logit', 'mine', CLASSES)
+
+
 def test_an_unknown_reduction():
     with pytest.raises(UserError, match="config.loss.reduction 'summ': did you mean 'sum'"):
         losses.squared_error(jnp.ones((1, 2)), jnp.ones((1, 2)), reduction='summ')

@@ -379,7 +379,7 @@ def test_every_float_field_matters(name):
         (
             'exponential',
             {'every_epochs': 0},
-            'every_epochs must be a whole number, at least 1, not 0',
+            'every_epochs must be at least 1, not 0',
         ),
         ('exponential', {'every_epochs': 1.5}, 'every_epochs must be a whole number'),
         ('linear_staircase', {'every_epochs': -1}, 'every_epochs'),
@@ -387,7 +387,7 @@ def test_every_float_field_matters(name):
         ('table', {'factors': (1, None)}, 'factors'),
         ('table', {'factors': ((1, 2), 1)}, 'factors'),
         ('table', {'factors': (1, math.nan)}, 'factors'),
-        ('rounded', {'decimals': -1}, 'decimals must be a whole number, at least 0 and at most 20'),
+        ('rounded', {'decimals': -1}, 'decimals must be at least 0, not -1'),
         ('rounded', {'decimals': 21}, 'decimals'),
         ('rounded', {'constant_epochs': -1}, 'constant_epochs'),
         ('reduce_on_plateau', {'patience': 0}, 'patience'),
@@ -396,7 +396,8 @@ def test_every_float_field_matters(name):
 )
 def test_bad_static_fields(name, fields, message):
     with pytest.raises(errors.UserError) as error:
-        rates(name, fields)
+        chosen = resolve.SLOTS['schedule'].resolve(Component(name, fields))
+        rates(name, chosen.arguments)
     assert str(error.value).startswith(f'config.schedule.{message}')
     assert '\n' not in str(error.value)
 
