@@ -19,8 +19,8 @@ from nnstudy.data import Dataset
 from nnstudy.errors import UserError
 from nnstudy.machine.devices import setup
 from nnstudy.results import Results, load
-from nnstudy.running.stages import run
-from nnstudy.running.winner import rerun
+from nnstudy.running.rerun import rerun
+from nnstudy.running.study import run
 from nnstudy.spec.config import default_config
 from nnstudy.spec.study_file import options
 from nnstudy.spec.sweep import chain, choice, grid, log_uniform, logspace, zip_

@@ -14,7 +14,7 @@ from typing import Any
 from nnstudy import commands, errors
 from nnstudy.machine import devices, processes
 from nnstudy.report import conclusion
-from nnstudy.running import overview, stages
+from nnstudy.running import overview, study
 from nnstudy.running import plan as plan_lib
 from nnstudy.running import workdir as workdir_lib
 from nnstudy.spec import config as config_lib
@@ -132,13 +132,13 @@ def run(argv: Sequence[str]) -> None:
         console.print('nothing to train: there are more shards than runs')
         return
     if args.dry_run:
-        stages.check(plan)
+        study.check_stages(plan)
         console.print(overview.describe(plan), markup=False)
         console.print(f'working directory: {workdir}', markup=False)
         if splits:
             console.print(f'this is stage 1 of {len(splits)}; the others follow from it')
         return
-    results = stages.carry_out(plan, workdir)
+    results = study.carry_out(plan, workdir)
     is_first = processes.is_first()
     processes.leave()  # the others need not wait for the pictures
     if not is_first:

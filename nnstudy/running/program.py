@@ -14,7 +14,8 @@ from nnstudy.machine import devices
 from nnstudy.running import execute
 from nnstudy.running import layout as layout_lib
 from nnstudy.running import plan as plan_lib
-from nnstudy.training import train
+from nnstudy.training import steps, train
+from nnstudy.training.run import Run
 from nnstudy.training.state import TrainState
 
 
@@ -157,8 +158,8 @@ def compiled(
         return training.init(training.make_keys(seed), hparams, data)
 
     def segment(state, seed, hparams, data, start, stop, evaluate):
-        keys = training.make_keys(seed)
-        return training.segment(state, keys, hparams, data, start, stop, evaluate, log_size)
+        run = Run.bind(training.config, training.make_keys(seed), hparams, data)
+        return steps.segment(run, state, start, stop, evaluate, log_size)
 
     def shapes(tree: Any, spec: PartitionSpec) -> Any:
         sharding = NamedSharding(mesh, spec)

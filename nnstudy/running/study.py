@@ -13,6 +13,9 @@ that was not interrupted:
    Nothing but each run's state and step is needed to go on.
 3. The tables are written when all is done, `history.parquet` last: where it is, the study is
    finished.
+
+`config.zoom.train` names training splits, for a search from coarse to fine: a study on each, one
+after the other, in the folders `stage-1`, `stage-2`, ... of the working directory.
 """
 
 import dataclasses
@@ -20,32 +23,89 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from nnstudy import errors
 from nnstudy.analysis import comparison
+from nnstudy.data import Dataset
 from nnstudy.machine import devices, processes, progress
 from nnstudy.machine.signals import Interrupts
-from nnstudy.results import checkpoints
+from nnstudy.report import labels
+from nnstudy.results import Results, checkpoints
 from nnstudy.results import results as results_lib
 from nnstudy.results.checkpoints import Checkpoint
 from nnstudy.running import halving, tables
+from nnstudy.running import plan as plan_lib
 from nnstudy.running import program as program_lib
 from nnstudy.running import workdir as workdir_lib
 from nnstudy.running.chunk import Chunk
 from nnstudy.running.layout import Segment
 from nnstudy.running.plan import Group, Plan
 from nnstudy.running.records import Records
+from nnstudy.spec import config as config_lib
+from nnstudy.spec import zoom
+from nnstudy.training import resolve
+
+
+def run(
+    config: ConfigDict,
+    points: Sequence[Mapping[str, Any]] | None = None,
+    workdir: str | os.PathLike | None = None,
+    data: Dataset | None = None,
+    claims: Sequence[Any] = (),
+    references: Sequence[Any] = (),
+    *,
+    name: str = 'study',
+    data_dir: str | os.PathLike | None = None,
+    shard: plan_lib.Shard | None = None,
+    quiet: bool = False,
+) -> Results:
+    """Trains every point of a sweep times every seed, and returns what came out.
+
+    Args:
+      config: see `nnstudy.default_config`.
+      points: of the sweep, such as `nnstudy.logspace('optimizer.learning_rate', 1e-4, 10, 13)`;
+        None for the config's own values.
+      workdir: directory to keep the study in; with one, an interrupted study goes on where it
+        stood and a finished one is only read. None keeps everything in memory.
+      data: a data set in memory, in place of `config.dataset`.
+      claims: kept with the results.
+      references: kept with the results.
+      name: of the study, for titles.
+      data_dir: where the files of named data sets are.
+      shard: `(i, n)` trains part i of n of the runs, i from 0 to n - 1, under their numbers in the
+        whole study; `nnstudy.running.merge` joins the parts.
+      quiet: no progress display on stderr.
+
+    Raises:
+      UserError: something is wrong with the fields, the points, the data or the directory; then
+        nothing was compiled and nothing written.
+    """
+    plan = plan_lib.make(
+        config,
+        points,
+        data=data,
+        data_dir=data_dir,
+        shard=shard,
+        about=plan_lib.About(name, claims, references),
+    )
+    if not plan.groups:
+        raise errors.UserError(
+            f'{plan_lib.shard_name(shard)} has no runs: there are more shards than runs'
+        )
+    return carry_out(plan, workdir, quiet=quiet)
 
 
 def carry_out(
     plan: Plan, workdir: str | os.PathLike | None = None, *, quiet: bool = False
-) -> results_lib.Results:
-    """Trains the runs of a plan, and returns what came out.
+) -> Results:
+    """Trains the runs of a plan, and returns what came out; of `config.zoom`, of its last stage.
 
     Args:
       plan: see `nnstudy.running.plan`.
@@ -56,9 +116,11 @@ def carry_out(
     Raises:
       UserError: something is wrong with the directory, or memory does not suffice.
     """
+    workdir = None if workdir is None else Path(workdir)
+    if plan.config.zoom.train:
+        return _carry_out_stages(plan, workdir, quiet=quiet)
     processes.check_same(plan.identity['digest'])
     quiet = quiet or not processes.is_first()
-    workdir = None if workdir is None else Path(workdir)
     chunks: checkpoints.AnySeries = checkpoints.Memory()
     moments: checkpoints.Series | None = None
     if workdir is not None:
@@ -95,6 +157,71 @@ def carry_out(
         for series in (chunks, moments):
             if series is not None:
                 series.close()
+
+
+def _carry_out_stages(plan: Plan, workdir: Path | None, *, quiet: bool) -> Results:
+    """Trains the stages of `config.zoom`, each a study of its own, in a folder of its own.
+
+    The first stage has the points of the plan; from its best point, chosen as `comparison.best`
+    does, come those of the next one, see `nnstudy.spec.zoom`.
+
+    Raises:
+      UserError: no run of a stage has a finite value to choose by.
+    """
+    splits, points = plan.config.zoom.train or (), plan.points
+    check_stages(plan)
+    if workdir is not None and (workdir / 'config.json').is_file():
+        raise errors.UserError(f'--workdir {str(workdir)!r} holds a study; name another directory')
+    for number, split in enumerate(splits, start=1):
+        stage = _stage(plan, split, points)
+        if not quiet and processes.is_first():
+            print(
+                f'stage {number} of {len(splits)}: {labels.count(len(points), "point")}, '
+                f'{labels.count(stage.num_runs, "run")} on {split!r}',
+                file=sys.stderr,
+            )
+        where = None if workdir is None else workdir / f'stage-{number}'
+        results = carry_out(stage, where, quiet=quiet)
+        if number == len(splits):
+            break
+        best = comparison.best(results.runs)
+        if best is None:
+            raise errors.UserError(
+                f'stage {number} of config.zoom.train: no run has a finite value to choose the '
+                'best point by'
+            )
+        winner = results.points[best.point]
+        ranges = {field: resolve.range_of(stage.config, field) for field in winner}
+        points = zoom.zoom(results.points, winner, ranges, seed=number)
+    return results
+
+
+def check_stages(plan: Plan) -> None:
+    """Raises UserError now if something is wrong with the data of a later stage."""
+    for split in plan.config.zoom.train or ():
+        _stage(plan, split, plan.points)
+
+
+def _stage(plan: Plan, split: str, points: Sequence[Mapping[str, Any]]) -> Plan:
+    """Returns the plan of the stage that trains on a split."""
+    config = config_lib.complete(plan.config.to_dict())
+    config_lib.override(config, {'zoom.train': None, 'split.train': split})
+    return plan_lib.make(config, points, data=plan.data, data_dir=plan.data_dir, about=plan.about)
+
+
+def _survivors(
+    plan: Plan, points: Sequence[int], epochs: int, chunks: Sequence[Checkpoint]
+) -> list[int]:
+    """Returns the points that go on after a rung, ranked as the table ranks them."""
+    groups = {group.index: group for group in plan.groups}
+    then = [tables.as_of(chunk, groups[chunk.about['group']].step_of(epochs)) for chunk in chunks]
+    runs = tables.results(plan, then).runs
+    runs = runs[runs['point'].isin(points)]
+    # Nobody is pruned yet.
+    runs = runs.assign(status=runs['status'].replace('pruned', 'finished'))
+    factor = plan.config.halving.factor
+    assert factor is not None  # or there would be no rung before the last
+    return halving.survivors(comparison.ranking(runs), factor)
 
 
 class _Loop:
@@ -235,18 +362,3 @@ class _Keeper:
     def _stop(self) -> None:
         if self._must_stop:
             raise KeyboardInterrupt('interrupted; the same command goes on from what was saved')
-
-
-def _survivors(
-    plan: Plan, points: Sequence[int], epochs: int, chunks: Sequence[Checkpoint]
-) -> list[int]:
-    """Returns the points that go on after a rung, ranked as the table ranks them."""
-    groups = {group.index: group for group in plan.groups}
-    then = [tables.as_of(chunk, groups[chunk.about['group']].step_of(epochs)) for chunk in chunks]
-    runs = tables.results(plan, then).runs
-    runs = runs[runs['point'].isin(points)]
-    # Nobody is pruned yet.
-    runs = runs.assign(status=runs['status'].replace('pruned', 'finished'))
-    factor = plan.config.halving.factor
-    assert factor is not None  # or there would be no rung before the last
-    return halving.survivors(comparison.ranking(runs), factor)

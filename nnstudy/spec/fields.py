@@ -158,7 +158,7 @@ class Zoom:
     """Coarse to fine: a study for each of these training splits, one after the other.
 
     The first has the points of the sweep, each later one those of a closer look about the best
-    point of the one before; see `nnstudy.running.stages`. They take the place of `split.train`.
+    point of the one before; see `nnstudy.running.study`. They take the place of `split.train`.
     None: one study.
     """
 

@@ -1,6 +1,7 @@
 """What is measured of one run: loss and metrics of every split, and diagnostics."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +9,9 @@ import numpy as np
 from jax import lax
 
 from nnstudy import models
-from nnstudy.training import diagnostics, losses, metrics
+from nnstudy.training import diagnostics, histograms, losses, metrics, stopping
 from nnstudy.training.run import Run
+from nnstudy.training.state import TrainState
 
 BATCH_SIZE = 256  # examples of one forward pass
 
@@ -90,3 +92,32 @@ def diagnose(run: Run, variables: models.Variables) -> dict[str, jax.Array]:
         name: diagnostics.DIAGNOSTICS[name](objective, variables['params'], count, key)
         for name in config.diagnostics
     }
+
+
+def evaluated(
+    run: Run, state: TrainState, step: jax.Array, of_grads: dict[str, jax.Array]
+) -> tuple[TrainState, dict[str, Any]]:
+    """Returns the state after an evaluation before step `step`, and what it measured."""
+    row = evaluate(run, state.variables)
+    row['batch_loss'] = state.loss_sum / state.num_examples  # NaN before the first step
+    watched = run.schedule.observe(state.schedule, row[f'{run.data.selection_split}_loss'])
+    of_training = {
+        **diagnose(run, state.variables),
+        'learning_rate': run.schedule.rate(watched, jnp.asarray(step)),
+        **of_grads,
+    }
+    is_alive = state.frozen_at < 0
+    row |= {name: jnp.where(is_alive, value, jnp.nan) for name, value in of_training.items()}
+    if run.config.histograms:
+        row['params_histogram'] = histograms.count(state.variables['params'])
+    best = stopping.better(run, state.best, state.variables, row, step)
+    stops = is_alive & stopping.is_over(run, best, row, step)
+    state = state.replace(
+        schedule=watched,
+        loss_sum=jnp.float32(0),
+        num_examples=jnp.float32(0),
+        frozen_at=jnp.where(stops, step, state.frozen_at),
+        stopped=state.stopped | stops,
+        best=best,
+    )
+    return state, row

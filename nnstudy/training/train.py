@@ -24,8 +24,7 @@ from nnstudy import errors
 from nnstudy.data.device import Data
 from nnstudy.spec import components
 from nnstudy.spec.fields import Config
-from nnstudy.training import evaluation, histograms, metrics, regularization, resolve, stopping
-from nnstudy.training import step as step_lib
+from nnstudy.training import regularization, resolve, steps
 from nnstudy.training.run import Run, steps_per_epoch
 from nnstudy.training.state import Best, HParams, Keys, TrainState, make_keys
 
@@ -94,8 +93,8 @@ class Training:
         number: jax.Array,
         stop: jax.Array,
     ) -> tuple[TrainState, jax.Array, jax.Array, dict[str, jax.Array]]:
-        """Takes one step, see `nnstudy.training.step.step`."""
-        return step_lib.step(Run.bind(self.config, keys, hparams, data), state, number, stop)
+        """Takes one step, see `nnstudy.training.steps.step`."""
+        return steps.step(Run.bind(self.config, keys, hparams, data), state, number, stop)
 
     def segment(
         self,
@@ -108,88 +107,9 @@ class Training:
         evaluate: jax.Array,
         log_size: int = 0,
     ) -> tuple[TrainState, dict[str, Any]]:
-        """Trains from step `start` to before step `stop`, then evaluates if asked to.
-
-        Args:
-          state: after step `start - 1`.
-          keys: see `make_keys`.
-          hparams: the dynamic fields, float32 [] each.
-          data: what to train and evaluate on.
-          start: int32 [].
-          stop: int32 []; both may be traced, one program serves segments of every length.
-          evaluate: bool [].
-          log_size: number of rows of the log of single steps; enough for `stop - start` steps at
-            one row every `config.log_every_steps`.
-
-        Returns:
-          The state, and `{'metrics': ..., 'log': ..., 'is_over': ...}`: the metrics of the
-          evaluation (NaN without one); batch loss and metric of single steps, float32 [log_size]
-          each, the first of them for the first step of the segment that `log_every_steps` divides;
-          and whether the run is frozen, bool []. A frozen run has NaN for what only training has.
-        """
+        """Trains from step `start` to before step `stop`, see `nnstudy.training.steps.segment`."""
         run = Run.bind(self.config, keys, hparams, data)
-        log_every = self.config.log_every_steps or 1
-        first_row = (start + log_every - 1) // log_every
-        names = ('batch_loss', 'batch_' + metrics.metric_name(data.is_classification))
-        empty = {name: jnp.full([log_size + 1], jnp.nan) for name in names if log_size}
-
-        def body(number, carry):
-            state, _, log = carry
-            is_alive = state.frozen_at < 0
-            state, loss, metric, of_grads = step_lib.step(run, state, number, stop)
-            if log:
-                # Steps that are not logged go to a last row, which is cut off.
-                row = jnp.where(number % log_every == 0, number // log_every - first_row, log_size)
-                row = jnp.where(number < stop, row, log_size)
-                log = {
-                    name: log[name].at[row].set(jnp.where(is_alive, value, jnp.nan))
-                    for name, value in zip(names, (loss, metric), strict=True)
-                }
-            return state, of_grads, log
-
-        carry = (state, step_lib.of_no_grads(run, state.variables['params']), empty)
-        # The evaluation before the first step has the gradient of that step, which is not taken.
-        state, of_grads, log = lax.fori_loop(start, jnp.maximum(stop, 1), body, carry)
-
-        def evaluated(state: TrainState):
-            return _evaluated(run, state, stop, of_grads)
-
-        def not_evaluated(state: TrainState):
-            shapes = jax.eval_shape(evaluated, state)[1]
-            return state, jax.tree.map(lambda s: jnp.full(s.shape, jnp.nan, s.dtype), shapes)
-
-        state, row = lax.cond(evaluate, evaluated, not_evaluated, state)
-        log = jax.tree.map(lambda rows: rows[:-1], log)
-        return state, {'metrics': row, 'log': log, 'is_over': state.frozen_at >= 0}
-
-
-def _evaluated(
-    run: Run, state: TrainState, step: jax.Array, of_grads: dict[str, jax.Array]
-) -> tuple[TrainState, dict[str, Any]]:
-    """Returns the state after an evaluation before step `step`, and what it measured."""
-    row = evaluation.evaluate(run, state.variables)
-    row['batch_loss'] = state.loss_sum / state.num_examples  # NaN before the first step
-    watched = run.schedule.observe(state.schedule, row[f'{run.data.selection_split}_loss'])
-    of_training = {
-        **evaluation.diagnose(run, state.variables),
-        'learning_rate': run.schedule.rate(watched, jnp.asarray(step)),
-        **of_grads,
-    }
-    is_alive = state.frozen_at < 0
-    row |= {name: jnp.where(is_alive, value, jnp.nan) for name, value in of_training.items()}
-    if run.config.histograms:
-        row['params_histogram'] = histograms.count(state.variables['params'])
-    best = stopping.better(run, state.best, state.variables, row, step)
-    stops = is_alive & stopping.is_over(run, best, row, step)
-    state = state.replace(
-        schedule=watched,
-        loss_sum=jnp.float32(0),
-        num_examples=jnp.float32(0),
-        frozen_at=jnp.where(stops, step, state.frozen_at),
-        stopped=state.stopped | stops,
-        best=best,
-    )
-    return state, row
+        return steps.segment(run, state, start, stop, evaluate, log_size)
 
 
 def evaluation_steps(config: Config, num_train: int) -> np.ndarray:
@@ -207,9 +127,9 @@ def evaluation_steps(config: Config, num_train: int) -> np.ndarray:
     """
     epochs = [*range(0, config.epochs, config.eval_every), config.epochs]
     first = steps_per_epoch(config, num_train)
-    steps = np.array(epochs, np.int32) * first
+    whole = np.array(epochs, np.int32) * first
     early = np.linspace(0, first, (config.eval_in_first_epoch or 0) + 2).round()
-    return np.union1d(steps, early[1:-1].astype(np.int32))
+    return np.union1d(whole, early[1:-1].astype(np.int32))
 
 
 def make_train(config: ConfigDict) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:

@@ -14,9 +14,8 @@ from small import make_config, make_dataset
 import nnstudy
 from nnstudy import models
 from nnstudy.running import plan as plan_lib
-from nnstudy.training import evaluation, resolve, train
+from nnstudy.training import evaluation, resolve, steps, train
 from nnstudy.training import state as state_lib
-from nnstudy.training import step as step_lib
 from nnstudy.training.run import Run
 
 
@@ -117,7 +116,7 @@ def test_file_order_and_whole_batches(dataset):
     training, keys, values, data = setup_run(make_config(shuffle=False), dataset)
     run = Run.bind(training.config, keys, values, data)
     for batch in range(5):
-        numbers, inputs, labels, mask = step_lib._batch(run, None, jnp.int32(batch))
+        numbers, inputs, labels, mask = steps._batch(run, None, jnp.int32(batch))
         count = int(mask.sum())
         assert count == (8 if batch < 4 else 4)
         rows = slice(8 * batch, 8 * batch + count)

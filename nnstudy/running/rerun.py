@@ -10,7 +10,7 @@ import os
 from nnstudy import errors
 from nnstudy.analysis import comparison
 from nnstudy.results import Results
-from nnstudy.running import stages
+from nnstudy.running import study
 from nnstudy.spec import config as config_lib
 
 
@@ -50,7 +50,7 @@ def rerun(
         config_lib.override(config, {'num_seeds': num_seeds})
     config.data_seeds = None  # it would bring the same orders again
     config.halving.factor = None  # of one point there is nothing to give up
-    return stages.run(
+    return study.run(
         config,
         [results.points[point]],
         workdir,

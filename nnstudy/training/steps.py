@@ -1,4 +1,4 @@
-"""One step of gradient descent of one run."""
+"""Steps of gradient descent of one run: one, and a segment of them."""
 
 from typing import Any
 
@@ -9,9 +9,69 @@ from jax import lax
 
 from nnstudy.data import augmentation
 from nnstudy.spec import fields
-from nnstudy.training import histograms, regularization
+from nnstudy.training import evaluation, histograms, metrics, regularization
 from nnstudy.training.run import Run
 from nnstudy.training.state import TrainState, data_keys
+
+
+def segment(
+    run: Run,
+    state: TrainState,
+    start: jax.Array,
+    stop: jax.Array,
+    evaluate: jax.Array,
+    log_size: int = 0,
+) -> tuple[TrainState, dict[str, Any]]:
+    """Trains from step `start` to before step `stop`, then evaluates if asked to.
+
+    Args:
+      run: which.
+      state: after step `start - 1`.
+      start: int32 [].
+      stop: int32 []; both may be traced, one program serves segments of every length.
+      evaluate: bool [].
+      log_size: number of rows of the log of single steps; enough for `stop - start` steps at
+        one row every `config.log_every_steps`.
+
+    Returns:
+      The state, and `{'metrics': ..., 'log': ..., 'is_over': ...}`: the metrics of the
+      evaluation (NaN without one); batch loss and metric of single steps, float32 [log_size]
+      each, the first of them for the first step of the segment that `log_every_steps` divides;
+      and whether the run is frozen, bool []. A frozen run has NaN for what only training has.
+    """
+    log_every = run.config.log_every_steps or 1
+    first_row = (start + log_every - 1) // log_every
+    names = ('batch_loss', 'batch_' + metrics.metric_name(run.data.is_classification))
+    empty = {name: jnp.full([log_size + 1], jnp.nan) for name in names if log_size}
+
+    def body(number, carry):
+        state, _, log = carry
+        is_alive = state.frozen_at < 0
+        state, loss, metric, of_grads = step(run, state, number, stop)
+        if log:
+            # Steps that are not logged go to a last row, which is cut off.
+            row = jnp.where(number % log_every == 0, number // log_every - first_row, log_size)
+            row = jnp.where(number < stop, row, log_size)
+            log = {
+                name: log[name].at[row].set(jnp.where(is_alive, value, jnp.nan))
+                for name, value in zip(names, (loss, metric), strict=True)
+            }
+        return state, of_grads, log
+
+    carry = (state, of_no_grads(run, state.variables['params']), empty)
+    # The evaluation before the first step has the gradient of that step, which is not taken.
+    state, of_grads, log = lax.fori_loop(start, jnp.maximum(stop, 1), body, carry)
+
+    def evaluated(state: TrainState):
+        return evaluation.evaluated(run, state, stop, of_grads)
+
+    def not_evaluated(state: TrainState):
+        shapes = jax.eval_shape(evaluated, state)[1]
+        return state, jax.tree.map(lambda s: jnp.full(s.shape, jnp.nan, s.dtype), shapes)
+
+    state, row = lax.cond(evaluate, evaluated, not_evaluated, state)
+    log = jax.tree.map(lambda rows: rows[:-1], log)
+    return state, {'metrics': row, 'log': log, 'is_over': state.frozen_at >= 0}
 
 
 def step(
