@@ -14,6 +14,7 @@ import numpy as np
 
 from nnstudy import errors
 from nnstudy.machine import devices
+from nnstudy.running.cost import Cost
 
 SEGMENT_SECONDS = 2.0  # of work between two signs of progress
 
@@ -68,25 +69,13 @@ class Segment(NamedTuple):
 
 
 def choose(
-    *,
-    flops_per_step: float,
-    num_params: int,
-    has_convolutions: bool,
-    steps_per_evaluation: float,
-    num_runs: int,
-    state_bytes: int,
-    lanes: int | None = None,
-    memory_gib: float | None = None,
+    cost: Cost, num_runs: int, lanes: int | None = None, memory_gib: float | None = None
 ) -> Layout:
     """Returns the layout of a group of runs.
 
     Args:
-      flops_per_step: floating-point operations of a step of one run.
-      num_params: number of parameters of one run.
-      has_convolutions: whether the model has any.
-      steps_per_evaluation: how many steps cost about as much as an evaluation.
+      cost: of one run.
       num_runs: number of runs in the group.
-      state_bytes: size of a run's state.
       lanes: forced number of lanes, or None for the rule.
       memory_gib: memory for a chunk, or None for half of what there is.
 
@@ -94,20 +83,20 @@ def choose(
       UserError: not even the runs that are advanced together fit into memory.
     """
     backend, num_devices = jax.default_backend(), jax.device_count()
-    lanes = lanes or _lanes(backend, flops_per_step, num_params, has_convolutions)
+    lanes = lanes or _lanes(backend, cost)
     unit = num_devices * lanes
     memory = devices.memory_bytes()
-    if state_bytes * unit > memory:
+    if cost.state_bytes * unit > memory:
         raise errors.UserError(
-            f'{unit} runs at a time, {state_bytes / 2**30:.1f} GiB each, do not fit into '
+            f'{unit} runs at a time, {cost.state_bytes / 2**30:.1f} GiB each, do not fit into '
             f'{memory / 2**30:.1f} GiB of memory: make the model smaller'
         )
     # Tiny steps cost their fixed overhead, whatever their arithmetic.
     rate = FLOPS_PER_SECOND.get(backend, 3e12)
-    step_seconds = lanes * max(flops_per_step / rate, 5e-6)
-    layout = Layout(lanes, unit, step_seconds, steps_per_evaluation * step_seconds)
+    step_seconds = lanes * max(cost.flops_per_step / rate, 5e-6)
+    layout = Layout(lanes, unit, step_seconds, cost.steps_per_evaluation * step_seconds)
     # The states of a chunk stand twice while a checkpoint of them is written.
-    return fit(layout, num_runs, memory_budget(memory_gib), 2 * state_bytes)
+    return fit(layout, num_runs, memory_budget(memory_gib), 2 * cost.state_bytes)
 
 
 def memory_budget(memory_gib: float | None) -> float:
@@ -170,14 +159,15 @@ def next_segment(
     return Segment(runs, max(start, 0), stop, evaluate)
 
 
-def _lanes(backend: str, flops_per_step: float, num_params: int, has_convolutions: bool) -> int:
+def _lanes(backend: str, cost: Cost) -> int:
     """The rule. Measured on two CPU cores, see docs/performance.md; elsewhere a first guess."""
     if backend != 'cpu':
-        return 8 if has_convolutions else 32
+        return 8 if cost.has_convolutions else 32
     # vmapped kernels make a grouped convolution, twice and more as slow as one by one.
-    if not has_convolutions:
+    if not cost.has_convolutions:
         for lanes, most_flops in ((32, 1e6), (8, 2e7)):
             # The parameters of a block are read in every step, and should stay in a core's cache.
-            if flops_per_step <= most_flops and lanes * num_params * 4 <= CACHE_BYTES:
+            fits = lanes * cost.num_params * 4 <= CACHE_BYTES
+            if cost.flops_per_step <= most_flops and fits:
                 return lanes
     return 1

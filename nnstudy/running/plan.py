@@ -13,21 +13,19 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from nnstudy import data as data_lib
 from nnstudy import errors
 from nnstudy.data import dataset, device
-from nnstudy.machine import flops
+from nnstudy.running import cost as cost_lib
 from nnstudy.running import halving, layout
 from nnstudy.spec import config as config_lib
 from nnstudy.spec import sweep
 from nnstudy.spec.fields import Config
-from nnstudy.training import diagnostics, resolve, train
+from nnstudy.training import resolve, train
 from nnstudy.training.run import steps_per_epoch
-from nnstudy.training.state import TrainState
 
 MAX_RUNS = 10_000_000
 # What is no part of what makes a study this one: how it is executed, and what only its claims and
@@ -346,10 +344,7 @@ def _group(
     num_runs = len(points) * num_seeds
     rows = np.arange(num_runs) if shard is None else sharded(shard, dealt, dealt + num_runs)
     place, number = rows // num_seeds, rows % num_seeds  # of the point, of the seed
-    state, cost = _state_and_cost(config, data)
-    leaves = jax.tree.leaves(state.variables['params'])
-    state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-    steps = train.evaluation_steps(config, data.num_train)
+    cost = cost_lib.of_run(config, data)
     return Group(
         index=index,
         config=config,
@@ -361,64 +356,13 @@ def _group(
             for field in config.hparams
         },
         data=data,
-        evaluation_steps=steps,
-        num_params=sum(leaf.size for leaf in leaves),
-        state_bytes=state_bytes,
+        evaluation_steps=train.evaluation_steps(config, data.num_train),
+        num_params=cost.num_params,
+        state_bytes=cost.state_bytes,
         layout=layout.choose(
-            flops_per_step=cost,
-            num_params=sum(leaf.size for leaf in leaves),
-            has_convolutions=any(leaf.ndim == 4 for leaf in leaves),
-            # An evaluation is forward passes, a third of a step each.
-            steps_per_evaluation=_evaluated(config, data) / (3 * config.batch_size),
+            cost,
             num_runs=max(len(rows), 1),
-            state_bytes=state_bytes,
             lanes=config.execution.lanes,
             memory_gib=config.execution.memory_gib,
         ),
     )
-
-
-def _evaluated(config: Config, data: device.Data) -> int:
-    """Returns how many examples an evaluation goes through, as often as it does."""
-    most = config.eval_train_examples or data.num_train
-    evaluated = sum(min(size, most) if split == 'train' else size for split, size in data.sizes)
-    diagnosed = diagnostics.num_examples(config.diagnostic_examples, data.num_train)
-    return evaluated + diagnostics.num_passes(config.diagnostics) * diagnosed
-
-
-def _state_and_cost(config: Config, data: device.Data) -> tuple[TrainState, float]:
-    """Traces all that a run does, without compiling.
-
-    Returns:
-      The shapes of a run's state, and the floating-point operations of a step, see `flops.count`.
-
-    Raises:
-      UserError: what model, optimizer or loss cannot do with the data or their fields.
-    """
-    training = train.Training(config)
-    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data)
-    try:
-        return _trace(training, tuple(sorted(config.hparams)), shapes)
-    except errors.UserError:
-        raise
-    except Exception as error:
-        message = ' '.join(str(error).split())
-        raise errors.UserError(
-            f'model {config.model.name!r} with optimizer {config.optimizer.name!r} cannot be '
-            f'traced on inputs of shape {data.inputs.shape[1:]}: '
-            f'{type(error).__name__}: {message[:300]}'
-        ) from error
-
-
-@functools.lru_cache(maxsize=32)
-def _trace(
-    training: train.Training, fields: tuple[str, ...], data: device.Data
-) -> tuple[TrainState, float]:
-    """Returns state and cost of a run with these dynamic fields, on data of these shapes."""
-    keys = jax.eval_shape(training.make_keys, 0)
-    values = {name: jax.ShapeDtypeStruct((), np.float32) for name in fields}
-    step = jax.ShapeDtypeStruct((), np.int32)
-    evaluate = jax.ShapeDtypeStruct((), np.bool_)
-    state = jax.eval_shape(training.init, keys, values, data)
-    jax.eval_shape(training.segment, state, keys, values, data, step, step, evaluate)
-    return state, flops.count(training.step, state, keys, values, data, step, step)

@@ -4,18 +4,13 @@ import numpy as np
 import pytest
 
 from nnstudy.running import layout
+from nnstudy.running.cost import Cost
 
 
 def choose(**fields):
-    usual = {
-        'flops_per_step': 1e5,
-        'num_params': 1000,
-        'has_convolutions': False,
-        'steps_per_evaluation': 4,
-        'num_runs': 3,
-        'state_bytes': 1000,
-    }
-    return layout.choose(**{**usual, **fields})
+    cost = Cost(1000, False, state_bytes=1000, flops_per_step=1e5, steps_per_evaluation=4)
+    cost = cost._replace(**{name: fields.pop(name) for name in Cost._fields if name in fields})
+    return layout.choose(cost, **{'num_runs': 3, **fields})
 
 
 def test_the_number_of_runs_changes_only_the_chunks():

@@ -10,6 +10,7 @@ from small import make_config, make_dataset
 
 import nnstudy
 from nnstudy import UserError, models
+from nnstudy.running import cost
 from nnstudy.running import plan as plan_lib
 
 
@@ -35,11 +36,11 @@ def test_floats_share_a_program_and_the_rest_does_not():
 
 def test_a_program_is_traced_once_for_all_plans_of_it():
     make(optimizer__learning_rate=0.1)
-    traced = plan_lib._trace.cache_info().misses
+    traced = cost._trace.cache_info().misses
     plan = make(optimizer__learning_rate=0.3, seed=7, num_seeds=3)
-    assert plan_lib._trace.cache_info().misses == traced
+    assert cost._trace.cache_info().misses == traced
     assert make(batch_size=9).groups[0].num_params == plan.groups[0].num_params
-    assert plan_lib._trace.cache_info().misses == traced + 1
+    assert cost._trace.cache_info().misses == traced + 1
 
 
 def test_a_model_of_ones_own_is_traced_anew(monkeypatch):

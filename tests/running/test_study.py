@@ -40,8 +40,8 @@ def short_segments(monkeypatch):
     """Of three steps and one block a device, as large studies have; five steps are an epoch."""
     choose = layout.choose
 
-    def shorter(**kwargs):
-        return dataclasses.replace(choose(**kwargs), step_seconds=layout.SEGMENT_SECONDS / 3)
+    def shorter(*args, **kwargs):
+        return dataclasses.replace(choose(*args, **kwargs), step_seconds=layout.SEGMENT_SECONDS / 3)
 
     monkeypatch.setattr(layout, 'choose', shorter)
 

@@ -1,0 +1,88 @@
+"""What a run takes, found by tracing it without compiling: parameters, memory, arithmetic."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from nnstudy import errors
+from nnstudy.data.device import Data
+from nnstudy.machine import flops
+from nnstudy.spec.fields import Config
+from nnstudy.training import diagnostics, train
+from nnstudy.training.state import TrainState
+
+
+class Cost(NamedTuple):
+    """What one run takes.
+
+    Attributes:
+      num_params: number of its parameters.
+      has_convolutions: whether some of them are kernels of convolutions.
+      state_bytes: size of its state.
+      flops_per_step: floating-point operations of a step, see `nnstudy.machine.flops`.
+      steps_per_evaluation: how many steps cost about as much as an evaluation.
+    """
+
+    num_params: int
+    has_convolutions: bool
+    state_bytes: int
+    flops_per_step: float
+    steps_per_evaluation: float
+
+
+def of_run(config: Config, data: Data) -> Cost:
+    """Traces all that a run does.
+
+    Args:
+      config: resolved.
+      data: in host memory.
+
+    Raises:
+      UserError: what model, optimizer or loss cannot do with the data or their fields.
+    """
+    training = train.Training(config)
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data)
+    try:
+        state, flops_per_step = _trace(training, tuple(sorted(config.hparams)), shapes)
+    except errors.UserError:
+        raise
+    except Exception as error:
+        message = ' '.join(str(error).split())
+        raise errors.UserError(
+            f'model {config.model.name!r} with optimizer {config.optimizer.name!r} cannot be '
+            f'traced on inputs of shape {data.inputs.shape[1:]}: '
+            f'{type(error).__name__}: {message[:300]}'
+        ) from error
+    params = jax.tree.leaves(state.variables['params'])
+    return Cost(
+        num_params=sum(leaf.size for leaf in params),
+        has_convolutions=any(leaf.ndim == 4 for leaf in params),
+        state_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)),
+        flops_per_step=flops_per_step,
+        # An evaluation is forward passes, a third of a step each.
+        steps_per_evaluation=_num_evaluated(config, data) / (3 * config.batch_size),
+    )
+
+
+def _num_evaluated(config: Config, data: Data) -> int:
+    """Returns how many examples an evaluation goes through, as often as it does."""
+    most = config.eval_train_examples or data.num_train
+    evaluated = sum(min(size, most) if split == 'train' else size for split, size in data.sizes)
+    diagnosed = diagnostics.num_examples(config.diagnostic_examples, data.num_train)
+    return evaluated + diagnostics.num_passes(config.diagnostics) * diagnosed
+
+
+@functools.lru_cache(maxsize=32)
+def _trace(
+    training: train.Training, fields: tuple[str, ...], data: Data
+) -> tuple[TrainState, float]:
+    """Returns state and arithmetic of a run with these dynamic fields, on data of these shapes."""
+    keys = jax.eval_shape(training.make_keys, 0)
+    values = {name: jax.ShapeDtypeStruct((), np.float32) for name in fields}
+    step = jax.ShapeDtypeStruct((), np.int32)
+    evaluate = jax.ShapeDtypeStruct((), np.bool_)
+    state = jax.eval_shape(training.init, keys, values, data)
+    jax.eval_shape(training.segment, state, keys, values, data, step, step, evaluate)
+    return state, flops.count(training.step, state, keys, values, data, step, step)
