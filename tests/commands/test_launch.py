@@ -180,7 +180,7 @@ BAD_INPUT = [
     ([f'--config={CONFIG}', f'--sweep={RATE}=0.1000000001,0.1'], 'are equal'),
     (
         [f'--config={CONFIG}', '--config.schedule=exponential', '--config.schedule.every_epochs=0'],
-        'every_epochs must be a whole number, at least 1',
+        'every_epochs must be at least 1, not 0',
     ),
     ([f'--config={CONFIG}:mnits'], "did you mean 'mnist'"),
     ([f'--config={CONFIG}:lenet'], 'at least 12x12 pixels'),
