@@ -13,14 +13,19 @@ says nothing about homes or people, and should not be used to predict prices.
 import functools
 import io
 import os
-import pathlib
 import sys
 
 import numpy as np
 
-from nnstudy.data import dataset, download, files
+from nnstudy.data import dataset
+from nnstudy.data.published import File
 
-SHA256 = 'baadf72995725d76efe787b664e1f083388c79ba21ef9a7990d87f774184735a'
+FILE = File(
+    'boston_housing',
+    ('housing.data',),
+    ('https://archive.ics.uci.edu/ml/machine-learning-databases/housing/',),
+    sha256='baadf72995725d76efe787b664e1f083388c79ba21ef9a7990d87f774184735a',
+)
 NUM_TRAIN = 404
 
 
@@ -31,12 +36,12 @@ def load(data_dir: str | os.PathLike[str] | None = None) -> dataset.Dataset:
     A warning about column B goes to stderr, once in a process; see above.
 
     Args:
-      data_dir: where `housing.data` is; see `download.find`.
+      data_dir: where `housing.data` is; see `File.find`.
 
     Raises:
       errors.UserError: if the file is missing, damaged or not the published one.
     """
-    table = read(download.find('boston_housing', ('housing.data',), data_dir, check=read))
+    table = np.loadtxt(io.BytesIO(FILE.load(data_dir)))  # [506, 14]; the last column is the value
     _warn()
     order = np.arange(len(table))
     np.random.RandomState(113).shuffle(order)
@@ -48,17 +53,6 @@ def load(data_dir: str | os.PathLike[str] | None = None) -> dataset.Dataset:
             'test': (inputs[NUM_TRAIN:], values[NUM_TRAIN:]),
         },
     )
-
-
-def read(path: pathlib.Path) -> np.ndarray:
-    """Returns the rows of `housing.data`, float64 `[506, 14]`; the last column is the value.
-
-    Raises:
-      errors.UserError: if the file cannot be read or is not the published one.
-    """
-    content = files.read(path)
-    download.check_sha256(path, content, SHA256)
-    return np.loadtxt(io.BytesIO(content))
 
 
 @functools.cache  # once is enough

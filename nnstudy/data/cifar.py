@@ -18,33 +18,77 @@ from typing import IO
 import numpy as np
 
 from nnstudy import errors
-from nnstudy.data import dataset, download
+from nnstudy.data import dataset
+from nnstudy.data.published import File
 
-FILES = (
-    'data_batch_1.bin',
-    'data_batch_2.bin',
-    'data_batch_3.bin',
-    'data_batch_4.bin',
-    'data_batch_5.bin',
-    'test_batch.bin',
-)
+FILES = (*(f'data_batch_{number}.bin' for number in range(1, 6)), 'test_batch.bin')
 RECORDS_PER_FILE = 10_000
 RECORD_BYTES = 1 + 3 * 32 * 32
 
-# Of the six files, one after the other: the same from any archive.
-SHA256 = '013ba16d14ecc4829da62bf2af648ca30f600491ecb3e7f329c827db0dd17522'
-
 CLASS_NAMES = (
-    'airplane',
-    'automobile',
-    'bird',
-    'cat',
-    'deer',
-    'dog',
-    'frog',
-    'horse',
-    'ship',
-    'truck',
+    'airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck',
+)  # fmt: skip
+
+
+def _unpack(path: pathlib.Path) -> memoryview:
+    """Returns the six files, one after the other: the same from any archive.
+
+    Args:
+      path: a tar archive, compressed or not, or the folder that holds the six files.
+    """
+    records = np.empty((len(FILES), RECORDS_PER_FILE, RECORD_BYTES), np.uint8)
+    found = set()
+    try:
+        for name, size, file in _files(path):
+            target = records[FILES.index(name)]
+            # Before reading: an archive may claim to hold any size.
+            if size != target.nbytes:
+                raise errors.UserError(
+                    f'{path}: {name} takes {target.nbytes:,} bytes, found {size:,}'
+                )
+            target[:] = np.frombuffer(file.read(), np.uint8).reshape(target.shape)
+            found.add(name)
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise errors.UserError(f'{path}: truncated or damaged archive: {error}') from error
+    except OSError as error:
+        raise errors.UserError(f'{path}: cannot be read: {error.strerror or error}') from error
+    missing = [name for name in FILES if name not in found]
+    if missing:
+        raise errors.UserError(f'{path}: has no whole {", ".join(missing)}')
+    return records.reshape(-1).data
+
+
+def _files(path: pathlib.Path) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """Yields name, bytes and content of those of the six files that a folder or archive holds."""
+    if path.is_dir():
+        for name in FILES:
+            if (path / name).is_file():
+                with open(path / name, 'rb') as file:
+                    yield name, os.fstat(file.fileno()).st_size, file
+        return
+    # As a stream, since looking for members by name would decompress everything twice.
+    with tarfile.open(path, 'r|*') as archive:
+        for member in archive:
+            name = pathlib.PurePosixPath(member.name).name
+            # Links and devices have names too; only a regular file is read.
+            if member.isreg() and name in FILES:
+                content = archive.extractfile(member)
+                assert content is not None
+                yield name, member.size, content
+
+
+FILE = File(
+    'cifar10',
+    (
+        # The first is the published one; of the others, the quickest to read come first.
+        'cifar-10-binary.tar.gz',
+        f'cifar-10-batches-bin/{FILES[0]}',
+        FILES[0],
+        'cifar-10-binary.tar.xz',
+    ),
+    ('https://www.cs.toronto.edu/~kriz/',),
+    sha256='013ba16d14ecc4829da62bf2af648ca30f600491ecb3e7f329c827db0dd17522',
+    unpack=_unpack,
 )
 
 
@@ -57,23 +101,12 @@ def load(data_dir: str | os.PathLike[str] | None = None) -> dataset.Dataset:
 
     Args:
       data_dir: where `cifar-10-binary.tar.gz`, `cifar-10-binary.tar.xz`, the folder
-        `cifar-10-batches-bin` or its files are; see `download.find`.
+        `cifar-10-batches-bin` or its files are; see `File.find`.
 
     Raises:
       errors.UserError: if the files are missing, damaged or not the published ones.
     """
-    path = download.find(
-        'cifar10',
-        (
-            # The first is the published one; of the others, the quickest to read come first.
-            'cifar-10-binary.tar.gz',
-            f'cifar-10-batches-bin/{FILES[0]}',
-            FILES[0],
-            'cifar-10-binary.tar.xz',
-        ),
-        data_dir,
-        check=read,
-    )
+    path = FILE.find(data_dir)
     if path.name == FILES[0]:
         return _dataset(read(path.parent))
     return _of_archive(path, path.stat().st_mtime_ns)
@@ -99,46 +132,7 @@ def read(path: pathlib.Path) -> np.ndarray:
     Raises:
       errors.UserError: if a file is missing, damaged or not the published one.
     """
-    records = np.empty((len(FILES), RECORDS_PER_FILE, RECORD_BYTES), np.uint8)
-    found = set()
-    try:
-        for name, size, file in _files(path):
-            target = records[FILES.index(name)]
-            # Before reading: an archive may claim to hold any size.
-            if size != target.nbytes:
-                raise errors.UserError(
-                    f'{path}: {name} takes {target.nbytes:,} bytes, found {size:,}'
-                )
-            target[:] = np.frombuffer(file.read(), np.uint8).reshape(target.shape)
-            found.add(name)
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise errors.UserError(f'{path}: truncated or damaged archive: {error}') from error
-    except OSError as error:
-        raise errors.UserError(f'{path}: cannot be read: {error.strerror or error}') from error
-    missing = [name for name in FILES if name not in found]
-    if missing:
-        raise errors.UserError(f'{path}: has no whole {", ".join(missing)}')
-    download.check_sha256(path, records.data, SHA256)
-    return records
-
-
-def _files(path: pathlib.Path) -> Iterator[tuple[str, int, IO[bytes]]]:
-    """Yields name, bytes and content of those of the six files that a folder or archive holds."""
-    if path.is_dir():
-        for name in FILES:
-            if (path / name).is_file():
-                with open(path / name, 'rb') as file:
-                    yield name, os.fstat(file.fileno()).st_size, file
-        return
-    # As a stream, since looking for members by name would decompress everything twice.
-    with tarfile.open(path, 'r|*') as archive:
-        for member in archive:
-            name = pathlib.PurePosixPath(member.name).name
-            # Links and devices have names too; only a regular file is read.
-            if member.isreg() and name in FILES:
-                content = archive.extractfile(member)
-                assert content is not None
-                yield name, member.size, content
+    return np.frombuffer(FILE.read(path), np.uint8).reshape(len(FILES), -1, RECORD_BYTES)
 
 
 def _split(records: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

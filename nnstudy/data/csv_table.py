@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from nnstudy import errors
-from nnstudy.data import dataset, files, splits
+from nnstudy.data import dataset, published, splits
 
 MAX_CATEGORIES = 100  # different texts of a column, and classes
 
@@ -52,7 +52,7 @@ def load(spec: str, data_dir: str | os.PathLike[str] | None = None) -> dataset.D
 def _read(path: pathlib.Path) -> pd.DataFrame:
     """Returns the rows with their columns' names; none of the values is missing."""
     try:
-        text = files.read(path).decode('utf-8-sig').lstrip('\r\n')  # Excel begins with a mark
+        text = published.unpack(path).decode('utf-8-sig').lstrip('\r\n')  # Excel begins with a mark
     except UnicodeDecodeError as error:
         raise errors.UserError(f'{path}: is no text in UTF-8: {error}') from error
     try:

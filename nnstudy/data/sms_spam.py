@@ -13,14 +13,40 @@ import zlib
 import numpy as np
 
 from nnstudy import errors
-from nnstudy.data import dataset, download, files, splits
+from nnstudy.data import dataset, published, splits
 
 MEMBER = 'SMSSpamCollection'
 BYTES = 477_907
-SHA256 = '7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d'
 CLASS_NAMES = ('ham', 'spam')
 
 _ZIP_MAGIC = b'PK\x03\x04'
+
+
+def _unpack(path: pathlib.Path) -> bytes:
+    """Returns all messages, one a line, of the published archive or of the file in it."""
+    content = published.unpack(path)
+    if not content.startswith(_ZIP_MAGIC):  # by content, since a download has no name yet
+        return content
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if MEMBER not in archive.namelist():
+                raise errors.UserError(f'{path}: has no {MEMBER}')
+            size = archive.getinfo(MEMBER).file_size
+            # Before reading: an archive may claim to hold any size.
+            if size != BYTES:
+                raise errors.UserError(f'{path}: {MEMBER} takes {BYTES:,} bytes, found {size:,}')
+            return archive.read(MEMBER)
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise errors.UserError(f'{path}: truncated or damaged archive: {error}') from error
+
+
+FILE = published.File(
+    'sms_spam',
+    ('smsspamcollection.zip', MEMBER),
+    ('https://archive.ics.uci.edu/ml/machine-learning-databases/00228/',),
+    sha256='7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d',
+    unpack=_unpack,
+)
 
 
 def load(data_dir: str | os.PathLike[str] | None = None) -> dataset.Dataset:
@@ -30,45 +56,14 @@ def load(data_dir: str | os.PathLike[str] | None = None) -> dataset.Dataset:
     `splits.shuffled`. 403 messages repeat an earlier one, so some are in both.
 
     Args:
-      data_dir: where `smsspamcollection.zip` or its `SMSSpamCollection` is; see `download.find`.
+      data_dir: where `smsspamcollection.zip` or its `SMSSpamCollection` is; see `File.find`.
 
     Raises:
       errors.UserError: if the file is missing, damaged or not the published one.
     """
-    path = download.find('sms_spam', ('smsspamcollection.zip', MEMBER), data_dir, check=read)
     # Not `splitlines`: some messages hold characters that it takes for the end of a line.
-    lines = read(path).removesuffix('\n').split('\n')
+    lines = bytes(FILE.load(data_dir)).decode().removesuffix('\n').split('\n')
     classes, _, texts = zip(*(line.partition('\t') for line in lines), strict=True)
     labels = np.array([CLASS_NAMES.index(name) for name in classes])
     inputs = np.array(texts, np.dtypes.StringDType())
     return dataset.Dataset('sms_spam', splits.shuffled(inputs, labels), CLASS_NAMES)
-
-
-def read(path: pathlib.Path) -> str:
-    """Returns all messages, one a line.
-
-    Args:
-      path: the published archive or the file in it.
-
-    Raises:
-      errors.UserError: if the file is missing, damaged or not the published one.
-    """
-    content = files.read(path)
-    if content.startswith(_ZIP_MAGIC):  # by content, since a download has no name yet
-        content = _member(path, content)
-    download.check_sha256(path, content, SHA256)
-    return content.decode()
-
-
-def _member(path: pathlib.Path, archive: bytes) -> bytes:
-    try:
-        with zipfile.ZipFile(io.BytesIO(archive)) as members:
-            if MEMBER not in members.namelist():
-                raise errors.UserError(f'{path}: has no {MEMBER}')
-            size = members.getinfo(MEMBER).file_size
-            # Before reading: an archive may claim to hold any size.
-            if size != BYTES:
-                raise errors.UserError(f'{path}: {MEMBER} takes {BYTES:,} bytes, found {size:,}')
-            return members.read(MEMBER)
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise errors.UserError(f'{path}: truncated or damaged archive: {error}') from error

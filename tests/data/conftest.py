@@ -1,5 +1,6 @@
 """Files for the readers: tiny ones made here, and the published ones where they are at hand."""
 
+import dataclasses
 import hashlib
 import os
 import pathlib
@@ -32,7 +33,6 @@ def published() -> Callable[..., pathlib.Path]:
 def mnist_files(monkeypatch) -> dict[str, bytes]:
     """Filename -> content of an MNIST of 5 + 3 images of 4x2 pixels, made the published one."""
     rng = np.random.default_rng(0)
-    shapes = {}
     files = {}
     for prefix, count in (('train', 5), ('t10k', 3)):
         images = rng.integers(0, 256, (count, 4, 2), np.uint8)
@@ -40,10 +40,11 @@ def mnist_files(monkeypatch) -> dict[str, bytes]:
         for name, array in (('images-idx3', images), ('labels-idx1', labels)):
             header = struct.pack(f'>4B{array.ndim}I', 0, 0, 8, array.ndim, *array.shape)
             files[f'{prefix}-{name}-ubyte'] = header + array.tobytes()
-            shapes[f'{prefix}-{name}-ubyte'] = array.shape
-    monkeypatch.setattr(mnist, 'SHAPES', shapes)
-    checksums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    monkeypatch.setitem(mnist.SHA256, 'mnist', checksums)
+    made = [
+        dataclasses.replace(file, sha256=hashlib.sha256(files[file.names[1]]).hexdigest())
+        for file in mnist.FILES['mnist']
+    ]
+    monkeypatch.setitem(mnist.FILES, 'mnist', tuple(made))
     return files
 
 
@@ -54,7 +55,8 @@ def cifar_files(monkeypatch) -> dict[str, bytes]:
     records = rng.integers(0, 256, (6, 4, cifar.RECORD_BYTES), np.uint8)
     records[:, :, 0] %= 10
     monkeypatch.setattr(cifar, 'RECORDS_PER_FILE', 4)
-    monkeypatch.setattr(cifar, 'SHA256', hashlib.sha256(records.tobytes()).hexdigest())
+    checksum = hashlib.sha256(records.tobytes()).hexdigest()
+    monkeypatch.setattr(cifar, 'FILE', dataclasses.replace(cifar.FILE, sha256=checksum))
     return {name: batch.tobytes() for name, batch in zip(cifar.FILES, records, strict=True)}
 
 
@@ -66,5 +68,6 @@ def sms_spam_file(monkeypatch) -> bytes:
     lines = [f'{name}\t{text}\n' for name, text in zip(names, texts, strict=True)]
     content = ''.join(lines).encode()
     monkeypatch.setattr(sms_spam, 'BYTES', len(content))
-    monkeypatch.setattr(sms_spam, 'SHA256', hashlib.sha256(content).hexdigest())
+    checksum = hashlib.sha256(content).hexdigest()
+    monkeypatch.setattr(sms_spam, 'FILE', dataclasses.replace(sms_spam.FILE, sha256=checksum))
     return content

@@ -6,6 +6,7 @@ import pytest
 
 from nnstudy import errors
 from nnstudy.data import mnist
+from nnstudy.data import published as published_lib
 
 
 def _write(folder, files, pack):
@@ -33,20 +34,34 @@ def test_load(tmp_path, mnist_files, pack, own_folder):
     np.testing.assert_array_equal(labels, np.arange(5))
 
 
-def test_another_number_of_images_is_refused(tmp_path, mnist_files):
-    content = mnist_files['t10k-labels-idx1-ubyte']
-    mnist_files['t10k-labels-idx1-ubyte'] = content[:7] + b'\x02' + content[8:-1]
-    _write(tmp_path / 'mnist', mnist_files, 'gz')
-    with pytest.raises(errors.UserError, match=r'has shape \[3\], found \[2\]'):
-        mnist.load('mnist', tmp_path)
+GZIPPED = gzip.compress(bytes(24), mtime=0)  # the same in each process of the tests
 
 
-def test_other_content_is_refused(tmp_path, mnist_files):
-    content = mnist_files['train-images-idx3-ubyte']
-    mnist_files['train-images-idx3-ubyte'] = content[:-1] + bytes([content[-1] ^ 1])
+@pytest.mark.parametrize(
+    ('damaged', 'message'),
+    [
+        (lambda content: content[:-1] + bytes([content[-1] ^ 1]), 'not the published data: exp'),
+        (lambda content: gzip.compress(content[:-1]), 'not the published data'),
+        (lambda content: content + b'\0', 'not the published data'),
+        (lambda content: b'', 'not the published data'),
+        (lambda content: b'<html>404</html>', 'not the published data'),
+        (lambda content: gzip.compress(content)[:-9], 'truncated or damaged gzip file'),
+        (lambda content: GZIPPED[:10] + bytes(4) + GZIPPED[14:], 'truncated or damaged gzip file'),
+        (lambda content: GZIPPED[:-8] + bytes(4) + GZIPPED[-4:], 'damaged gzip file: CRC'),
+    ],
+)
+def test_damage_is_named(tmp_path, mnist_files, damaged, message):
     _write(tmp_path / 'mnist', mnist_files, 'gz')
-    with pytest.raises(errors.UserError, match=r'ubyte\.gz: not the published data: expected con'):
+    path = tmp_path / 'mnist' / 'train-images-idx3-ubyte.gz'
+    path.write_bytes(damaged(mnist_files['train-images-idx3-ubyte']))
+    with pytest.raises(errors.UserError, match=message) as raised:
         mnist.load('mnist', tmp_path)
+    assert str(raised.value).startswith(f'{path}: ')
+
+
+def test_unreadable(tmp_path):
+    with pytest.raises(errors.UserError, match='cannot be read: No such file'):
+        published_lib.unpack(tmp_path / 'absent')
 
 
 # The means are the constants by which everyone normalises these sets.

@@ -14,7 +14,7 @@ import pooch
 import pytest
 
 from nnstudy import data, errors
-from nnstudy.data import boston_housing, cifar, download, mnist
+from nnstudy.data import boston_housing, cifar, mnist, published, sms_spam
 
 
 @dataclasses.dataclass
@@ -58,14 +58,19 @@ def server(monkeypatch):
 @pytest.fixture
 def cache(tmp_path, monkeypatch) -> pathlib.Path:
     """An empty user's cache, which is used since no directory is named."""
-    monkeypatch.delenv(download.ENVIRONMENT, raising=False)
+    monkeypatch.delenv(published.ENVIRONMENT, raising=False)
     folder = tmp_path / 'cache'
     monkeypatch.setattr(pooch, 'os_cache', lambda project: folder / project)
     return folder / 'nnstudy'
 
 
-def _mirrors(monkeypatch, name, *urls):
-    monkeypatch.setitem(download.MIRRORS, name, urls)
+def _mirrors(monkeypatch, module, *urls):
+    """Lets a module of `nnstudy.data` look for its files, those of MNIST or its only one, there."""
+    if module is mnist:
+        files = [dataclasses.replace(file, mirrors=urls) for file in mnist.FILES['mnist']]
+        monkeypatch.setitem(mnist.FILES, 'mnist', tuple(files))
+    else:
+        monkeypatch.setattr(module, 'FILE', dataclasses.replace(module.FILE, mirrors=urls))
 
 
 def _gzipped(files, prefix=''):
@@ -74,7 +79,7 @@ def _gzipped(files, prefix=''):
 
 def test_mnist_is_downloaded_once(server, cache, monkeypatch, mnist_files, capsys):
     server.files = _gzipped(mnist_files)
-    _mirrors(monkeypatch, 'mnist', server.url)
+    _mirrors(monkeypatch, mnist, server.url)
     first = data.load('mnist')
     assert sorted(server.requests) == sorted(server.files)
     assert sorted(path.name for path in (cache / 'mnist').iterdir()) == sorted(server.files)
@@ -97,7 +102,7 @@ def test_cifar_is_downloaded(server, cache, monkeypatch, cifar_files):
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     server.files = {'cifar-10-binary.tar.gz': archive.getvalue()}
-    _mirrors(monkeypatch, 'cifar10', server.url)
+    _mirrors(monkeypatch, cifar, server.url)
     assert len(cifar.load().splits['train'][0]) == 20
     assert [path.name for path in (cache / 'cifar10').iterdir()] == ['cifar-10-binary.tar.gz']
 
@@ -107,16 +112,18 @@ def test_sms_spam_is_downloaded(server, cache, monkeypatch, sms_spam_file):
     with zipfile.ZipFile(archive, 'w') as file:
         file.writestr('SMSSpamCollection', sms_spam_file)
     server.files = {'smsspamcollection.zip': archive.getvalue()}
-    _mirrors(monkeypatch, 'sms_spam', server.url)
+    _mirrors(monkeypatch, sms_spam, server.url)
     assert len(data.load('sms_spam').splits['train'][0]) == 4
     assert [path.name for path in (cache / 'sms_spam').iterdir()] == ['smsspamcollection.zip']
 
 
 def test_boston_housing_is_downloaded(server, cache, monkeypatch):
     content = b'\n'.join(b' '.join(b'%d' % (i + j) for j in range(14)) for i in range(506))
-    monkeypatch.setattr(boston_housing, 'SHA256', hashlib.sha256(content).hexdigest())
+    checksum = hashlib.sha256(content).hexdigest()
+    file = dataclasses.replace(boston_housing.FILE, sha256=checksum)
+    monkeypatch.setattr(boston_housing, 'FILE', file)
     server.files = {'bad/housing.data': content[:-1], 'good/housing.data': content}
-    _mirrors(monkeypatch, 'boston_housing', f'{server.url}bad/', f'{server.url}good/')
+    _mirrors(monkeypatch, boston_housing, f'{server.url}bad/', f'{server.url}good/')
     housing = data.load('boston_housing')
     assert server.requests == ['bad/housing.data', 'good/housing.data']
     inputs, values = housing.splits['train']
@@ -126,7 +133,7 @@ def test_boston_housing_is_downloaded(server, cache, monkeypatch):
 
 def test_mirrors_are_tried_in_turn(server, cache, monkeypatch, mnist_files):
     server.files = _gzipped(mnist_files, 'second/')
-    _mirrors(monkeypatch, 'mnist', f'{server.url}first/', f'{server.url}second/')
+    _mirrors(monkeypatch, mnist, f'{server.url}first/', f'{server.url}second/')
     mnist.load('mnist')
     assert server.requests[:2] == [
         'first/train-images-idx3-ubyte.gz',
@@ -138,7 +145,7 @@ def test_a_mirror_with_other_content_is_passed_over(server, cache, monkeypatch, 
     content = mnist_files['train-images-idx3-ubyte']
     damaged = {**mnist_files, 'train-images-idx3-ubyte': content[:-1] + b'\0'}
     server.files = {**_gzipped(damaged, 'first/'), **_gzipped(mnist_files, 'second/')}
-    _mirrors(monkeypatch, 'mnist', f'{server.url}first/', f'{server.url}second/')
+    _mirrors(monkeypatch, mnist, f'{server.url}first/', f'{server.url}second/')
     mnist.load('mnist')
 
 
@@ -153,34 +160,34 @@ def _assert_fails(message, cache, name='mnist'):
 
 
 def test_not_found(server, cache, monkeypatch):
-    _mirrors(monkeypatch, 'mnist', f'{server.url}a/', f'{server.url}b/')
+    _mirrors(monkeypatch, mnist, f'{server.url}a/', f'{server.url}b/')
     _assert_fails(r'a/train-\S+ \(404 .*\), http\S+/b/train-\S+ \(404 Client Error: Not F', cache)
 
 
 def test_connection_lost(server, cache, monkeypatch, mnist_files):
     server.files = _gzipped(mnist_files)
     server.length_error = 5
-    _mirrors(monkeypatch, 'mnist', server.url)
+    _mirrors(monkeypatch, mnist, server.url)
     _assert_fails(r'\((ChunkedEncodingError|ConnectionError)\)', cache)
 
 
 def test_truncated_on_the_server(server, cache, monkeypatch, mnist_files):
     packed = _gzipped(mnist_files)
     server.files = {name: content[:-20] for name, content in packed.items()}
-    _mirrors(monkeypatch, 'mnist', server.url)
+    _mirrors(monkeypatch, mnist, server.url)
     _assert_fails(r'\(truncated or damaged gzip file', cache)
 
 
 def test_checksum(server, cache, monkeypatch, mnist_files):
     content = mnist_files['train-images-idx3-ubyte']
     server.files = _gzipped({'train-images-idx3-ubyte': content[:-1] + b'\0'})
-    _mirrors(monkeypatch, 'mnist', server.url)
+    _mirrors(monkeypatch, mnist, server.url)
     _assert_fails(r'\(not the published data: expected content of sha256', cache)
 
 
 def test_no_server(server, cache, monkeypatch):
     # Port 9 is of the discard service, which no machine has run for decades.
-    _mirrors(monkeypatch, 'mnist', 'http://127.0.0.1:9/')
+    _mirrors(monkeypatch, mnist, 'http://127.0.0.1:9/')
     _assert_fails(r'\(ConnectionError\)', cache)
 
 
@@ -206,7 +213,7 @@ def test_damaged_cache_is_named(server, cache, monkeypatch, mnist_files):
     (cache / 'mnist').mkdir(parents=True)
     path = cache / 'mnist' / 'train-images-idx3-ubyte.gz'
     path.write_bytes(gzip.compress(mnist_files['train-images-idx3-ubyte'][:-1]))
-    with pytest.raises(errors.UserError, match=f'{path}: wrong size'):
+    with pytest.raises(errors.UserError, match=f'{path}: not the published data'):
         data.load('mnist')
 
 
@@ -218,13 +225,13 @@ def _data_dir(folder, files):
 
 
 def test_environment(tmp_path, server, cache, monkeypatch, mnist_files):
-    monkeypatch.setenv(download.ENVIRONMENT, str(_data_dir(tmp_path / 'named', mnist_files)))
+    monkeypatch.setenv(published.ENVIRONMENT, str(_data_dir(tmp_path / 'named', mnist_files)))
     assert len(data.load('mnist').splits['train'][0]) == 5
     assert not server.requests and not cache.exists()
 
 
 def test_argument_goes_before_environment(tmp_path, cache, monkeypatch, mnist_files):
-    monkeypatch.setenv(download.ENVIRONMENT, str(tmp_path / 'absent'))
+    monkeypatch.setenv(published.ENVIRONMENT, str(tmp_path / 'absent'))
     data.load('mnist', _data_dir(tmp_path / 'named', mnist_files))
 
 
@@ -240,12 +247,12 @@ def test_a_named_directory_is_never_filled(
     tmp_path, server, cache, monkeypatch, mnist_files, by_environment
 ):
     server.files = _gzipped(mnist_files)
-    _mirrors(monkeypatch, 'mnist', server.url)
+    _mirrors(monkeypatch, mnist, server.url)
     folder = tmp_path / 'named'
     folder.mkdir()
     source = 'data_dir'
     if by_environment:
-        source = download.ENVIRONMENT
+        source = published.ENVIRONMENT
         monkeypatch.setenv(source, str(folder))
     expected = f'{source} {str(folder)!r} has no mnist/train-images-idx3-ubyte.gz'
     with pytest.raises(errors.UserError) as raised:
