@@ -1,7 +1,7 @@
 """The form in which runs read data: all splits back to back in one array on the device.
 
-Inputs stay as they are stored (8-bit images are a quarter of their float size) and become floats
-inside the step; texts are token ids. All runs share one copy per device.
+Inputs stay as they are stored (8-bit images take a quarter of the memory of floats) and become
+floats inside the step; texts are token ids. All runs share one copy per device.
 """
 
 import itertools
@@ -19,9 +19,14 @@ from nnstudy.data import resizing, text
 from nnstudy.data import splits as splits_lib
 from nnstudy.data.dataset import Dataset
 from nnstudy.machine import devices
+from nnstudy.spec import fields
 
-# Those of the options for texts that are a choice.
-_CHOICES = {'vocabulary': text.ORDERS, 'padding': text.SIDES, 'truncation': text.SIDES}
+# What the options that are words may be.
+_CHOICES = {
+    'text.vocabulary': text.ORDERS,
+    'text.padding': text.SIDES,
+    'text.truncation': text.SIDES,
+}
 
 
 class Data(struct.PyTreeNode):
@@ -99,8 +104,8 @@ def prepare(
     Args:
       dataset: see `nnstudy.data.load`.
       normalization: a key of `nnstudy.data.normalization.NORMALIZATIONS`; None leaves inputs as
-        they are stored. Token ids always stay as they are: with texts, the default means nothing,
-        and another than it and None is refused.
+        they are stored. Token ids are never changed: for texts only the default and None are
+        accepted.
       train: split string, such as `'train[:80%]'`.
       validation: split string, or None for no validation split.
       test: split string.
@@ -112,19 +117,19 @@ def prepare(
       truncation: of texts: one of `text.SIDES`; None for `'after'`.
 
     Raises:
-      UserError: the normalization or a split is unknown or out of range, or an option is, or is
-        not for data of this kind.
+      UserError: the normalization, a split or an option is unknown, out of range or not for data
+        of this kind.
     """
-    text_options: dict[str, Any] = {
-        'vocabulary': vocabulary,
-        'vocabulary_size': vocabulary_size,
-        'length': length,
-        'padding': padding,
-        'truncation': truncation,
-    }
     _check_normalization(dataset, normalization)
-    _check_image_size(dataset, image_size)
-    _check_text_options(dataset, text_options)
+    options = {
+        'image_size': image_size,
+        'text.vocabulary': vocabulary,
+        'text.vocabulary_size': vocabulary_size,
+        'text.length': length,
+        'text.padding': padding,
+        'text.truncation': truncation,
+    }
+    _check_options(dataset, options)
     specs = {'train': train, 'validation': validation, 'test': test}
     parts = {}
     for name, spec in specs.items():
@@ -137,7 +142,14 @@ def prepare(
     inputs = {name: part[0] for name, part in parts.items()}
     num_tokens = None
     if dataset.is_text:
-        inputs, num_tokens = _encoded(inputs, **text_options)
+        words = {name: [text.tokenize(one) for one in texts] for name, texts in inputs.items()}
+        known = text.vocabulary(words['train'], vocabulary or 'frequency', vocabulary_size)
+        if not known:
+            raise errors.UserError('config.split.train: there is no word in the training texts')
+        length = length or max(len(one) for one in words['train'])
+        sides = padding or 'after', truncation or 'after'
+        inputs = {name: text.encode(texts, known, length, *sides) for name, texts in words.items()}
+        num_tokens = len(known) + 2  # padding, and one for all other words
     elif image_size is not None:
         _check_memory(inputs, image_size)
         inputs = {name: resizing.resize(images, image_size) for name, images in inputs.items()}
@@ -158,25 +170,6 @@ def prepare(
     )
 
 
-def _encoded(
-    inputs: Mapping[str, np.ndarray],
-    vocabulary: str | None,
-    vocabulary_size: int | None,
-    length: int | None,
-    padding: str | None,
-    truncation: str | None,
-) -> tuple[dict[str, np.ndarray], int]:
-    """Returns the token ids of each split's texts, int32 [N, T], and how many ids there are."""
-    words = {name: [text.tokenize(one) for one in texts] for name, texts in inputs.items()}
-    known = text.vocabulary(words['train'], vocabulary or 'frequency', vocabulary_size)
-    if not known:
-        raise errors.UserError('config.split.train: there is no word in the training texts')
-    length = length or max(len(one) for one in words['train'])
-    sides = padding or 'after', truncation or 'after'
-    ids = {name: text.encode(texts, known, length, *sides) for name, texts in words.items()}
-    return ids, len(known) + 2
-
-
 def _check_normalization(dataset: Dataset, normalization: str | None) -> None:
     if normalization is None:
         return
@@ -190,15 +183,20 @@ def _check_normalization(dataset: Dataset, normalization: str | None) -> None:
         )
 
 
-def _check_image_size(dataset: Dataset, image_size: int | None) -> None:
-    if image_size is None:
-        return
-    if not dataset.is_image:
-        raise errors.UserError(
-            f'config.image_size {image_size} is for images, and {dataset.name!r} has none'
-        )
-    if image_size < 1:
-        raise errors.UserError(f'config.image_size must be at least 1, not {image_size}')
+def _check_options(dataset: Dataset, options: Mapping[str, Any]) -> None:
+    for field, value in options.items():
+        kind, is_there = ('texts', dataset.is_text)
+        if field == 'image_size':
+            kind, is_there = ('images', dataset.is_image)
+        if value is None:
+            continue
+        if not is_there:
+            raise errors.UserError(
+                f'config.{field} {value!r} is for {kind}, and {dataset.name!r} has none'
+            )
+        if field in _CHOICES and value not in _CHOICES[field]:
+            raise errors.unknown(f'config.{field}', value, _CHOICES[field])
+        fields.closed()[field].range.check(field, value)
 
 
 def _check_memory(inputs: Mapping[str, np.ndarray], image_size: int) -> None:
@@ -207,30 +205,17 @@ def _check_memory(inputs: Mapping[str, np.ndarray], image_size: int) -> None:
         for images in inputs.values()
     )
     memory = devices.host_memory_bytes()
-    if size > memory / 4:  # they stand several times while they are resized and copied
+    if size > memory / 4:  # while they are resized and copied, there are several copies
         raise errors.UserError(
             f'config.image_size {image_size} makes {size / 2**30:,.1f} GiB of images, more than '
             f'fits well into {memory / 2**30:.1f} GiB of memory'
         )
 
 
-def _check_text_options(dataset: Dataset, options: Mapping[str, Any]) -> None:
-    for option, value in options.items():
-        field = f'config.text.{option}'
-        if value is None:
-            continue
-        if not dataset.is_text:
-            raise errors.UserError(f'{field} {value!r} is for texts, and {dataset.name!r} has none')
-        if option in _CHOICES and value not in _CHOICES[option]:
-            raise errors.unknown(field, value, _CHOICES[option])
-        if option not in _CHOICES and value < 1:
-            raise errors.UserError(f'{field} must be at least 1, not {value}')
-
-
 def _refuse_overlap(
     specs: dict[str, str | None], parts: dict[str, tuple[np.ndarray, np.ndarray]]
 ) -> None:
-    """What is chosen or reported on examples that were trained on says nothing."""
+    """Raises UserError if two splits share examples: scores on training examples mislead."""
     for a, b in itertools.combinations(parts, 2):
         # Splits are views of the data set's arrays, so shared memory is shared examples.
         if np.may_share_memory(parts[a][0], parts[b][0]):

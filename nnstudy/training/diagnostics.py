@@ -2,15 +2,15 @@
 
 They are measured at every evaluation if `config.diagnostics` names them, on the first
 `config.diagnostic_examples` training examples, and know of a run nothing but its objective:
-`objective(params, rows, mask) -> []`, what training descends on, of the examples `rows`, int [B],
-of which those count that `mask`, bool [B], says (None: all). So penalties and label smoothing are
-part of it, because a step is stable or not by the curvature of all that is descended on. It is a
-function without chance, in evaluation mode: no dropout, no augmentation, and the running statistics
-of batch normalisation.
+`objective(params, rows, mask) -> []` is what training minimises, on the examples `rows`, int [B];
+only those count for which `mask`, bool [B], is True (None: all). Penalties and label smoothing are
+part of it, because whether a step is stable depends on the curvature of all that is minimised. It
+is deterministic, in evaluation mode: no dropout, no augmentation, and batch normalisation by its
+running statistics.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -131,13 +131,24 @@ def _unit(vector: jax.Array) -> jax.Array:
     return vector / jnp.maximum(jnp.linalg.norm(vector), jnp.finfo(vector.dtype).tiny)
 
 
-DIAGNOSTICS: dict[str, Callable[[Objective, Any, int, jax.Array], jax.Array]] = {
-    'sharpness': sharpness,
-    'noise_scale': noise_scale,
-}
+class Diagnostic(NamedTuple):
+    """A diagnostic by name.
 
-# What each costs, in forward passes over its examples: a gradient is three.
-_PASSES = {'sharpness': 6 * NUM_ITERATIONS, 'noise_scale': 3}
+    Attributes:
+      measure: see `sharpness`.
+      passes: its cost in forward passes over the examples; a gradient is three.
+      min_examples: fewer have none.
+    """
+
+    measure: Callable[[Objective, Any, int, jax.Array], jax.Array]
+    passes: int
+    min_examples: int = 1
+
+
+DIAGNOSTICS = {
+    'sharpness': Diagnostic(sharpness, passes=6 * NUM_ITERATIONS),
+    'noise_scale': Diagnostic(noise_scale, passes=3, min_examples=2 * SMALL_BATCH_SIZE),
+}
 
 
 def num_examples(asked: int | None, num_train: int) -> int:
@@ -147,7 +158,7 @@ def num_examples(asked: int | None, num_train: int) -> int:
 
 def num_passes(names: tuple[str, ...]) -> int:
     """Returns about how many forward passes over their examples diagnostics cost."""
-    return sum(_PASSES[name] for name in names)
+    return sum(DIAGNOSTICS[name].passes for name in names)
 
 
 def check(names: tuple[str, ...], asked: int | None, num_train: int) -> None:
@@ -158,17 +169,17 @@ def check(names: tuple[str, ...], asked: int | None, num_train: int) -> None:
       asked: `config.diagnostic_examples`.
       num_train: number of training examples.
     """
+    if asked is not None and not names:
+        raise errors.UserError(
+            f'config.diagnostic_examples {asked} has no effect: name one of '
+            f'{", ".join(DIAGNOSTICS)} in config.diagnostics too'
+        )
+    count = num_examples(asked, num_train)
     for name in names:
         if name not in DIAGNOSTICS:
             raise errors.unknown('diagnostic in config.diagnostics', name, DIAGNOSTICS)
-    if asked is not None and not names:
-        raise errors.UserError(
-            f'config.diagnostic_examples {asked} is for nothing: name one of '
-            f'{", ".join(DIAGNOSTICS)} in config.diagnostics too'
-        )
-    least, count = 2 * SMALL_BATCH_SIZE, num_examples(asked, num_train)
-    if 'noise_scale' in names and count < least:
-        raise errors.UserError(
-            f"config.diagnostics: 'noise_scale' needs at least {least} examples, and "
-            f'config.diagnostic_examples and the training set leave it {count}'
-        )
+        if count < DIAGNOSTICS[name].min_examples:
+            raise errors.UserError(
+                f'config.diagnostics: {name!r} needs at least {DIAGNOSTICS[name].min_examples} '
+                f'examples, and config.diagnostic_examples and the training set leave it {count}'
+            )

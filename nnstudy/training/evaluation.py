@@ -89,7 +89,7 @@ def diagnose(run: Run, variables: models.Variables) -> dict[str, jax.Array]:
     count = diagnostics.num_examples(config.diagnostic_examples, data.num_train)
     key = jax.random.fold_in(run.keys['init'], 1)
     return {
-        name: diagnostics.DIAGNOSTICS[name](objective, variables['params'], count, key)
+        name: diagnostics.DIAGNOSTICS[name].measure(objective, variables['params'], count, key)
         for name in config.diagnostics
     }
 

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nnstudy.training import regularization
+
 PER_DECADE = 20
 _POWERS = 10.0 ** (np.arange(-8 * PER_DECADE, 2 * PER_DECADE + 1) / PER_DECADE)
 # [B + 1], rising from -inf to inf.
@@ -27,8 +29,7 @@ def count(tree: Any) -> jax.Array:
 
 def names(tree: Any) -> list[str]:
     """Returns the names of the leaves in the order of `count`, such as `'Dense_0/kernel'`."""
-    paths = jax.tree_util.tree_leaves_with_path(tree)
-    return [jax.tree_util.keystr(path, simple=True, separator='/') for path, _ in paths]
+    return [regularization.path(keys) for keys, _ in jax.tree.leaves_with_path(tree)]
 
 
 def rebinned(counts: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -50,7 +50,7 @@ def test_each_kind(folder, capsys):
     assert (folder / 'preview.png').stat().st_size > 10_000
     pixels, rows, columns = mosaic(preview.of_kinds(2))
     assert rows[0] == 'horizontal_flip=0.5' and rows[-1] == 'all'
-    assert len(rows) == len(augmentation.STRENGTHS) + 1
+    assert len(rows) == len(augmentation.KINDS) + 1
     assert columns == ['original', 'epoch 1', 'epoch 2']
     original = pixels[:8, :8]
     for column in (9, 18):

@@ -70,13 +70,13 @@ def apply(images, max_value=255.0, **changes):
 
 
 def test_the_config_has_every_kind():
-    assert set(nnstudy.default_config().augmentation) == set(augmentation.STRENGTHS)
-    assert STRENGTHS.keys() == augmentation.STRENGTHS.keys()
+    assert set(nnstudy.default_config().augmentation) == set(augmentation.KINDS)
+    assert STRENGTHS.keys() == set(augmentation.KINDS)
 
 
 @pytest.mark.parametrize('kind', STRENGTHS)
 def test_the_config_accepts_the_same_strengths(kind):
-    low, high = augmentation.STRENGTHS[kind]
+    low, high, *_ = fields.closed()[f'augmentation.{kind}'].range
     field = f'augmentation.{kind}'
     for value in (low, high):
         fields.closed()[field].range.check(field, float(value))
@@ -263,7 +263,9 @@ def test_kinds_are_independent():
 def test_results_stay_in_range():
     """With images of the extremes only, at the largest strengths."""
     images = 255 * np.random.default_rng(0).integers(0, 2, (200, 7, 8, 3)).astype(np.float32)
-    largest = {kind: float(high) for kind, (_, high) in augmentation.STRENGTHS.items()}
+    largest = {
+        kind: float(fields.closed()[f'augmentation.{kind}'].range.high) for kind in STRENGTHS
+    }
     for strengths in (STRENGTHS, largest):
         got = augmented(images, strengths)
         assert got.min() >= 0 and got.max() <= 255

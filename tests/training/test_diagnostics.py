@@ -215,7 +215,7 @@ def test_nothing_is_computed_that_is_not_asked_for(dataset):
     [
         ({'diagnostics': ('sharpnes',)}, "did you mean 'sharpness'"),
         ({'diagnostics': ('noise_scale',)}, 'needs at least 64 examples, .* leave it 36'),
-        ({'diagnostic_examples': 10}, 'for nothing: name one of sharpness, noise_scale'),
+        ({'diagnostic_examples': 10}, 'has no effect: name one of sharpness, noise_scale'),
         ({'diagnostic_examples': 0, 'diagnostics': ('sharpness',)}, 'at least 1, not 0'),
     ],
 )
