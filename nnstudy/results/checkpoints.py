@@ -1,22 +1,22 @@
 """What is kept of training, in orbax checkpoints: each is whole or absent.
 
-A working directory has two series of them:
-
-    checkpoints/   the chunk that is being trained, the last two moments of it
-    chunks/        every chunk at a rung or its end: parameters, final and best, and history
+A working directory has a series of them in its folder `chunks`: of the runs of a chunk that was
+being trained all that is needed to go on, of those that are finished the parameters, final and
+best, and the history.
 
 Everything is a dict of NumPy arrays beside a small JSON, so that neither the devices nor the
 number of them matter for reading.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from flax import serialization, traverse_util
 
 from nnstudy import errors
 
@@ -28,8 +28,8 @@ class Checkpoint:
     """Arrays of some runs and what they are of.
 
     Attributes:
-      about: plain data; `'group'` and `'runs'` (run numbers, in the order of the arrays' rows)
-        among it.
+      about: plain data: `'group'`, and `'runs'` and `'steps'`, the numbers of the runs and where
+        they stand, in the order of the arrays' rows.
       items: trees of arrays [R, ...] by name, see `ITEMS`; each can be read without the others.
     """
 
@@ -40,7 +40,7 @@ class Checkpoint:
 class Series:
     """Checkpoints in a folder, numbered in the order in which they were saved."""
 
-    def __init__(self, directory: Path, max_to_keep: int | None = None):
+    def __init__(self, directory: Path):
         directory.mkdir(parents=True, exist_ok=True)
         # With several processes, the first one writes and waits for no other.
         alone = ocp.options.MultiprocessingOptions()
@@ -56,7 +56,7 @@ class Series:
                 **{name: ocp.StandardCheckpointHandler() for name in ITEMS},
             },
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=max_to_keep, create=False, multiprocessing_options=alone
+                max_to_keep=None, create=False, multiprocessing_options=alone
             ),
         )
 
@@ -89,16 +89,18 @@ class Series:
         )
         return Checkpoint(restored['about'], {name: restored.get(name) or {} for name in names})
 
-    def latest(self, *names: str) -> Checkpoint | None:
-        """Reads the named items of the newest checkpoint, if there is one."""
-        number = self._manager.latest_step()
-        return None if number is None else self.load(number, *names)
+    def retain(self, numbers: Collection[int], wait: bool = False) -> None:
+        """Deletes the checkpoints with other numbers.
 
-    def clear(self) -> None:
-        """Deletes all checkpoints of the series."""
-        self._manager.wait_until_finished()
+        Args:
+          numbers: of those that stay.
+          wait: until what is being saved is written.
+        """
+        if wait:
+            self._manager.wait_until_finished()
         for number in self._manager.all_steps():
-            self._manager.delete(number)
+            if number not in numbers:
+                self._manager.delete(number)
 
     def close(self) -> None:
         """Waits until everything is written."""
@@ -113,18 +115,22 @@ class Memory:
     """A series that lives in memory, for a study without a working directory."""
 
     def __init__(self) -> None:
-        self._saved: list[Checkpoint] = []
+        self._saved: dict[int, Checkpoint] = {}
 
     def save(self, checkpoint: Checkpoint) -> int:
-        self._saved.append(checkpoint)
-        return len(self._saved) - 1
+        number = max(self._saved, default=0) + 1
+        self._saved[number] = checkpoint
+        return number
 
     def abouts(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        yield from ((number, saved.about) for number, saved in enumerate(self._saved))
+        yield from ((number, saved.about) for number, saved in self._saved.items())
 
     def load(self, number: int, *names: str) -> Checkpoint:
         saved = self._saved[number]
         return Checkpoint(saved.about, {name: saved.items.get(name, {}) for name in names})
+
+    def retain(self, numbers: Collection[int], wait: bool = False) -> None:
+        self._saved = {n: saved for n, saved in self._saved.items() if n in numbers}
 
     def close(self) -> None:
         pass
@@ -133,21 +139,29 @@ class Memory:
 AnySeries = Series | Memory
 
 
-def leaves(tree: Any) -> dict[str, np.ndarray]:
-    """Returns the leaves of any tree as a flat dict, to be put back by `restore_leaves`."""
-    return {f'{i:06}': np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
+def state_dict(tree: Any) -> dict[str, np.ndarray]:
+    """Returns the arrays of a tree by their places in it, to be put back by `restored`."""
+    flat = traverse_util.flatten_dict(serialization.to_state_dict(tree), sep='.')
+    return {name: np.asarray(leaf) for name, leaf in flat.items() if leaf is not None}
 
 
-def restore_leaves(flat: dict[str, np.ndarray], like: Any) -> Any:
-    """Returns a tree of the structure of `like` from its leaves.
+def restored(like: Any, saved: dict[str, np.ndarray]) -> Any:
+    """Returns a tree of the structure of `like` from its `state_dict`.
 
     Raises:
-      UserError: they are of another number or type, as after a change of the code.
+      UserError: the arrays have other names, shapes (but for the first axis) or types, as after a
+        change of the code.
     """
-    wanted = [(leaf.shape[1:], leaf.dtype) for leaf in jax.tree.leaves(like)]
-    if wanted != [(flat[key].shape[1:], flat[key].dtype) for key in sorted(flat)]:
+
+    def kinds(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+        return {name: (array.shape[1:], array.dtype) for name, array in arrays.items()}
+
+    if kinds(saved) != kinds(state_dict(like)):
         raise errors.UserError(
             'the checkpoint is of another version of the program; delete the working directory, or '
             'go on with the version that began it'
         )
-    return jax.tree.unflatten(jax.tree.structure(like), [flat[key] for key in sorted(flat)])
+    nested = serialization.to_state_dict(like)
+    # With the parts of the tree that have no arrays.
+    flat = traverse_util.flatten_dict(nested, sep='.', keep_empty_nodes=True) | saved
+    return serialization.from_state_dict(like, traverse_util.unflatten_dict(flat, sep='.'))

@@ -60,7 +60,7 @@ class Results:
     claims: list[Any]
     references: list[Any]
     workdir: Path | None = None
-    chunks: checkpoints.Memory | None = None
+    chunks: checkpoints.AnySeries | None = None
     data: data_lib.Dataset | None = None
     data_dir: str | os.PathLike | None = None
 

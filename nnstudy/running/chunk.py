@@ -12,6 +12,7 @@ from nnstudy.results.checkpoints import Checkpoint
 from nnstudy.running import layout
 from nnstudy.running.layout import Segment
 from nnstudy.running.program import Program
+from nnstudy.training.state import TrainState
 
 
 class Chunk:
@@ -47,8 +48,7 @@ class Chunk:
         self.is_new = True
         for places, saved in begun:
             self.is_new = False
-            restored = checkpoints.restore_leaves(saved['state'], self._state)
-            self._state = program.replaced(self._state, places, restored)
+            self._state = program.replaced(self._state, places, saved['state'])
             self._at[places] = saved['outcome']['at']
             self._seconds[places] = saved['outcome']['seconds']
             for table, kept in ((self._history, saved['history']), (self._log, saved['log'])):
@@ -106,39 +106,35 @@ class Chunk:
 
     def moment(self) -> Checkpoint:
         """Returns all that is needed to go on from here; nothing is under way."""
-        items = {
-            'state': checkpoints.leaves(self._fetch(self._state)),
-            # They are written in the background, while the next segments add to the tables.
-            'history': jax.tree.map(np.copy, self._history),
-            'log': jax.tree.map(np.copy, self._log),
-            'outcome': self._outcome(),
-        }
-        return Checkpoint({'group': self._group.index, 'runs': self._runs.tolist()}, items)
+        state = self._fetch(self._state)
+        return self._checkpoint(state, {'state': checkpoints.state_dict(state)})
 
     def finished(self, until: int) -> Checkpoint:
         """Returns what is kept of the runs, all of which have reached a step, or are over."""
         self._at[:] = until
-        final = self._fetch(self._state)
-        items = {
-            'final': final.variables,
-            'best': final.best.variables,
-            'outcome': {
-                **self._outcome(),
-                'best_step': final.best.step,
-                'frozen_at': final.frozen_at,
-                'stopped': final.stopped,
-            },
-            'history': self._history,
-            'log': self._log,
-        }
+        state = self._fetch(self._state)
+        kept = {'final': state.variables, 'best': state.best.variables}
         if until < self._group.num_steps:  # its points may go on after this rung
-            items['state'] = checkpoints.leaves(final)
-        about = {'group': self._group.index, 'runs': self._runs.tolist(), 'step': until}
-        return Checkpoint(about, items)
+            kept['state'] = checkpoints.state_dict(state)
+        return self._checkpoint(state, kept)
 
-    def _outcome(self) -> dict[str, np.ndarray]:
+    def _checkpoint(self, state: TrainState, kept: dict[str, Any]) -> Checkpoint:
         share = (time.monotonic() - self._began) / len(self._runs)
-        return {'at': self._at.astype(np.int32), 'seconds': self._seconds + share}
+        outcome = {
+            'at': self._at.astype(np.int32),
+            'seconds': self._seconds + share,
+            'best_step': state.best.step,
+            'frozen_at': state.frozen_at,
+            'stopped': state.stopped,
+        }
+        # They are written in the background, while the next segments add to the tables.
+        measured = jax.tree.map(np.copy, {'history': self._history, 'log': self._log})
+        about = {
+            'group': self._group.index,
+            'runs': self._runs.tolist(),
+            'steps': self._at.tolist(),
+        }
+        return Checkpoint(about, {**kept, **measured, 'outcome': outcome})
 
     def _fetch(self, tree: Any) -> Any:
         return self._program.fetch(tree, len(self._runs))

@@ -11,6 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nnstudy.data.device import Data
 from nnstudy.machine import devices
+from nnstudy.results import checkpoints
 from nnstudy.running import execute
 from nnstudy.running import layout as layout_lib
 from nnstudy.running import plan as plan_lib
@@ -78,14 +79,22 @@ class Program:
         }
         return history, log
 
-    def replaced(self, state: TrainState, rows: np.ndarray, saved: Any) -> TrainState:
-        """Returns the states with those of some rows of the chunk replaced by saved ones."""
+    def replaced(self, state: TrainState, rows: np.ndarray, saved: dict[str, Any]) -> TrainState:
+        """Returns the states with those of some rows of the chunk replaced by saved ones.
+
+        Raises:
+          UserError: what was saved is not of this program.
+        """
         size = self.layout.chunk_size
-        leaves, structure = jax.tree.flatten(self.fetch(state, size))
-        leaves = [np.array(leaf) for leaf in leaves]  # what is fetched may be read-only
-        for leaf, own in zip(leaves, jax.tree.leaves(saved), strict=True):
+        fetched = self.fetch(state, size)
+        restored = checkpoints.restored(fetched, saved)
+
+        def put_rows(leaf: np.ndarray, own: np.ndarray) -> np.ndarray:
+            leaf = np.array(leaf)  # what is fetched may be read-only
             leaf[rows] = own
-        return execute.put(jax.tree.unflatten(structure, leaves), self.mesh, size=size)
+            return leaf
+
+        return execute.put(jax.tree.map(put_rows, fetched, restored), self.mesh, size=size)
 
 
 def make(group: plan_lib.Group, mesh: Mesh, most: int | None = None) -> Program:

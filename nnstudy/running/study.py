@@ -8,10 +8,10 @@ the runs of the points that are left.
 An interrupted study goes on where its last checkpoint stands and ends with the same bits as one
 that was not interrupted:
 
-1. `chunks/` has every chunk as it was when it reached a rung or its end.
-2. `checkpoints/` has the chunk that was being trained, some of its runs a segment ahead of others.
-   Nothing but each run's state and step is needed to go on.
-3. The tables are written when all is done, `history.parquet` last: where it is, the study is
+1. `chunks/` has the newest checkpoint of each run: of a chunk that was being trained, where some
+   runs may be a segment ahead of others, or of one that had reached a rung or its end. Nothing but
+   each run's state and step is needed to go on.
+2. The tables are written when all is done, `history.parquet` last: where it is, the study is
    finished.
 
 `config.zoom.train` names training splits, for a search from coarse to fine: a study on each, one
@@ -121,23 +121,21 @@ def carry_out(
         return _carry_out_stages(plan, workdir, quiet=quiet)
     processes.check_same(plan.identity['digest'])
     quiet = quiet or not processes.is_first()
-    chunks: checkpoints.AnySeries = checkpoints.Memory()
-    moments: checkpoints.Series | None = None
+    series: checkpoints.AnySeries = checkpoints.Memory()
     if workdir is not None:
         if workdir_lib.open_session(plan, workdir) == 'finished':
             if not quiet:
                 print(f'{workdir} is finished already; nothing to train', file=sys.stderr)
             return results_lib.load(workdir, data=plan.data, data_dir=plan.data_dir)
         if processes.is_first():
-            chunks = checkpoints.Series(workdir / 'chunks')
-            moments = checkpoints.Series(workdir / 'checkpoints', max_to_keep=2)
+            series = checkpoints.Series(workdir / 'chunks')
 
-    records = Records(len(plan.points) * plan.config.num_seeds, chunks, moments)
-    done = sum(records.steps_done(group.runs) * group.step_cost for group in plan.groups)
+    records = Records(len(plan.points) * plan.config.num_seeds, series)
+    done = sum(records.step[g.runs].clip(0).sum() * g.step_cost for g in plan.groups)
     points = list(range(len(plan.points)))
     try:
         with progress.Display(plan.cost, done, quiet) as display, Interrupts() as interrupts:
-            keeper = _Keeper(plan, moments, workdir is not None, interrupts)
+            keeper = _Keeper(plan, records, workdir is not None, interrupts)
             loop = _Loop(plan, records, keeper, display)
             for epochs in plan.rungs:
                 for group in plan.groups:
@@ -147,16 +145,13 @@ def carry_out(
                     display.say(f'after epoch {epochs}: {len(kept)} of {len(points)} points go on')
                     points = kept
         results = tables.results(plan, records.tables(), workdir)
-        if isinstance(chunks, checkpoints.Memory):
-            results = dataclasses.replace(results, chunks=chunks)
-        if workdir is not None and moments is not None:
+        if workdir is None:
+            return dataclasses.replace(results, chunks=series)
+        if processes.is_first():
             results_lib.write(results, workdir)
-            moments.clear()
         return results
     finally:
-        for series in (chunks, moments):
-            if series is not None:
-                series.close()
+        records.close()
 
 
 def _carry_out_stages(plan: Plan, workdir: Path | None, *, quiet: bool) -> Results:
@@ -263,7 +258,6 @@ class _Loop:
                 continue
             # Only here is what the failed chunk held let go of, with the error.
             program = None
-            self._records.read_unfinished()
             half = self._sizes[group.index]
             self._display.say(f'out of memory with {size} runs at a time; going on with {half}')
 
@@ -330,12 +324,12 @@ class _Keeper:
     def __init__(
         self,
         plan: Plan,
-        moments: checkpoints.Series | None,
+        records: Records,
         is_kept: bool,
         interrupts: Interrupts,
     ) -> None:
         self._seconds = plan.config.execution.checkpoint_seconds
-        self._moments, self._is_kept, self._interrupts = moments, is_kept, interrupts
+        self._records, self._is_kept, self._interrupts = records, is_kept, interrupts
         self._must_stop = False  # on all processes
         self._last = time.monotonic()
 
@@ -349,8 +343,7 @@ class _Keeper:
         return is_time or self._must_stop
 
     def save(self, checkpoint: Checkpoint) -> None:
-        if self._moments is not None:
-            self._moments.save(checkpoint)
+        self._records.keep(checkpoint)
         self._stop()
         self._last = time.monotonic()
 

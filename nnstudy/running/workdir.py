@@ -2,8 +2,7 @@
 
 config.json         the resolved config, points, claims and references, and a digest
 environment.json    a record for every session that worked on it
-chunks/             parameters and histories, see nnstudy.results.checkpoints
-checkpoints/        the chunk that is on its way, likewise
+chunks/             states, parameters and histories, see nnstudy.results.checkpoints
 runs.csv, ...       the tables, see nnstudy.results; `history.parquet` comes last
 """
 

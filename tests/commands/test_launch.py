@@ -61,7 +61,7 @@ def test_killed_and_resumed(folder):
     process = subprocess.Popen(
         [*command, '--workdir=killed'], env=environment, stderr=subprocess.PIPE
     )
-    checkpoints = folder / 'killed' / 'checkpoints'
+    checkpoints = folder / 'killed' / 'chunks'
     deadline = time.monotonic() + 120
     while not any(checkpoints.glob('[2-9]/commit_success.txt')):
         assert process.poll() is None, process.stderr.read()
@@ -98,7 +98,7 @@ def test_a_signal_saves_and_stops(number, folder):
         'stopping after this segment; once more to stop at once',
         'interrupted; the same command goes on from what was saved',
     ]
-    assert list((folder / 'stopped' / 'checkpoints').glob('*/commit_success.txt'))
+    assert list((folder / 'stopped' / 'chunks').glob('*/commit_success.txt'))
 
 
 def test_dry_run_shows_the_plan_and_writes_nothing(folder, capsys):

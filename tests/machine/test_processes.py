@@ -77,7 +77,7 @@ def test_two_processes_are_one(alone, tmp_path):
     """Stopped at the second process's signal, and gone on with."""
     first = start_both(tmp_path / 'study')
     for _ in range(2000):
-        if any((tmp_path / 'study' / 'checkpoints').glob('[0-9]*')):
+        if any((tmp_path / 'study' / 'chunks').glob('[0-9]*')):
             break
         time.sleep(0.05)
     first[1].send_signal(signal.SIGTERM)
