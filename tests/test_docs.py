@@ -26,8 +26,7 @@ NAMES = set(re.findall(r'[\w.]+', ' '.join(re.findall(r'`([^`]+)`', TEXT))))
         initializers.KERNEL_INITS,
         initializers.ACTIVATIONS,
         losses.LOSSES,
-        metrics.CLASSIFICATION.keys() - {'accuracy'},  # always there
-        metrics.REGRESSION,
+        metrics.METRICS,
         schedules.SCHEDULES,
     ],
 )

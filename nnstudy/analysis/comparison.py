@@ -23,7 +23,7 @@ LEVEL = 0.05
 MAX_ENUMERATED = 16
 
 _METRIC = re.compile(r'(best_)?(train|validation|test)_(loss|accuracy|mae)')
-_KNOWN = measures.CLASSIFICATION | measures.REGRESSION
+_KNOWN = measures.METRICS
 # Of an array, such as the accuracy of each class, every element has a column, `_0` and so on.
 _HIGHER = re.compile(
     rf'(^|_)({"|".join(name for name, known in _KNOWN.items() if known.higher_is_better)})(_\d+)?$'

@@ -242,7 +242,7 @@ def _confusions(results: Results, point: int, split: str, num_classes: int) -> n
     for run in runs['run']:
         said = net.predict(results.variables(run, 'final'), split)
         pair = jnp.asarray(said.outputs), jnp.asarray(said.labels)
-        matrix = np.asarray(metrics.CLASSIFICATION['confusion'](*pair))
+        matrix = np.asarray(metrics.METRICS['confusion'](*pair))
         is_finite = np.isfinite(said.outputs).all()
         matrices.append(matrix if is_finite else np.full_like(matrix, np.nan))
     return np.stack(matrices).astype(np.float64)

@@ -115,7 +115,7 @@ def _runs(
     measured: Mapping[str, np.ndarray],
     outcome: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
-    metric = metrics.metric_name(group.data.is_classification)
+    (metric,) = metrics.select((), group.data)
     evaluations, each = group.evaluation_steps, np.arange(len(numbers))
     last, best = (np.searchsorted(evaluations, outcome[key]) for key in ('at', 'best_step'))
     frozen_at, stopped = outcome['frozen_at'], outcome['stopped']

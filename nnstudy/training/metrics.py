@@ -1,17 +1,18 @@
 """What is measured beside the loss, on the whole of a split.
 
-A metric is what it sums over the examples, and what it makes of the sums: an accuracy is a sum of
-hits over the number of examples, R² needs sums of squares too. So a split of any size is gone
-through in batches, in one pass.
+A metric is what it sums over the examples, and what it computes from the sums: accuracy is the
+number of hits over the number of examples; R² needs sums of squares too. So a split of any size is
+measured in batches, in one pass. A new metric is an entry in `METRICS`.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from nnstudy import errors
+from nnstudy.data.device import Data
 from nnstudy.training import losses
 
 
@@ -21,13 +22,18 @@ class Metric(NamedTuple):
     Attributes:
       statistics: `statistics(outputs, labels) -> [B, ...]`, from outputs `[B, K]` and labels int32
         `[B]` or float32 `[B, K]`: what is summed over the examples.
-      value: `value(sums, count) -> [...]`, from the sums and the number of examples.
-      is_array: whether that is more than one number.
+      value: `value(sums, count) -> [...]`, from the sums and the number of examples; by default the
+        mean.
+      is_regression: whether it compares numbers; if not, classes.
+      min_classes: with fewer classes it is always the same.
+      is_array: whether the value is more than one number.
       higher_is_better: whether more of it is better.
     """
 
     statistics: Callable[[jax.Array, jax.Array], jax.Array]
     value: Callable[[jax.Array, jax.Array], jax.Array] = lambda sums, count: sums / count
+    is_regression: bool = False
+    min_classes: int = 0
     is_array: bool = False
     higher_is_better: bool = False
 
@@ -63,59 +69,56 @@ def _r2(sums: jax.Array, count: jax.Array) -> jax.Array:
     return jnp.mean(1 - residual / (total - count * mean**2))
 
 
-# Shares of the examples; of `class_accuracy` [K], of those of each class (NaN where there are
-# none); counts of `confusion` [K, K], the row being the true class and the column the predicted.
-CLASSIFICATION: dict[str, Metric] = {
+# The first one of each task is measured by every study.
+METRICS: dict[str, Metric] = {
+    # Shares of the examples.
     'accuracy': Metric(_hits, higher_is_better=True),
-    'top_5_accuracy': Metric(_top_5, higher_is_better=True),
+    'top_5_accuracy': Metric(_top_5, min_classes=6, higher_is_better=True),
     'zero_one': Metric(losses.zero_one),
+    # Of each class `[K]`, the share of its examples; NaN where there are none.
     'class_accuracy': Metric(
         _confusions,
         lambda sums, count: jnp.diagonal(sums) / jnp.sum(sums, axis=1),
         is_array=True,
         higher_is_better=True,
     ),
+    # Counts `[K, K]`: a row for each true class, a column for each predicted one.
     'confusion': Metric(_confusions, lambda sums, count: sums, is_array=True),
+    # Means over the K outputs.
+    'mae': Metric(losses.absolute_error, is_regression=True),
+    'mse': Metric(losses.squared_error, is_regression=True),
+    # 1 - Σ (output - label)² / Σ (label - mean label)², as in scikit-learn; NaN or -inf if all
+    # labels are equal.
+    'r2': Metric(_squares, _r2, is_regression=True, higher_is_better=True),
 }
 
-# Means over the K outputs. R² = 1 - Σ (output - label)² / Σ (label - mean label)², as scikit-learn
-# has it; labels that are all equal have none (NaN or -inf).
-REGRESSION: dict[str, Metric] = {
-    'mae': Metric(losses.absolute_error),
-    'mse': Metric(losses.squared_error),
-    'r2': Metric(_squares, _r2, higher_is_better=True),
-}
 
-
-def metric_name(is_classification: bool) -> str:
-    """Returns the metric that is always there: `'accuracy'`, or `'mae'` for regression."""
-    return 'accuracy' if is_classification else 'mae'
-
-
-def select(names: tuple[str, ...], data: Any) -> dict[str, Metric]:
-    """Returns the metrics of a study by name, the one of its task first.
+def select(names: tuple[str, ...], data: Data) -> dict[str, Metric]:
+    """Returns the metrics of a study by name, the one that every study has first.
 
     Args:
       names: those asked for beside it, `config.metrics`.
-      data: see `nnstudy.data.Data`.
+      data: what is measured.
 
     Raises:
       UserError: a metric is unknown, or means nothing for such labels.
     """
-    known, other = CLASSIFICATION, REGRESSION
-    if not data.is_classification:
-        known, other = other, known
+    is_regression = not data.is_classification
+    fitting = [name for name, metric in METRICS.items() if metric.is_regression == is_regression]
     for name in names:
-        if name in other:
-            task = 'regression' if data.is_classification else 'classification'
+        if name not in METRICS:
+            raise errors.unknown('metric in config.metrics', name, fitting)
+        metric = METRICS[name]
+        if name not in fitting:
+            tasks = ('regression', 'classification')
+            own, other = tasks if metric.is_regression else tasks[::-1]
             raise errors.UserError(
-                f'config.metrics: {name!r} is for {task}, and the data set is not; accepted are '
-                f'{", ".join(known)}'
+                f'config.metrics: {name!r} is for {own}, and the labels are for {other}; accepted '
+                f'are {", ".join(fitting)}'
             )
-        if name not in known:
-            raise errors.unknown('metric in config.metrics', name, known)
-        if name == 'top_5_accuracy' and data.num_outputs <= 5:
+        if data.num_outputs < metric.min_classes:
             raise errors.UserError(
-                f"config.metrics: 'top_5_accuracy' of {data.num_outputs} classes is always 1"
+                f'config.metrics: {name!r} needs {metric.min_classes} classes or more, and the '
+                f'data set has {data.num_outputs}'
             )
-    return {name: known[name] for name in (metric_name(data.is_classification), *names)}
+    return {name: METRICS[name] for name in (fitting[0], *names)}

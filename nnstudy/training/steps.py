@@ -41,7 +41,8 @@ def segment(
     """
     log_every = run.config.log_every_steps or 1
     first_row = (start + log_every - 1) // log_every
-    names = ('batch_loss', 'batch_' + metrics.metric_name(run.data.is_classification))
+    (metric_name,) = metrics.select((), run.data)
+    names = ('batch_loss', f'batch_{metric_name}')
     empty = {name: jnp.full([log_size + 1], jnp.nan) for name in names if log_size}
 
     def body(number, carry):

@@ -30,9 +30,9 @@ def test_classification_metrics_equal_scikit_learn(num_examples, num_classes, se
             labels, outputs, k=5, labels=known
         )
     for name, value in expected.items():
-        got = metrics.CLASSIFICATION[name](jnp.asarray(outputs), jnp.asarray(labels))
+        got = metrics.METRICS[name](jnp.asarray(outputs), jnp.asarray(labels))
         np.testing.assert_allclose(got, value, rtol=1e-5, err_msg=name)
-    each = metrics.CLASSIFICATION['class_accuracy'](jnp.asarray(outputs), jnp.asarray(labels))
+    each = metrics.METRICS['class_accuracy'](jnp.asarray(outputs), jnp.asarray(labels))
     there = np.unique(labels)
     recall = sk_metrics.recall_score(labels, predicted, labels=there, average=None)
     np.testing.assert_allclose(each[there], recall, rtol=1e-5)
@@ -52,15 +52,15 @@ def test_regression_metrics_equal_scikit_learn(num_examples, num_outputs, offset
         ('mse', sk_metrics.mean_squared_error),
         ('r2', sk_metrics.r2_score),
     ):
-        got = metrics.REGRESSION[name](outputs - origin, labels - origin)
+        got = metrics.METRICS[name](outputs - origin, labels - origin)
         np.testing.assert_allclose(got, reference(labels, outputs), rtol=2e-3, err_msg=name)
 
 
 def test_equal_outputs_rank_by_class_as_for_argmax():
     """A net that is dead is right as often as by chance, not always."""
     outputs, labels = jnp.zeros((20, 10)), jnp.arange(20) % 10
-    assert metrics.CLASSIFICATION['top_5_accuracy'](outputs, labels) == 0.5
-    assert metrics.CLASSIFICATION['zero_one'](outputs, labels) == pytest.approx(0.9)
+    assert metrics.METRICS['top_5_accuracy'](outputs, labels) == 0.5
+    assert metrics.METRICS['zero_one'](outputs, labels) == pytest.approx(0.9)
 
 
 @pytest.mark.slow
@@ -93,8 +93,8 @@ def test_numbers_that_are_probabilities_are_measured_as_such():
 
 def test_a_single_output_tells_two_classes_apart():
     outputs, labels = jnp.array([[0.2], [-3.0], [4.0]]), jnp.array([1, 0, 0])
-    assert metrics.CLASSIFICATION['accuracy'](outputs, labels) == pytest.approx(2 / 3)
-    confusion = metrics.CLASSIFICATION['confusion'](outputs, labels)
+    assert metrics.METRICS['accuracy'](outputs, labels) == pytest.approx(2 / 3)
+    confusion = metrics.METRICS['confusion'](outputs, labels)
     assert confusion.tolist() == [[1, 1], [0, 1]]
 
 
@@ -129,10 +129,14 @@ def test_a_study_measures_whole_splits(monkeypatch):
     assert 'test_confusion_5_5' in results.history
 
 
-def test_a_study_of_numbers_measures_r2(regression):
+def test_a_study_of_numbers_measures_r2_and_a_metric_of_ones_own(regression, monkeypatch):
+    def over(outputs, labels):
+        return (outputs > labels).mean(axis=-1)
+
+    monkeypatch.setitem(metrics.METRICS, 'over', metrics.Metric(over, is_regression=True))
     config = make_config(
         loss__name='squared_error',
-        metrics=('r2', 'mse'),
+        metrics=('r2', 'mse', 'over'),
         split__train='train[:30]',
         split__validation='train[30:]',
         normalization=None,
@@ -141,6 +145,7 @@ def test_a_study_of_numbers_measures_r2(regression):
     y = regression.splits['test'][1]
     assert row['test_mse'] == pytest.approx(row['test_loss'], rel=1e-5)
     assert row['test_r2'] == pytest.approx(1 - row['test_loss'] / y.var(), rel=1e-4)
+    assert row['test_over'] * len(y) == pytest.approx(round(row['test_over'] * len(y)), abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +153,7 @@ def test_a_study_of_numbers_measures_r2(regression):
     [
         (('acuracy',), "unknown metric in config.metrics 'acuracy': did you mean 'accuracy'"),
         (('r2',), "config.metrics: 'r2' is for regression.* accepted are accuracy"),
-        (('top_5_accuracy',), 'of 3 classes is always 1'),
+        (('top_5_accuracy',), 'needs 6 classes or more, and the data set has 3'),
     ],
 )
 def test_metrics_that_mean_nothing(names, message):
