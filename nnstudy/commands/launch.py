@@ -14,7 +14,7 @@ from typing import Any
 from nnstudy import commands, errors
 from nnstudy.machine import devices, processes
 from nnstudy.report import conclusion
-from nnstudy.running import overview, study
+from nnstudy.running import overview, parts, study
 from nnstudy.running import plan as plan_lib
 from nnstudy.running import workdir as workdir_lib
 from nnstudy.spec import config as config_lib
@@ -27,7 +27,7 @@ examples:
   python launch.py --config=configs/lr_sweep.py:mnist,lenet --data_dir=data
   python launch.py --config=configs/lr_sweep.py --config.num_seeds=3 --config.epochs=2
   python launch.py --config=configs/lr_sweep.py --sweep=optimizer.learning_rate=1e-3,1e-2,0.1
-  python launch.py --config=configs/lr_sweep.py --shard=0/4
+  python launch.py --config=configs/lr_sweep.py --part=0/4
   python launch.py --config=configs/lr_sweep.py --dry_run
 """
 
@@ -64,7 +64,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         help='directory of the data sets; default: $NNSTUDY_DATA_DIR, else a download, once',
     )
     parser.add_argument(
-        '--shard',
+        '--part',
         metavar='i/n',
         help='trains part i of n of the runs, i from 0 to n-1; nnstudy merge joins them',
     )
@@ -92,7 +92,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         raise errors.UserError(
             f'--coordinator={args.coordinator}: write --coordinator=HOST:PORT, such as node1:12345'
         )
-    args.shard = None if args.shard is None else _shard(args.shard)
+    args.part = None if args.part is None else parts.read(args.part)
     if not args.config:
         raise errors.UserError('--config=FILE.py is needed, such as --config=configs/lr_sweep.py')
     return args
@@ -119,7 +119,7 @@ def run(argv: Sequence[str]) -> None:
         points,
         data=data,
         data_dir=args.data_dir,
-        shard=args.shard,
+        part=args.part,
         about=plan_lib.About(said.name, said.claims, said.references),
     )
     workdir = args.workdir or workdir_lib.default(plan)
@@ -129,7 +129,7 @@ def run(argv: Sequence[str]) -> None:
     console = conclusion.console()
     console.print(overview.headline(plan), markup=False)
     if not plan.groups:
-        console.print('nothing to train: there are more shards than runs')
+        console.print('nothing to train: there are more parts than runs')
         return
     if args.dry_run:
         study.check_stages(plan)
@@ -145,21 +145,14 @@ def run(argv: Sequence[str]) -> None:
         return
     # They are no part of the study's identity: what is judged is what the file says now.
     results = dataclasses.replace(results, claims=said.claims, references=said.references)
-    conclusion.conclude(results, said.measure, said.pictures, said_of_all=plan.shard is None)
-    if plan.shard is not None:
-        parts = 'DIR...' if args.workdir else workdir.parent
+    conclusion.conclude(results, said.measure, said.pictures, said_of_all=plan.part is None)
+    if plan.part is not None:
+        all_parts = 'DIR...' if args.workdir else workdir.parent
         console.print(
-            f'\nThese are the runs of {plan_lib.shard_name(plan.shard)} alone; to join all shards:'
-            f'\n  nnstudy merge {parts} --workdir=OUT',
+            f'\nThese are the runs of {plan.part} alone; to join all parts:'
+            f'\n  nnstudy merge {all_parts} --workdir=OUT',
             markup=False,
         )
-
-
-def _shard(text: str) -> plan_lib.Shard:
-    match = re.fullmatch(r'(\d+)/(\d+)', text.strip())
-    if match is None:
-        raise errors.UserError(f'--shard={text}: write --shard=i/n, such as --shard=0/4 to 3/4')
-    return int(match[1]), int(match[2])
 
 
 def _swept(points: Sequence[dict[str, Any]], flags: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Joins the shards of a study into one working directory."""
+"""Joins the parts of a study into one working directory."""
 
 import sys
 from collections.abc import Sequence
@@ -24,24 +24,24 @@ def run(argv: Sequence[str]) -> None:
         nargs='+',
         type=Path,
         metavar='DIR',
-        help='working directory of a shard, or a folder with several of them',
+        help='working directory of a part, or a folder with several of them',
     )
     parser.add_argument('--workdir', required=True, type=Path, metavar='OUT', help='a new one')
     args = parser.parse_args(argv)
-    parts = merge.find(args.directories)
-    if merge.is_merged(parts, args.workdir):
+    folders = merge.find(args.directories)
+    if merge.is_merged(folders, args.workdir):
         print(f'{args.workdir} is merged already', file=sys.stderr)
         conclusion.conclude(results_lib.load(args.workdir))
         return
-    found = merge.problems(parts, args.workdir)
+    found = merge.problems(folders, args.workdir)
     for problem in found[:-1]:
         print(f'error: {problem}', file=sys.stderr)
     if found:
         raise errors.UserError(found[-1])
-    if differing := merge.environments(parts):
+    if differing := merge.environments(folders):
         print(
             f'warning: the parts were trained with different {", ".join(differing)}; the same run '
             'may round differently there',
             file=sys.stderr,
         )
-    conclusion.conclude(merge.merge(parts, args.workdir))
+    conclusion.conclude(merge.merge(folders, args.workdir))

@@ -160,7 +160,7 @@ def load(
     identity = read_identity(workdir)
     if identity is None:
         raise errors.UserError(f'{str(workdir)!r} holds no study (no config.json of one)')
-    if not all((workdir / f'{name}.parquet').is_file() for name in ('runs', 'history')):
+    if not is_finished(workdir):
         raise errors.UserError(
             f'the study in {str(workdir)!r} is not finished; the command that began it goes on'
         )
@@ -189,6 +189,11 @@ def with_settings(runs: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> pd
         for field in spec.swept([dict(point) for point in points])
     }
     return runs.assign(**fields)
+
+
+def is_finished(workdir: Path) -> bool:
+    """Whether a working directory has the tables of a study."""
+    return (workdir / 'history.parquet').is_file()
 
 
 def read_identity(workdir: Path) -> dict[str, Any] | None:
@@ -263,9 +268,9 @@ def to_json(data: Any) -> str:
     return json.dumps(plain(data), indent=2) + '\n'
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file, whole or not at all."""
-    _temporary(path).write_text(text)
+def write_json(path: Path, data: Any) -> None:
+    """Writes data as a JSON file, whole or not at all; see `to_json`."""
+    _temporary(path).write_text(to_json(data))
     _commit(path)
 
 

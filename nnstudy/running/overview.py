@@ -14,8 +14,8 @@ def headline(plan: plan_lib.Plan) -> str:
     seeds = plan.config.num_seeds
     points = len(plan.points)
     runs = labels.count(points * seeds, 'run')
-    if plan.shard is not None:
-        runs += f', {plan.num_runs:,} of them in {plan_lib.shard_name(plan.shard)}'
+    if plan.part is not None:
+        runs += f', {plan.num_runs:,} of them in {plan.part}'
     parts = [
         f'{labels.count(points, "point")} × {labels.count(seeds, "seed")} = {runs}',
         f'{labels.count(len(plan.groups), "compiled program")}',

@@ -20,7 +20,8 @@ from nnstudy import data as data_lib
 from nnstudy import errors
 from nnstudy.data import dataset, device
 from nnstudy.running import cost as cost_lib
-from nnstudy.running import halving, layout
+from nnstudy.running import halving, layout, parts
+from nnstudy.running.parts import Part
 from nnstudy.spec import config as config_lib
 from nnstudy.spec import sweep
 from nnstudy.spec.fields import Config
@@ -31,10 +32,6 @@ MAX_RUNS = 10_000_000
 # What is no part of what makes a study this one: how it is executed, and what only its claims and
 # pictures read.
 NOT_IDENTITY = ('execution.', 'study.')
-
-
-# A shard: part i of n, counted from 0.
-Shard = tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,10 +120,10 @@ class Plan:
     Attributes:
       config: resolved, outside of the sweep.
       points: the values of the swept fields, one dict a point.
-      groups: in the order of their first run; of a shard, those that have runs in it.
+      groups: in the order of their first run; of a part, those that have runs in it.
       fingerprints: of the content of each data set, by name.
       sources: of the code of components that are neither nnstudy's nor optax's, by name.
-      shard: which part of the study's runs the groups have; None for all.
+      part: which part of the study's runs the groups have; None for all.
       data: the data set, where it was given in memory.
       data_dir: where the files of named data sets are.
       about: see `About`.
@@ -137,7 +134,7 @@ class Plan:
     groups: list[Group]
     fingerprints: dict[str, str]
     sources: dict[str, str]
-    shard: Shard | None = None
+    part: Part | None = None
     data: data_lib.Dataset | None = None
     data_dir: str | os.PathLike | None = None
     about: About = About()
@@ -151,7 +148,7 @@ class Plan:
         """What makes a study this one, as plain data: not how it is executed, and a digest of it.
 
         `'config'` is whole, execution included; the digest leaves that out. It is the same for all
-        shards, and `'shard'` beside it says which one this is.
+        parts, and `'part'` beside it says which one this is.
         """
         content = {
             'config': self.config.to_dict(),
@@ -167,8 +164,8 @@ class Plan:
             if not field.startswith(NOT_IDENTITY) and value is not None and value != ()
         }
         text = json.dumps({**content, 'config': config}, sort_keys=True)
-        shard = {} if self.shard is None else {'shard': self.shard}
-        return {**content, 'digest': hashlib.sha256(text.encode()).hexdigest(), **shard}
+        part = {} if self.part is None else {'part': self.part}
+        return {**content, 'digest': hashlib.sha256(text.encode()).hexdigest(), **part}
 
     @property
     def num_runs(self) -> int:
@@ -210,7 +207,7 @@ def make(
     *,
     data: data_lib.Dataset | None = None,
     data_dir: str | os.PathLike | None = None,
-    shard: Shard | None = None,
+    part: tuple[int, int] | None = None,
     about: About | None = None,
 ) -> Plan:
     """Returns the plan of a study. Nothing is compiled, written or put on a device.
@@ -220,7 +217,7 @@ def make(
       points: see `nnstudy.spec.sweep`; None or `[{}]` for the config's own values.
       data: a data set in memory, in place of `config.dataset`.
       data_dir: where the files of the named data sets are, see `nnstudy.data.load`.
-      shard: `(i, n)` for part i of n of the runs, i from 0 to n - 1; None for all. With more shards
+      part: `(i, n)` for part i of n of the runs, i from 0 to n - 1; None for all. With more parts
         than runs some have none, and then the plan has no groups.
       about: kept with the study.
 
@@ -232,8 +229,9 @@ def make(
     if data is not None:
         config_lib.override(config, {'dataset': data.name})
     resolved = resolve.study(config, points)
-    if shard is not None:
-        _check_shard(shard, resolved.config)
+    if part is not None:
+        part = parts.make(part)
+        _check_whole(resolved.config)
     if data is not None and 'dataset' in sweep.swept(resolved.points):
         raise errors.UserError("cannot sweep 'dataset' with a data set in memory")
 
@@ -251,7 +249,7 @@ def make(
     groups, dealt = [], 0
     for index, numbers in enumerate(members.values()):
         settings = [resolved.settings[n] for n in numbers]
-        groups.append(_group(index, settings, np.array(numbers), prepare, shard, dealt))
+        groups.append(_group(index, settings, np.array(numbers), prepare, part, dealt))
         dealt += len(numbers) * resolved.config.num_seeds
     used = {group.config.dataset for group in groups}
     return Plan(
@@ -260,54 +258,20 @@ def make(
         groups=[group for group in groups if len(group.runs)],
         fingerprints={name: load(name).fingerprint() for name in sorted(used)},
         sources={k: v for g in groups for k, v in resolve.sources(g.config).items()},
-        shard=shard,
+        part=part,
         data=data,
         data_dir=data_dir,
         about=about or About(),
     )
 
 
-def _check_shard(shard: Shard, config: Config) -> None:
-    is_pair = isinstance(shard, tuple) and len(shard) == 2
-    if not is_pair or not all(type(number) is int for number in shard):
-        raise errors.UserError(f'shard must be two whole numbers (i, n), not {shard!r}')
+def _check_whole(config: Config) -> None:
+    """Raises UserError if a study cannot be trained in parts."""
     for field in ('zoom.train', 'halving.factor'):
         if config.flat[field] is not None:
             raise errors.UserError(
-                f'a study with config.{field} has no shards: what goes on is decided over all runs'
+                f'a study with config.{field} has no parts: what goes on is decided over all runs'
             )
-    i, n = shard
-    if n < 1:
-        raise errors.UserError(f'shard {i}/{n}: a study has at least 1 shard')
-    if not 0 <= i < n:
-        only = f'{n} shards are numbered from 0 to {n - 1}' if n > 1 else 'the only shard of 1 is 0'
-        raise errors.UserError(f'shard {i}/{n}: {only}')
-
-
-def shard_name(shard: Sequence[int] | None) -> str:
-    """Returns how a shard is called in messages, as the flag has it."""
-    return 'the whole study' if shard is None else f'shard {shard[0]}/{shard[1]}'
-
-
-def sharded(shard: Shard, start: int, stop: int) -> np.ndarray:
-    """Returns which of the runs `start` to before `stop`, counted group by group, a shard has.
-
-    Runs are dealt like cards, n at a time and one to each shard, so that shards are equal up to one
-    run in number, and up to two in every group. The order of dealing follows the golden ratio: it
-    changes from round to round, so that no axis of a grid keeps in step with it and lays, say, all
-    the learning rates that diverge into one shard.
-
-    Returns:
-      Their places after `start`, rising.
-    """
-    i, n = shard
-    first = start // n
-    rounds = np.arange(first * n, -(-stop // n) * n).reshape(-1, n)
-    dealt = np.argsort(rounds * _GOLDEN % 1.0, axis=1)[:, i] + rounds[:, 0]
-    return dealt[(dealt >= start) & (dealt < stop)] - start
-
-
-_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def _group(
@@ -315,12 +279,12 @@ def _group(
     settings: Sequence[Config],
     points: np.ndarray,
     prepare: Callable[..., device.Data],
-    shard: Shard | None,
+    part: Part | None,
     dealt: int,
 ) -> Group:
     """Returns the group of points with equal static fields, after a look at shapes only.
 
-    Of its runs it has those of the shard, perhaps none; `dealt` are in the groups before it.
+    Of its runs it has those of the part, perhaps none; `dealt` are in the groups before it.
     """
     config = settings[0]
     data = prepare(config.dataset, **resolve.data_options(config))
@@ -342,7 +306,7 @@ def _group(
             f'{2**32 - 1}'
         )
     num_runs = len(points) * num_seeds
-    rows = np.arange(num_runs) if shard is None else sharded(shard, dealt, dealt + num_runs)
+    rows = np.arange(num_runs) if part is None else part.dealt(dealt, dealt + num_runs)
     place, number = rows // num_seeds, rows % num_seeds  # of the point, of the seed
     cost = cost_lib.of_run(config, data)
     return Group(

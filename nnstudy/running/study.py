@@ -63,7 +63,7 @@ def run(
     *,
     name: str = 'study',
     data_dir: str | os.PathLike | None = None,
-    shard: plan_lib.Shard | None = None,
+    part: plan_lib.Part | None = None,
     quiet: bool = False,
 ) -> Results:
     """Trains every point of a sweep times every seed, and returns what came out.
@@ -79,7 +79,7 @@ def run(
       references: kept with the results.
       name: of the study, for titles.
       data_dir: where the files of named data sets are.
-      shard: `(i, n)` trains part i of n of the runs, i from 0 to n - 1, under their numbers in the
+      part: `(i, n)` trains part i of n of the runs, i from 0 to n - 1, under their numbers in the
         whole study; `nnstudy.running.merge` joins the parts.
       quiet: no progress display on stderr.
 
@@ -92,13 +92,11 @@ def run(
         points,
         data=data,
         data_dir=data_dir,
-        shard=shard,
+        part=part,
         about=plan_lib.About(name, claims, references),
     )
     if not plan.groups:
-        raise errors.UserError(
-            f'{plan_lib.shard_name(shard)} has no runs: there are more shards than runs'
-        )
+        raise errors.UserError(f'{plan.part} has no runs: there are more parts than runs')
     return carry_out(plan, workdir, quiet=quiet)
 
 

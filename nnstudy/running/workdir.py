@@ -20,6 +20,7 @@ import jax
 from nnstudy import errors
 from nnstudy.machine import processes
 from nnstudy.results import results as results_lib
+from nnstudy.running import parts
 from nnstudy.running import plan as plan_lib
 from nnstudy.running.plan import Plan
 from nnstudy.spec import config as config_lib
@@ -41,10 +42,11 @@ def check(plan: Plan, workdir: Path) -> str:
         raise errors.UserError(f'cannot read --workdir {str(workdir)!r}: {error}') from error
     if stored is None:
         if is_in_use:
-            shards = '; nnstudy merge joins its shards' if _has_shards(workdir) else ''
+            has_parts = any(workdir.glob('part-*-of-*/config.json'))
+            hint = '; nnstudy merge joins its parts' if has_parts else ''
             raise errors.UserError(
                 f'--workdir {str(workdir)!r} exists and holds no study; name an empty or new one'
-                + shards
+                + hint
             )
         return 'new'
     mine = plan.identity
@@ -54,23 +56,19 @@ def check(plan: Plan, workdir: Path) -> str:
             f'--workdir {str(workdir)!r} holds another study, {stored.get("name")!r}: '
             f'it differs in {differing}; name another directory'
         )
-    theirs, own = stored.get('shard'), mine.get('shard')
+    theirs, own = stored.get('part'), mine.get('part')
     if theirs != (own and list(own)):
-        held, wanted = map(plan_lib.shard_name, (theirs, own))
+        held, wanted = map(parts.name, (theirs, own))
         raise errors.UserError(
             f'--workdir {str(workdir)!r} holds {held}, not {wanted}; name another directory'
         )
-    return 'finished' if (workdir / 'history.parquet').is_file() else 'begun'
+    return 'finished' if results_lib.is_finished(workdir) else 'begun'
 
 
 def _is_in_use(workdir: Path) -> bool:
     """Whether something else is there, or on the way there."""
     existing = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
     return not existing.is_dir() or (existing == workdir and any(workdir.iterdir()))
-
-
-def _has_shards(workdir: Path) -> bool:
-    return any(workdir.glob('shard-*-of-*/config.json'))
 
 
 def open_session(plan: Plan, workdir: Path) -> str:
@@ -90,15 +88,16 @@ def _opened(plan: Plan, workdir: Path) -> str:
     if status == 'finished':
         return status
     session, path = environment(plan), workdir / 'environment.json'
+    content = {**plan.identity, **vars(plan.about)}
     try:
-        text = results_lib.to_json({**plan.identity, **vars(plan.about)})
+        results_lib.to_json(content)
     except TypeError as error:
         raise errors.UserError(f'claims() and references() must be plain data: {error}') from error
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         sessions = json.loads(path.read_text())['sessions'] if path.is_file() else []
-        results_lib.write_text(workdir / 'config.json', text)
-        results_lib.write_text(path, results_lib.to_json({'sessions': [*sessions, session]}))
+        results_lib.write_json(workdir / 'config.json', content)
+        results_lib.write_json(path, {'sessions': [*sessions, session]})
     except OSError as error:
         raise errors.UserError(f'cannot write to --workdir {str(workdir)!r}: {error}') from error
     changed = [k for k in _ROUNDING if sessions and sessions[-1].get(k) != session[k]]
@@ -114,10 +113,10 @@ def _opened(plan: Plan, workdir: Path) -> str:
 def default(plan: Plan) -> Path:
     """Returns `runs/<name>-<hash>`: the same config and points find the same directory again.
 
-    Of a shard, it is the folder `shard-<i>-of-<n>` in there.
+    Of a part, it is the folder `part-<i>-of-<n>` in there.
     """
     whole = Path('runs') / f'{plan.about.name}-{plan.identity["digest"][:8]}'
-    return whole if plan.shard is None else whole / 'shard-{}-of-{}'.format(*plan.shard)
+    return whole if plan.part is None else whole / plan.part.folder
 
 
 def differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:

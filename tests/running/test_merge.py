@@ -1,4 +1,4 @@
-"""Shards: what each trains, and that joined they are one study."""
+"""Parts: what each trains, and that joined they are one study."""
 
 import itertools
 import json
@@ -14,13 +14,14 @@ import nnstudy
 from nnstudy import UserError, commands
 from nnstudy.results import results
 from nnstudy.running import plan as plan_lib
+from nnstudy.running.parts import Part
 
 RATES = nnstudy.choice('optimizer.learning_rate', [0.01, 0.1, 1.0])
 POINTS = nnstudy.chain(
     nnstudy.grid(nnstudy.choice('model.widths', [(8,), (4, 4)]), RATES),
     nnstudy.grid(nnstudy.choice('optimizer.momentum', [0.5]), RATES[:1]),  # a group of few runs
 )
-EMPTY = next(i for i in range(50) if not len(plan_lib.sharded((i, 50), 0, 21)))  # of 21 runs
+EMPTY = next(i for i in range(50) if not len(Part(i, 50).dealt(0, 21)))  # of 21 runs
 
 
 @pytest.fixture(scope='module')
@@ -30,19 +31,19 @@ def config():
 
 @pytest.fixture(scope='module')
 def studies(config, dataset, tmp_path_factory):
-    """The study in one job, and in three shards beside it in one folder."""
+    """The study in one job, and in three parts beside it in one folder."""
     folder = tmp_path_factory.mktemp('studies')
     nnstudy.run(config, POINTS, folder / 'whole', dataset, name='mine', quiet=True)
     for i in range(3):
         workdir = folder / 'parts' / str(i)
-        shard = (i, 3)
-        nnstudy.run(config, POINTS, workdir, dataset, shard=shard, name='mine', quiet=True)
+        part = (i, 3)
+        nnstudy.run(config, POINTS, workdir, dataset, part=part, name='mine', quiet=True)
     return folder
 
 
 @pytest.fixture
 def parts(studies, tmp_path):
-    """A copy of the shards that a test may spoil."""
+    """A copy of the parts that a test may spoil."""
     return shutil.copytree(studies / 'parts', tmp_path / 'parts')
 
 
@@ -50,10 +51,9 @@ def merged(*argv):
     return commands.main(['merge', *map(str, argv)])
 
 
-def test_shards_share_the_runs_out_evenly(dataset):
+def test_parts_share_the_runs_out_evenly(dataset):
     plans = [
-        plan_lib.make(make_config(num_seeds=4), POINTS, data=dataset, shard=(i, 3))
-        for i in range(3)
+        plan_lib.make(make_config(num_seeds=4), POINTS, data=dataset, part=(i, 3)) for i in range(3)
     ]
     whole = plan_lib.make(make_config(num_seeds=4), POINTS, data=dataset)
     rows = {}
@@ -81,32 +81,29 @@ def test_shards_share_the_runs_out_evenly(dataset):
     assert sorted(rows.values()) == sorted(expected)
 
 
-@pytest.mark.parametrize('num_shards', [1, 2, 3, 8, 50])
-def test_every_run_is_in_one_shard(num_shards):
+@pytest.mark.parametrize('num_parts', [1, 2, 3, 8, 50])
+def test_every_run_is_in_one_part(num_parts):
     """Over groups of any size; equal up to one run."""
     edges = [0, 1, 4, 5, 29, 40]
     found = [
-        [
-            low + plan_lib.sharded((i, num_shards), low, high)
-            for low, high in itertools.pairwise(edges)
-        ]
-        for i in range(num_shards)
+        [low + Part(i, num_parts).dealt(low, high) for low, high in itertools.pairwise(edges)]
+        for i in range(num_parts)
     ]
     sizes = [sum(map(len, part)) for part in found]
     assert max(sizes) - min(sizes) <= 1
     assert sorted(np.concatenate([run for part in found for run in part])) == list(range(40))
 
 
-def test_no_axis_keeps_in_step_with_the_shards():
-    """The half of four rates that diverges is spread over four shards, whatever lies inside it."""
+def test_no_axis_keeps_in_step_with_the_parts():
+    """The half of four rates that diverges is spread over four parts, whatever lies inside it."""
     for inner in (1, 2, 3, 4, 5):
         for i in range(4):
-            runs = plan_lib.sharded((i, 4), 0, 400)
+            runs = Part(i, 4).dealt(0, 400)
             diverging = np.mean(runs // inner % 4 >= 2)
             assert 0.35 < diverging < 0.65
 
 
-def test_joined_shards_are_one_study(studies, tmp_path, capsys):
+def test_joined_parts_are_one_study(studies, tmp_path, capsys):
     """Tables, parameters, config: all but the time that it took."""
     out = tmp_path / 'new' / 'joined'
     assert merged(studies / 'parts', f'--workdir={out}') == 0
@@ -124,7 +121,7 @@ def test_joined_shards_are_one_study(studies, tmp_path, capsys):
             jax.tree.map(np.testing.assert_array_equal, *both)
     assert (out / 'config.json').read_text() == (studies / 'whole' / 'config.json').read_text()
     sessions = json.loads((out / 'environment.json').read_text())['sessions']
-    assert [session['shard'] for session in sessions] == [[0, 3], [1, 3], [2, 3]]
+    assert [session['part'] for session in sessions] == [[0, 3], [1, 3], [2, 3]]
     assert (out / 'plots' / 'curves.png').is_file()
     assert sorted(path.name for path in out.parent.iterdir()) == ['joined']
     # The command of the whole study finds it finished, and so does another merge.
@@ -140,29 +137,29 @@ def test_a_joined_study_needs_its_parts_no_more(parts, dataset, config, tmp_path
     assert 'finished already' in capsys.readouterr().err
 
 
-def test_a_shard_keeps_to_its_directory(config, dataset, studies, tmp_path):
-    for shard, held in (((1, 3), '0/3'), (None, '0/3')):
-        with pytest.raises(UserError, match=f'holds shard {held}, not '):
-            nnstudy.run(config, POINTS, studies / 'parts' / '0', dataset, shard=shard)
-    with pytest.raises(UserError, match='holds the whole study, not shard 0/3'):
-        nnstudy.run(config, POINTS, studies / 'whole', dataset, shard=(0, 3))
+def test_a_part_keeps_to_its_directory(config, dataset, studies, tmp_path):
+    for part, held in (((1, 3), '0/3'), (None, '0/3')):
+        with pytest.raises(UserError, match=f'holds part {held}, not '):
+            nnstudy.run(config, POINTS, studies / 'parts' / '0', dataset, part=part)
+    with pytest.raises(UserError, match='holds the whole study, not part 0/3'):
+        nnstudy.run(config, POINTS, studies / 'whole', dataset, part=(0, 3))
 
 
 @pytest.mark.parametrize(
-    ('shard', 'message'),
+    ('part', 'message'),
     [
-        ((3, 3), 'shard 3/3: 3 shards are numbered from 0 to 2'),
-        ((1, 1), 'the only shard of 1 is 0'),
+        ((3, 3), 'part 3/3: 3 parts are numbered from 0 to 2'),
+        ((1, 1), 'the only part of 1 is 0'),
         ((-1, 3), 'from 0 to 2'),
-        ((0, 0), 'at least 1 shard'),
+        ((0, 0), 'at least 1 part'),
         ((0.0, 3), 'two whole numbers'),
         ('0/3', 'two whole numbers'),
-        ((EMPTY, 50), 'has no runs: there are more shards than runs'),
+        ((EMPTY, 50), 'has no runs: there are more parts than runs'),
     ],
 )
-def test_shards_that_cannot_be(shard, message, config, dataset):
+def test_parts_that_cannot_be(part, message, config, dataset):
     with pytest.raises(UserError, match=message):
-        nnstudy.run(config, POINTS, data=dataset, shard=shard)
+        nnstudy.run(config, POINTS, data=dataset, part=part)
 
 
 def refused(capsys, *argv):
@@ -176,12 +173,12 @@ def refused(capsys, *argv):
 def test_what_is_missing_is_named(parts, tmp_path, capsys):
     out = tmp_path / 'out'
     (line,) = refused(capsys, parts / '1', f'--workdir={out}')
-    assert 'missing 14 runs' in line and 'of 21; not given: shard 0/3, shard 2/3' in line
+    assert 'missing 14 runs' in line and 'of 21; not given: part 0/3, part 2/3' in line
     runs = set(nnstudy.load(parts / '1').runs['run'])
     assert f'({", ".join(str(n) for n in range(21) if n not in runs)}'[:20] in line
     (parts / '0' / 'history.parquet').unlink()
     unfinished, missing = refused(capsys, parts, f'--workdir={out}')
-    assert 'shard 0/3) is not finished; run it again' in unfinished and 'python ' in unfinished
+    assert 'part 0/3) is not finished; run it again' in unfinished and 'python ' in unfinished
     assert 'missing 7 runs' in missing and 'not given' not in missing
     assert not out.exists() and sorted(tmp_path.iterdir()) == [parts]
 
@@ -196,9 +193,9 @@ def test_parts_of_different_machines(parts, tmp_path, capsys):
 @pytest.mark.slow
 def test_what_does_not_belong_is_named(parts, studies, config, dataset, tmp_path, capsys):
     other = make_config(num_seeds=3, epochs=1)
-    nnstudy.run(other, POINTS, parts / 'other', dataset, shard=(0, 9), quiet=True)
+    nnstudy.run(other, POINTS, parts / 'other', dataset, part=(0, 9), quiet=True)
     (line,) = refused(capsys, parts, f'--workdir={tmp_path / "out"}')
-    assert "other' (shard 0/9) is of another study" in line
+    assert "other' (part 0/9) is of another study" in line
     assert 'config.epochs, config.log_every_steps' in line
     shutil.rmtree(parts / 'other')
 
@@ -222,29 +219,29 @@ def test_what_does_not_belong_is_named(parts, studies, config, dataset, tmp_path
     assert 'holds no study' in line
 
 
-def test_shards_from_the_command_line(tmp_path, monkeypatch, capsys):
+def test_parts_from_the_command_line(tmp_path, monkeypatch, capsys):
     """A job array of more tasks than runs, and the merge after it."""
     (tmp_path / 'configs').symlink_to(ROOT / 'configs')
     monkeypatch.chdir(tmp_path)
     study = ['--config=configs/lr_sweep.py', '--config.num_seeds=1', '--config.epochs=2']
     study += ['--sweep=optimizer.learning_rate=0.01,0.1,1']
     for i in range(4):
-        assert commands.main(['launch', *study, f'--shard={i}/4']) == 0
+        assert commands.main(['launch', *study, f'--part={i}/4']) == 0
     out = capsys.readouterr().out
-    assert '3 points × 1 seed = 3 runs, 1 of them in shard 0/4' in out
-    assert out.count('nothing to train: there are more shards than runs') == 1
+    assert '3 points × 1 seed = 3 runs, 1 of them in part 0/4' in out
+    assert out.count('nothing to train: there are more parts than runs') == 1
     (folder,) = (tmp_path / 'runs').iterdir()
     assert len(list(folder.iterdir())) == 3
     assert f'nnstudy merge runs/{folder.name} --workdir=OUT' in out
-    assert commands.main(['launch', *study, '--shard=0/4']) == 0
+    assert commands.main(['launch', *study, '--part=0/4']) == 0
     assert 'finished already' in capsys.readouterr().err
     assert commands.main(['launch', *study]) == 2
-    assert 'nnstudy merge joins its shards' in capsys.readouterr().err
+    assert 'nnstudy merge joins its parts' in capsys.readouterr().err
     assert merged(f'runs/{folder.name}', '--workdir=runs/joined') == 0
     assert commands.main(['launch', *study, '--workdir=runs/joined']) == 0
     assert 'finished already' in capsys.readouterr().err
     for text in ('1', '1/', 'a/b', '-1/3', '0/4/5', '1.0/3'):
-        assert commands.main(['launch', *study, f'--shard={text}']) == 2
-        assert 'write --shard=i/n' in capsys.readouterr().err
-    assert commands.main(['launch', *study, '--shard=4/4']) == 2
+        assert commands.main(['launch', *study, f'--part={text}']) == 2
+        assert 'write --part=i/n' in capsys.readouterr().err
+    assert commands.main(['launch', *study, '--part=4/4']) == 2
     assert 'numbered from 0 to 3' in capsys.readouterr().err

@@ -39,8 +39,8 @@ def test_two_stages_on_digits(tmp_path, monkeypatch, capsys):
     assert commands.main(['launch', *command]) == 0
     again = capsys.readouterr()
     assert again.out == done.out and again.err.count('finished already') == 2
-    assert commands.main(['launch', *command, '--shard=0/2']) == 2
-    assert 'has no shards' in capsys.readouterr().err
+    assert commands.main(['launch', *command, '--part=0/2']) == 2
+    assert 'has no parts' in capsys.readouterr().err
     assert commands.main(['launch', *command, f'--workdir={workdir / "stage-1"}']) == 2
     assert 'holds a study' in capsys.readouterr().err
 

@@ -1,0 +1,79 @@
+"""A part of a study's runs, for a job of its own: part i of n, counted from 0."""
+
+import math
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from nnstudy import errors
+
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+class Part(NamedTuple):
+    """Part `number` of `total`, counted from 0."""
+
+    number: int
+    total: int
+
+    def __str__(self) -> str:
+        return f'part {self.number}/{self.total}'
+
+    @property
+    def folder(self) -> str:
+        """The folder that the part has in that of the study."""
+        return f'part-{self.number}-of-{self.total}'
+
+    def dealt(self, start: int, stop: int) -> np.ndarray:
+        """Returns which of the runs `start` to before `stop`, counted group by group, are its own.
+
+        Runs are dealt like cards, one to each part, so that parts differ by at most one run, and by
+        at most two in every group. The order of dealing follows the golden ratio: it changes from
+        round to round. So the points of a grid do not keep in step with it, and no part gets, say,
+        all the learning rates that diverge.
+
+        Returns:
+          Their places after `start`, rising.
+        """
+        number, total = self
+        first = start // total
+        rounds = np.arange(first * total, -(-stop // total) * total).reshape(-1, total)
+        dealt = np.argsort(rounds * _GOLDEN % 1.0, axis=1)[:, number] + rounds[:, 0]
+        return dealt[(dealt >= start) & (dealt < stop)] - start
+
+
+def read(text: str) -> Part:
+    """Returns a part from `'i/n'`.
+
+    Raises:
+      UserError: it is written otherwise.
+    """
+    match = re.fullmatch(r'(\d+)/(\d+)', text.strip())
+    if match is None:
+        raise errors.UserError(f'--part={text}: write --part=i/n, such as --part=0/4 to 3/4')
+    return Part(int(match[1]), int(match[2]))
+
+
+def make(pair: tuple[int, int]) -> Part:
+    """Returns a part from `(i, n)`.
+
+    Raises:
+      UserError: there is no such part.
+    """
+    is_pair = isinstance(pair, tuple) and len(pair) == 2
+    if not is_pair or not all(type(number) is int for number in pair):
+        raise errors.UserError(f'part must be two whole numbers (i, n), not {pair!r}')
+    part = Part(*pair)
+    if part.total < 1:
+        raise errors.UserError(f'{part}: a study has at least 1 part')
+    if not 0 <= part.number < part.total:
+        only = 'the only part of 1 is 0'
+        several = f'{part.total} parts are numbered from 0 to {part.total - 1}'
+        raise errors.UserError(f'{part}: {several if part.total > 1 else only}')
+    return part
+
+
+def name(part: tuple[int, int] | None) -> str:
+    """Returns how a part, or the whole, is called in messages."""
+    return 'the whole study' if part is None else str(Part(*part))
