@@ -4,14 +4,14 @@ A component makes a schedule, which as in optax is a function of the number of s
 
     component(learning_rate, clock, **fields) -> (step -> rate)
 
-`clock` says how steps make epochs. The float arguments, `learning_rate` (float32 []) among them,
-and `step` (int32 []) may be traced. Where the past matters too, the component returns a `Schedule`.
-`make` makes one of either kind, and puts a warm-up before it.
+`clock` says how steps make epochs. `learning_rate` (float32 []), the float fields and `step`
+(int32 []) may be traced. A schedule that depends on the past is a `Schedule` instead.
 
 Durations are in epochs, so that a schedule means the same at every batch size, and factors are
 relative to `learning_rate`. Float fields are dynamic; int and tuple ones are static.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
@@ -61,15 +61,15 @@ class Schedule(NamedTuple):
     """A schedule with a state, which is part of the run's state.
 
     Attributes:
-      init: `init() -> state`, a tree of arrays.
       rate: `rate(state, step) -> rate`, the learning rate of step number `step`, float32 [].
+      init: `init() -> state`, a tree of arrays.
       observe: `observe(state, loss) -> state`, to be called after each evaluation, that of step 0
         included, with the loss on the split that selects.
     """
 
-    init: Callable[[], Any]
     rate: Callable[[Any, jax.Array], jax.Array]
-    observe: Callable[[Any, jax.Array], Any]
+    init: Callable[[], Any] = lambda: ()
+    observe: Callable[[Any, jax.Array], Any] = lambda state, loss: state
 
 
 def shared_arguments(schedule: Callable[..., Any]) -> dict[str, components.Argument]:
@@ -92,9 +92,9 @@ def make(
 
     In the first w = round(warmup_epochs * steps_per_epoch) steps the rate rises linearly, from 0 at
     step 0 to the schedule's first rate at step w. There the schedule begins: it counts its steps
-    from w, so that its boundaries come w steps later, and it lasts for the remaining epochs, so
-    that one with an end, such as `cosine`, reaches it at the last step. It observes evaluations
-    from the first one on, those during the warm-up too.
+    from w, so its boundaries come w steps later, and it lasts for the remaining epochs, so that one
+    with an end, such as `cosine`, reaches it at the last step. It observes all evaluations, those
+    during the warm-up too.
 
     Args:
       component: a value of `SCHEDULES`.
@@ -107,26 +107,20 @@ def make(
     warmup_epochs = arguments.pop('warmup_epochs', None)
     learning_rate = jnp.asarray(learning_rate, jnp.float32)
     clock = Clock(steps_per_epoch, epochs, epochs)
+    if warmup_epochs is not None:
+        num_warmup = jnp.round(warmup_epochs * steps_per_epoch).astype(int)
+        epochs_left = jnp.maximum(clock.num_steps - num_warmup, 1) / steps_per_epoch
+        clock = clock._replace(epochs=epochs_left)
+    made = component(learning_rate, clock, **arguments)
+    schedule = made if isinstance(made, Schedule) else Schedule(lambda state, step: made(step))
     if warmup_epochs is None:
-        return _schedule(component(learning_rate, clock, **arguments))
-
-    num_warmup = jnp.round(warmup_epochs * steps_per_epoch).astype(int)
-    epochs_left = jnp.maximum(epochs * steps_per_epoch - num_warmup, 1) / steps_per_epoch
-    clock = clock._replace(epochs=epochs_left)
-    schedule = _schedule(component(learning_rate, clock, **arguments))
+        return schedule
 
     def rate(state: Any, step: jax.Array) -> jax.Array:
         ramp = jnp.where(step < num_warmup, step / jnp.maximum(num_warmup, 1), 1)
         return ramp * schedule.rate(state, jnp.maximum(step - num_warmup, 0))
 
     return schedule._replace(rate=rate)
-
-
-def _schedule(made: Rate | Schedule) -> Schedule:
-    """Returns what a component made as a `Schedule`."""
-    if isinstance(made, Schedule):
-        return made
-    return Schedule(lambda: (), lambda state, step: made(step), lambda state, loss: state)
 
 
 def constant(learning_rate: jax.Array, clock: Clock) -> Rate:
@@ -147,10 +141,10 @@ def step_decay(
     Raises:
       UserError: `boundaries` is empty or not increasing.
     """
-    is_good = _are_numbers(boundaries) and all(
-        a < b for a, b in zip((0, *boundaries), boundaries, strict=False)
+    is_increasing = _are_numbers(boundaries) and all(
+        a < b for a, b in itertools.pairwise((0, *boundaries))
     )
-    _check('boundaries', boundaries, is_good, 'increasing epochs above 0, such as (5, 8)')
+    _check('boundaries', boundaries, is_increasing, 'increasing epochs above 0, such as (5, 8)')
     steps = jnp.array([clock.steps(epoch) for epoch in boundaries])
     return lambda step: learning_rate * jnp.power(factor, (steps <= step).sum())
 
@@ -251,7 +245,7 @@ def table(learning_rate: jax.Array, clock: Clock, *, factors: tuple[float, ...] 
     """Takes its factor for each epoch from `factors`; the last one goes on.
 
     Raises:
-      UserError: `factors` is empty, or has something else than numbers.
+      UserError: `factors` is empty or not all numbers.
     """
     _check('factors', factors, _are_numbers(factors), 'a number for each epoch, such as (1, 0.1)')
     values = jnp.array(factors, jnp.float32)
@@ -268,10 +262,10 @@ def rounded(
 ) -> Schedule:
     """Multiplies the rate by exp(-decay) each epoch and rounds it to `decimals` decimals.
 
-    The first `constant_epochs` epochs keep `learning_rate` (0: even the first one is lowered). Each
+    The first `constant_epochs` epochs keep `learning_rate` (0: even the first one has less). Each
     rate is computed from the rounded one before it, as by a Keras callback that returns
-    `round(rate * math.exp(-decay), decimals)`. It is the rate, not the factor, that is rounded, and
-    it stops falling at a value that rounds to itself.
+    `round(rate * math.exp(-decay), decimals)`. The rate is rounded, not the factor, and stops
+    falling once it rounds to itself.
     """
 
     def init() -> jax.Array:
@@ -286,11 +280,7 @@ def rounded(
 
         return lax.scan(of_epoch, learning_rate, jnp.arange(clock.max_epochs))[1]
 
-    return Schedule(
-        init=init,
-        rate=lambda rates, step: clock.pick(rates, step),
-        observe=lambda rates, loss: rates,
-    )
+    return Schedule(clock.pick, init)
 
 
 class Plateau(NamedTuple):
@@ -321,10 +311,10 @@ def reduce_on_plateau(
 ) -> Schedule:
     """Multiplies by `factor` after `patience` evaluations in a row without a better loss.
 
-    Better is a loss below the best one by the share `threshold` of it; NaN is not. For `cooldown`
-    evaluations after a reduction none counts as bad, and `min_factor` is the end. All as in
-    `optax.contrib.reduce_on_plateau`; Keras counts the patience in the same way, PyTorch has one
-    evaluation more.
+    A loss is better if it is below the best one by the share `threshold` of it; NaN never is. The
+    `cooldown` evaluations after a reduction do not count, and the factor never falls below
+    `min_factor`. All as in `optax.contrib.reduce_on_plateau`; Keras counts the patience in the same
+    way, PyTorch waits for one evaluation more.
     """
     del clock
 
@@ -345,10 +335,10 @@ def reduce_on_plateau(
             cooldown=jnp.where(lowers, cooldown, jnp.maximum(state.cooldown - 1, 0)),
         )
 
-    return Schedule(init, lambda state, step: learning_rate * state.scale, observe)
+    return Schedule(lambda state, step: learning_rate * state.scale, init, observe)
 
 
-def _cosine(start: Any, end: Any, progress: jax.Array) -> jax.Array:
+def _cosine(start: float, end: float, progress: jax.Array) -> jax.Array:
     """Returns the value between `start` and `end` along half a cosine."""
     return end + (start - end) * 0.5 * (1 + jnp.cos(jnp.pi * progress))
 
