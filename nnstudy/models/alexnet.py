@@ -7,6 +7,7 @@ from flax import linen as nn
 
 from nnstudy import errors, ops
 from nnstudy.models import layers
+from nnstudy.spec.ranges import Count, DropRate
 
 
 class AlexNet(nn.Module):
@@ -28,15 +29,14 @@ class AlexNet(nn.Module):
     """
 
     num_outputs: int
-    widths: tuple[int, ...] = (96, 256, 384, 384, 256)
-    dense_widths: tuple[int, ...] = (1024, 1024)
+    widths: tuple[Count, ...] = (96, 256, 384, 384, 256)
+    dense_widths: tuple[Count, ...] = (1024, 1024)
     activation: str = 'relu'
     kernel_init: str = 'he_normal'
-    dense_dropout: float | None = None
+    dense_dropout: DropRate | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        layers.check_widths(widths=self.widths, dense_widths=self.dense_widths)
         layers.check_dense_dropout(self.dense_dropout, self.dense_widths)
         if len(self.widths) != 5:
             raise errors.UserError(

@@ -6,6 +6,7 @@ import jax
 from flax import linen as nn
 
 from nnstudy.models import layers
+from nnstudy.spec.ranges import Count, DropRate
 
 
 class CNN(nn.Module):
@@ -25,16 +26,15 @@ class CNN(nn.Module):
     """
 
     num_outputs: int
-    widths: tuple[int, ...] = (32, 64, 128)
-    dense_widths: tuple[int, ...] = (512,)
+    widths: tuple[Count, ...] = (32, 64, 128)
+    dense_widths: tuple[Count, ...] = (512,)
     activation: str = 'relu'
     kernel_init: str = 'glorot_uniform'
-    flatten_dropout: float | None = None
-    dense_dropout: float | None = None
+    flatten_dropout: DropRate | None = None
+    dense_dropout: DropRate | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        layers.check_widths(widths=self.widths, dense_widths=self.dense_widths)
         layers.check_dense_dropout(self.dense_dropout, self.dense_widths)
         layers.check_images(self, x, smallest=2 ** (len(self.widths) + 1) - 1)
         conv = functools.partial(

@@ -1,5 +1,7 @@
 """A classifier of texts: an embedding of the words, pooled over the text."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -7,8 +9,7 @@ from flax import linen as nn
 from nnstudy import errors
 from nnstudy.data import text
 from nnstudy.models import layers
-
-POOLINGS = ('mean', 'max', 'flatten')
+from nnstudy.spec.ranges import Count
 
 
 class Embedding(nn.Module):
@@ -30,17 +31,14 @@ class Embedding(nn.Module):
 
     num_outputs: int
     num_tokens: int
-    width: int = 16
-    pooling: str = 'mean'
-    dense_widths: tuple[int, ...] = (16,)
+    width: Count = 16
+    pooling: Literal['mean', 'max', 'flatten'] = 'mean'
+    dense_widths: tuple[Count, ...] = (16,)
     activation: str = 'relu'
     kernel_init: str = 'glorot_uniform'
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        layers.check_widths(width=self.width, dense_widths=self.dense_widths)
-        if self.pooling not in POOLINGS:
-            raise errors.unknown('value of config.model.pooling', self.pooling, POOLINGS)
         tokens = check_tokens(self, x)
         x = vectors(tokens, self.num_tokens, self.width)
         is_word = (tokens != text.PADDING)[..., None]

@@ -1,6 +1,7 @@
 """Inception networks (Szegedy et al. 2015): filters of several sizes side by side."""
 
 import functools
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +9,9 @@ from flax import linen as nn
 
 from nnstudy import errors, ops
 from nnstudy.models import layers
+from nnstudy.spec.ranges import Count, Fraction, NonNegative
 
-POOL = 'pool'
+POOL: Literal['pool'] = 'pool'
 
 
 class Inception(nn.Module):
@@ -33,26 +35,25 @@ class Inception(nn.Module):
     """
 
     num_outputs: int
-    stem: tuple[int, ...] = ()
-    modules: tuple[tuple[int, ...] | str, ...] = (
+    stem: tuple[Count, ...] = ()
+    modules: tuple[tuple[Count, ...] | Literal['pool'], ...] = (
         (32, 32, 32, 32, 32, 16),
         POOL,
         (32, 64, 64, 64, 64, 16),
         POOL,
     )
-    pool_size: int = 2
-    pooling: str = 'mean'
+    pool_size: Count = 2
+    pooling: Literal['mean', 'max'] = 'mean'
     activation: str = 'relu'
     kernel_init: str = 'glorot_uniform'
-    batch_norm: str | None = None
-    batch_norm_momentum: float | None = None
-    batch_norm_epsilon: float | None = None
+    batch_norm: Literal['before', 'after'] | None = None
+    batch_norm_momentum: Fraction | None = None
+    batch_norm_epsilon: NonNegative | None = None
 
     @nn.compact
     def __call__(
         self, x: jax.Array, train: bool = False, mask: jax.Array | None = None
     ) -> jax.Array:
-        layers.check_widths(stem=self.stem, pool_size=self.pool_size)
         layers.check_images(self, x)
         norm = layers.norm_of(self, train, mask)
         conv = functools.partial(
@@ -75,12 +76,11 @@ class Inception(nn.Module):
 
 def _module(x, widths, conv):
     """Returns the four branches, `[B, H, W, C]` -> `[B, H, W, C']` each."""
-    if not isinstance(widths, tuple) or len(widths) != 6:
+    if len(widths) != 6:
         raise errors.UserError(
             f"config.model.modules takes six numbers of filters for each module, or 'pool', not "
             f'{widths!r}'
         )
-    layers.check_widths(modules=widths)
     one, reduce_three, three, reduce_five, five, pooled = widths
     return [
         conv(x, one, 1),

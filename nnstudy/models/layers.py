@@ -5,15 +5,13 @@ the parameters of a model are `Conv_0`, `BatchNorm_0`, `Dense_0`, ... in the ord
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import jax
 from flax import linen as nn
 
 from nnstudy import errors, ops
 from nnstudy.models import initializers
-
-PLACES = ('before', 'after')  # of batch normalisation, seen from the activation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,18 +29,16 @@ class Norm:
       mask: bool `[B]`, the examples that count in the statistics of the batch; None if all do.
 
     Raises:
-      UserError: the place is unknown, or there is none and yet a momentum or an epsilon.
+      UserError: there is no place and yet a momentum or an epsilon.
     """
 
-    place: str | None = None
+    place: Literal['before', 'after'] | None = None
     momentum: Any = None
     epsilon: Any = None
     train: bool = False
     mask: jax.Array | None = None
 
     def __post_init__(self):
-        if self.place is not None and self.place not in PLACES:
-            raise errors.unknown('value of config.model.batch_norm', self.place, PLACES)
         for field in ('momentum', 'epsilon'):
             if self.place is None and getattr(self, field) is not None:
                 raise errors.UserError(
@@ -143,8 +139,6 @@ def check_dense_dropout(rate: Any, widths: tuple[int, ...]) -> None:
 def global_pool(x: jax.Array, pooling: str) -> jax.Array:
     """Returns the 'mean' or the 'max' over each image, `[B, H, W, C]` -> `[B, C]`."""
     poolings = {'mean': ops.global_avg_pool, 'max': ops.global_max_pool}
-    if pooling not in poolings:
-        raise errors.unknown('value of config.model.pooling', pooling, poolings)
     return poolings[pooling](x)
 
 
@@ -160,13 +154,3 @@ def check_images(module: nn.Module, x: jax.Array, smallest: int = 1) -> None:
             f'config.model.name: {name} takes images of at least {smallest}x{smallest} pixels with '
             f'these fields, not {x.shape[1]}x{x.shape[2]}; config.image_size enlarges them'
         )
-
-
-def check_widths(**fields: int | tuple[int, ...]) -> None:
-    """Raises UserError unless each field is positive: a whole number, or a tuple of some."""
-    for field, widths in fields.items():
-        each = widths if isinstance(widths, tuple) else (widths,)
-        if not all(type(width) is int and width > 0 for width in each):
-            raise errors.UserError(
-                f'config.model.{field} must be positive whole numbers, not {widths!r}'
-            )

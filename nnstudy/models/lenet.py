@@ -7,6 +7,7 @@ from flax import linen as nn
 
 from nnstudy import errors, ops
 from nnstudy.models import layers
+from nnstudy.spec.ranges import Count
 
 
 class LeNet(nn.Module):
@@ -25,15 +26,14 @@ class LeNet(nn.Module):
     """
 
     num_outputs: int
-    widths: tuple[int, ...] = (6, 16)
-    dense_widths: tuple[int, ...] = (120, 84)
+    widths: tuple[Count, ...] = (6, 16)
+    dense_widths: tuple[Count, ...] = (120, 84)
     conv_activation: str = 'relu'
     dense_activation: str = 'relu'
     kernel_init: str = 'pytorch'
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        layers.check_widths(widths=self.widths, dense_widths=self.dense_widths)
         if len(self.widths) != 2:
             raise errors.UserError(
                 f'config.model.widths must be the filters of two layers, not {self.widths!r}'

@@ -1,12 +1,14 @@
 """Linear models and multi-layer perceptrons."""
 
 import functools
+from typing import Literal
 
 import jax
 from flax import linen as nn
 
 from nnstudy import errors
 from nnstudy.models import layers
+from nnstudy.spec.ranges import Count, DropRate, Fraction, NonNegative
 
 
 class Linear(nn.Module):
@@ -47,20 +49,19 @@ class MLP(nn.Module):
     """
 
     num_outputs: int
-    widths: tuple[int, ...] = (64, 64)
+    widths: tuple[Count, ...] = (64, 64)
     activation: str | tuple[str, ...] = 'relu'
     output_activation: str | None = None
     kernel_init: str = 'glorot_uniform'
-    batch_norm: str | None = None
-    batch_norm_momentum: float | None = None
-    batch_norm_epsilon: float | None = None
-    dropout: float | None = None
+    batch_norm: Literal['before', 'after'] | None = None
+    batch_norm_momentum: Fraction | None = None
+    batch_norm_epsilon: NonNegative | None = None
+    dropout: DropRate | None = None
 
     @nn.compact
     def __call__(
         self, x: jax.Array, train: bool = False, mask: jax.Array | None = None
     ) -> jax.Array:
-        layers.check_widths(widths=self.widths)
         for field in ('batch_norm', 'dropout'):
             if not self.widths and getattr(self, field) is not None:
                 raise errors.UserError(

@@ -6,6 +6,7 @@ from flax import linen as nn
 
 from nnstudy.data import text
 from nnstudy.models import embedding, initializers, layers
+from nnstudy.spec.ranges import Count
 
 
 class Recurrent(nn.Module):
@@ -31,18 +32,15 @@ class Recurrent(nn.Module):
 
     num_outputs: int
     num_tokens: int
-    width: int = 16
-    state_width: int = 32
+    width: Count = 16
+    state_width: Count = 32
     masked: bool = False
-    dense_widths: tuple[int, ...] = ()
+    dense_widths: tuple[Count, ...] = ()
     activation: str = 'relu'
     kernel_init: str = 'glorot_uniform'
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        layers.check_widths(
-            width=self.width, state_width=self.state_width, dense_widths=self.dense_widths
-        )
         tokens = embedding.check_tokens(self, x)
         is_word = tokens != text.PADDING
         lengths = is_word.sum(axis=1) if self.masked else None

@@ -1,12 +1,14 @@
 """Residual networks (He et al. 2016): pairs of convolutions that add to what they were given."""
 
 import functools
+from typing import Literal
 
 import jax
 from flax import linen as nn
 
 from nnstudy import errors, ops
 from nnstudy.models import initializers, layers
+from nnstudy.spec.ranges import Count, Fraction, NonNegative
 
 
 def residual_block(
@@ -72,20 +74,19 @@ class ResNet(nn.Module):
 
     num_outputs: int
     depth: int = 8
-    widths: tuple[int, ...] = (16,)
+    widths: tuple[Count, ...] = (16,)
     skips: bool = True
-    pooling: str = 'mean'
+    pooling: Literal['mean', 'max'] = 'mean'
     activation: str = 'relu'
     kernel_init: str = 'he_normal'
-    batch_norm: str | None = None
-    batch_norm_momentum: float | None = None
-    batch_norm_epsilon: float | None = None
+    batch_norm: Literal['before', 'after'] | None = None
+    batch_norm_momentum: Fraction | None = None
+    batch_norm_epsilon: NonNegative | None = None
 
     @nn.compact
     def __call__(
         self, x: jax.Array, train: bool = False, mask: jax.Array | None = None
     ) -> jax.Array:
-        layers.check_widths(widths=self.widths)
         if not self.widths:
             raise errors.UserError('config.model.widths must have a width for each stage, not ()')
         blocks, rest = divmod(self.depth - 2, 2 * len(self.widths))
@@ -142,15 +143,14 @@ class PooledResNet(nn.Module):
     """
 
     num_outputs: int
-    widths: tuple[int, ...] = (64, 64, 64)
-    pooling: str = 'mean'
+    widths: tuple[Count, ...] = (64, 64, 64)
+    pooling: Literal['mean', 'max'] = 'mean'
     activation: str = 'relu'
     shortcut_activation: str = 'relu'
     kernel_init: str = 'glorot_uniform'
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        layers.check_widths(widths=self.widths)
         layers.check_images(self, x)
         for width in self.widths:
             x = residual_block(

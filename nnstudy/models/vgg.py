@@ -1,12 +1,14 @@
 """VGG networks (Simonyan and Zisserman 2015): groups of 3x3 convolutions, halved in between."""
 
 import functools
+from typing import Literal
 
 import jax
 from flax import linen as nn
 
-from nnstudy import errors, ops
+from nnstudy import ops
 from nnstudy.models import layers
+from nnstudy.spec.ranges import Count, DropRate, Fraction, NonNegative
 
 
 class VGG(nn.Module):
@@ -29,26 +31,20 @@ class VGG(nn.Module):
     """
 
     num_outputs: int
-    groups: tuple[tuple[int, ...], ...] = ((32, 32), (64, 64), (128, 128))
-    dense_widths: tuple[int, ...] = (1024,)
+    groups: tuple[tuple[Count, ...], ...] = ((32, 32), (64, 64), (128, 128))
+    dense_widths: tuple[Count, ...] = (1024,)
     activation: str = 'relu'
     kernel_init: str = 'glorot_uniform'
-    batch_norm: str | None = None
-    batch_norm_momentum: float | None = None
-    batch_norm_epsilon: float | None = None
-    flatten_dropout: float | None = None
-    dense_dropout: float | None = None
+    batch_norm: Literal['before', 'after'] | None = None
+    batch_norm_momentum: Fraction | None = None
+    batch_norm_epsilon: NonNegative | None = None
+    flatten_dropout: DropRate | None = None
+    dense_dropout: DropRate | None = None
 
     @nn.compact
     def __call__(
         self, x: jax.Array, train: bool = False, mask: jax.Array | None = None
     ) -> jax.Array:
-        if not all(isinstance(group, tuple) and group for group in self.groups):
-            raise errors.UserError(
-                f'config.model.groups must be a tuple for each group, such as ((32, 32), (64,)), '
-                f'not {self.groups!r}'
-            )
-        layers.check_widths(groups=sum(self.groups, ()), dense_widths=self.dense_widths)
         layers.check_dense_dropout(self.dense_dropout, self.dense_widths)
         layers.check_images(self, x, smallest=2 ** len(self.groups))
         norm = layers.norm_of(self, train, mask)

@@ -39,14 +39,22 @@ class Argument(NamedTuple):
     Attributes:
       default: `inspect.Parameter.empty` if it must be given.
       kind: the type that values must have; None if nothing is known.
-      range: of its numbers.
-      is_needed: whether it cannot be None.
+      type: what its annotation says.
+      is_optional: whether it can be None, which its default may be, whatever the annotation says.
     """
 
     default: Any
     kind: type | None
-    range: ranges.Range = ranges.Range()
-    is_needed: bool = False
+    type: ranges.Type
+    is_optional: bool
+
+
+def argument(annotation: Any, default: Any = inspect.Parameter.empty) -> Argument:
+    """Returns what is known of an argument by its annotation and its default."""
+    unknown = isinstance(annotation, str) or annotation in (Any, inspect.Parameter.empty)
+    said = ranges.Type() if unknown else ranges.read(annotation)
+    kind = type(default) if type(default) in VALUES else float if float in said.kinds else None
+    return Argument(default, kind, said, unknown or said.is_optional or default is None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +79,9 @@ class Slot:
     def accepted(self, component: Callable[..., Any]) -> dict[str, Argument]:
         """Returns the arguments that a config may give a component of the section."""
         own = signature(component)
-        if is_library_code(component):
+        if _package(component) == 'optax':
             for name in own.keys() & self.types.keys():
-                own[name] = own[name]._replace(range=ranges.read(self.types[name]).range)
+                own[name] = argument(self.types[name], own[name].default)
         kept = {name: argument for name, argument in own.items() if name not in self.given}
         return {**kept, **self.shared(component)}
 
@@ -91,33 +99,33 @@ class Slot:
         function = get(section, self.registry, name)
         accepted = self.accepted(function)
         filled = {
-            argument: known.default
-            for argument, known in self.shared(function).items()
+            key: known.default
+            for key, known in self.shared(function).items()
             if known.default not in (None, inspect.Parameter.empty)
         }
         arguments = {**filled, **chosen.arguments}
-        for argument, value in arguments.items():
-            field = f'{section}.{argument}'
-            if argument not in accepted:
+        for key, value in arguments.items():
+            field = f'{section}.{key}'
+            if key not in accepted:
                 # An argument that is off means nothing to a component that does not have it.
                 if value is None:
                     continue
-                raise errors.unknown(f'field of {section} {name!r}', argument, accepted)
-            known, kind = accepted[argument], accepted[argument].kind
+                raise errors.unknown(f'field of {section} {name!r}', key, accepted)
+            known, kind = accepted[key], accepted[key].kind
             if kind is int and isinstance(value, float) and _package(function) == 'optax':
                 kind = float  # optax writes some float defaults as `0`
             if kind is str and (isinstance(value, tuple) or ',' in str(value)):
                 kind = tuple  # one name for all, or one for each
-            arguments[argument] = value = config_lib.coerce(field, value, kind)
-            if value is None and known.is_needed:
+            arguments[key] = value = config_lib.coerce(field, value, kind)
+            if value is None and not known.is_optional:
                 raise errors.UserError(f'config.{field} cannot be None')
-            known.range.check(field, value)
-        for argument, known in accepted.items():
-            if known.default is inspect.Parameter.empty and arguments.get(argument) is None:
+            known.type.check(field, value)
+        for key, known in accepted.items():
+            if known.default is inspect.Parameter.empty and arguments.get(key) is None:
                 raise errors.UserError(
-                    f'{section} {name!r} needs a value for config.{section}.{argument}'
+                    f'{section} {name!r} needs a value for config.{section}.{key}'
                 )
-        defaults = {argument: known.default for argument, known in signature(function).items()}
+        defaults = {key: known.default for key, known in signature(function).items()}
         return Component(name, arguments, function, defaults)
 
 
@@ -133,15 +141,11 @@ def _signature(component: Callable[..., Any]) -> dict[str, Argument]:
         parameters = inspect.signature(component, eval_str=True).parameters
     except NameError:  # an annotation as text, of something that is not there at run time
         parameters = inspect.signature(component).parameters
-    found = {}
-    for p in parameters.values():
-        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in linen:
-            said = ranges.read(p.annotation)
-            kind = float if float in said.kinds else None
-            if type(p.default) in VALUES:
-                kind = type(p.default)
-            found[p.name] = Argument(p.default, kind, said.range)
-    return found
+    return {
+        p.name: argument(p.annotation, p.default)
+        for p in parameters.values()
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in linen
+    }
 
 
 def is_library_code(component: Callable) -> bool:

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from nnstudy import errors
-from nnstudy.spec import components, ranges
-from nnstudy.spec.components import Argument
+from nnstudy.spec import components
 from nnstudy.spec.fields import Component
 from nnstudy.spec.ranges import Count, DropRate, Fraction, NonNegative, Positive
 from nnstudy.training import regularization
@@ -56,7 +55,7 @@ TYPES: dict[str, Any] = {
 }
 
 
-def shared_arguments(optimizer: Callable[..., Any]) -> dict[str, Argument]:
+def shared_arguments(optimizer: Callable[..., Any]) -> dict[str, components.Argument]:
     """Returns the arguments that an optimizer's section has beside its own.
 
     `clip_norm` scales a gradient down to that norm where it is larger (Pascanu et al. 2013).
@@ -69,11 +68,9 @@ def shared_arguments(optimizer: Callable[..., Any]) -> dict[str, Argument]:
     own = components.signature(optimizer).get('weight_decay')
     weight_decay = None if own is None else float(own.default)
     return {
-        'learning_rate': Argument(
-            inspect.Parameter.empty, float, ranges.read(NonNegative).range, is_needed=True
-        ),
-        'weight_decay': Argument(weight_decay, float, ranges.read(NonNegative).range),
-        'clip_norm': Argument(None, float, ranges.read(Positive).range),
+        'learning_rate': components.argument(NonNegative),
+        'weight_decay': components.argument(NonNegative | None, weight_decay),
+        'clip_norm': components.argument(Positive | None, None),
     }
 
 

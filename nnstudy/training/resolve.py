@@ -16,19 +16,13 @@ from nnstudy.data.device import Data
 from nnstudy.spec import components, fields, sweep
 from nnstudy.spec import config as config_lib
 from nnstudy.spec.fields import OPEN_SECTIONS, Config
-from nnstudy.spec.ranges import DropRate, Fraction, NonNegative, Range
+from nnstudy.spec.ranges import Range
 from nnstudy.training import diagnostics, losses, metrics, optimizers, schedules
-
-_TYPES = {
-    **dict.fromkeys(('dropout', 'flatten_dropout', 'dense_dropout'), DropRate),
-    'batch_norm_momentum': Fraction,
-    'batch_norm_epsilon': NonNegative,
-}
 
 SLOTS = {
     slot.section: slot
     for slot in (
-        components.Slot('model', models.MODELS, ('num_outputs', 'num_tokens'), _TYPES),
+        components.Slot('model', models.MODELS, ('num_outputs', 'num_tokens')),
         components.Slot('loss', losses.LOSSES, ('outputs', 'labels')),
         components.Slot(
             'optimizer',
@@ -121,7 +115,7 @@ def range_of(config: Config, field: str) -> Range:
         return fields.closed()[field].range
     section, _, name = field.rpartition('.')
     function = config.components[section].function
-    return SLOTS[section].accepted(function)[name].range
+    return SLOTS[section].accepted(function)[name].type.range
 
 
 def check(config: Config, data: Data) -> None:

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from nnstudy import errors
-from nnstudy.spec import components, ranges
+from nnstudy.spec import components
 from nnstudy.spec.ranges import Count, Fraction, NonNegative, Positive, Range
 
 Rate = Callable[[jax.Array], jax.Array]
@@ -78,7 +78,7 @@ def shared_arguments(schedule: Callable[..., Any]) -> dict[str, components.Argum
     `warmup_epochs` (float, so dynamic; parts of an epoch are fine) is the length of the warm-up.
     """
     del schedule
-    return {'warmup_epochs': components.Argument(None, float, ranges.read(NonNegative).range)}
+    return {'warmup_epochs': components.argument(NonNegative | None, None)}
 
 
 def make(

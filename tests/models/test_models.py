@@ -307,16 +307,16 @@ def test_texts_are_rows_of_tokens(name):
 @pytest.mark.parametrize(
     ('name', 'fields', 'message'),
     [
-        ('mlp', {'widths': (8, 0)}, 'config.model.widths must be positive'),
+        ('mlp', {'widths': (8, 0)}, 'config.model.widths must be at least 1, not 0'),
         ('mlp', {'batch_norm': 'befor'}, "config.model.batch_norm 'befor': did you mean 'before'"),
         ('mlp', {'batch_norm_momentum': 0.9}, 'batch_norm_momentum needs config.model.batch_norm'),
         ('vgg', {'batch_norm_epsilon': 1e-3}, 'batch_norm_epsilon needs config.model.batch_norm'),
         ('lenet', {'widths': (6,)}, 'config.model.widths must be the filters of two'),
-        ('lenet', {'dense_widths': (-1,)}, 'config.model.dense_widths must be positive'),
-        ('cnn', {'widths': (True,)}, 'config.model.widths must be positive'),
+        ('lenet', {'dense_widths': (-1,)}, 'config.model.dense_widths must be at least 1'),
+        ('cnn', {'widths': (True,)}, r'a tuple of whole numbers, not \(True,\)'),
         ('alexnet', {'widths': (6,)}, 'config.model.widths must be the filters of five'),
-        ('vgg', {'groups': (32, 32)}, 'config.model.groups must be a tuple for each group'),
-        ('vgg', {'groups': ((32,), (0,))}, 'config.model.groups must be positive'),
+        ('vgg', {'groups': (32, 32)}, 'groups must be a tuple of tuples of whole numbers'),
+        ('vgg', {'groups': ((32,), (0,))}, 'config.model.groups must be at least 1'),
         ('resnet', {'depth': 5}, 'config.model.depth must be 2 more than a multiple of 2 .*not 5'),
         ('resnet', {'depth': 2}, 'config.model.depth must be 2 more than'),
         ('resnet20', {'depth': 18}, 'a multiple of 6 .* not 18'),
@@ -324,21 +324,23 @@ def test_texts_are_rows_of_tokens(name):
         ('vgg16', {'dense_dropout': 0.1}, 'config.model.dense_dropout is for hidden dense'),
         ('resnet', {'pooling': 'sum'}, "config.model.pooling 'sum': known: max, mean"),
         ('resnet', {'widths': ()}, 'config.model.widths must have a width for each stage'),
-        ('pooled_resnet', {'widths': (0,)}, 'config.model.widths must be positive'),
+        ('resnet', {'batch_norm_momentum': 1.5}, 'batch_norm_momentum must be at most 1'),
         ('inception', {'modules': ((1, 2, 3),)}, 'config.model.modules takes six numbers'),
-        ('inception', {'modules': ('pol',)}, "config.model.modules takes six .* 'pool', not 'pol'"),
-        ('inception', {'modules': ((0,) * 6,)}, 'config.model.modules must be positive'),
-        ('inception', {'pool_size': 0}, 'config.model.pool_size must be positive'),
-        ('embedding', {'width': 0}, 'config.model.width must be positive'),
+        ('inception', {'modules': ('pol',)}, "config.model.modules 'pol': did you mean 'pool'"),
+        ('inception', {'modules': ((0,) * 6,)}, 'config.model.modules must be at least 1'),
+        ('inception', {'pool_size': 0}, 'config.model.pool_size must be at least 1'),
+        ('embedding', {'width': 0}, 'config.model.width must be at least 1'),
         ('embedding', {'pooling': 'sum'}, "config.model.pooling 'sum': known: flatten, max, mean"),
-        ('recurrent', {'state_width': 0}, 'config.model.state_width must be positive'),
+        ('mlp', {'dropout': 1.0}, 'config.model.dropout must be below 1'),
         ('resnet', {'kernel_init': 'he'}, "unknown config.model.kernel_init 'he'"),
         ('resnet', {'activation': 'rellu'}, "did you mean 'relu'"),
     ],
 )
 def test_values_that_make_no_net(name, fields, message):
+    config = make_config(**{'model__name': name, **{f'model__{k}': v for k, v in fields.items()}})
     with pytest.raises(UserError, match=message):
-        shapes(name, (7,) if name in TEXT else (32, 32, 3), **fields)
+        arguments = resolve.study(config).config.model.keywords
+        shapes(name, (7,) if name in TEXT else (32, 32, 3), **arguments)
 
 
 def correlate(x, layer, stride=1):

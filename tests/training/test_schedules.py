@@ -373,7 +373,7 @@ def test_every_float_field_matters(name):
         ('step', {'boundaries': (5, 5)}, 'boundaries'),
         ('step', {'boundaries': (8, 5)}, 'boundaries'),
         ('step', {'boundaries': (0, 5)}, 'boundaries'),
-        ('step', {'boundaries': ('a', 5)}, 'boundaries must be increasing epochs above 0'),
+        ('step', {'boundaries': ('a', 5)}, "boundaries must be a tuple of numbers, not ('a', 5)"),
         ('step', {'boundaries': (True, 5)}, 'boundaries'),
         ('step', {'boundaries': (1, math.inf)}, 'boundaries'),
         (
