@@ -3,23 +3,18 @@
     python launch.py --config=configs/batch_noise.py           # 3 sizes x 8 seeds, 4 min
     python launch.py --config=configs/batch_noise.py:quick     # 2,000 images, 30 s
 
-After McCandlish et al. (2018), "An Empirical Model of Large-Batch Training", arXiv 1812.06162: the
-noise scale is the batch size about which the noise of a mini-batch's gradient is as large as the
-gradient; larger batches gain little. It rises as the loss falls, so small batches are enough at
-first and large ones pay late.
+Asked: the noise scale is the batch size at which the noise of a mini-batch's gradient is about as
+large as the gradient; larger batches gain little. Does it rise as the loss falls, so that small
+batches are enough at first and large ones pay late? After McCandlish et al. (2018), "An Empirical
+Model of Large-Batch Training", arXiv 1812.06162.
+
+Ours: the setting and the bounds in the claims. The noise scale of one moment goes up and down with
+the length of the gradient, so the claims are about means over the evaluations. Where the estimate
+is infinite, because the gradient cannot be told from 0, the mean leaves it out, which can only
+lower it.
 
 What comes out: the noise scale against the epoch and against the training loss, a line for each
 batch size, and the claims.
-
-The picture: the noise scale leaps from about 45 examples to several hundred within the first epoch
-and then climbs to some thousands; the lines of the three batch sizes lie on one another, seeds lie
-a factor of ten apart.
-
-All of F is ours: the first 10,000 images of MNIST, standardised, an MLP with a hidden layer of 64,
-ReLU, plain SGD at 0.02 whatever the batch size, 20 epochs. The noise scale of one moment goes up
-and down with the length of the gradient, so the claims are of means over the evaluations; their
-bounds are ours too. Where the estimate is infinite, as the gradient cannot be told from 0, it is
-left out of the mean, which can only lower it.
 """
 
 import nnstudy
@@ -28,42 +23,29 @@ from nnstudy.analysis.quantities import quantity
 from nnstudy.report import traces
 
 PICTURE = 'noise_scale_vs_epoch'
-
-SIZES = (8, 32, 128)
-QUICK = (16, 128)
+VARIANTS = {'quick': {'split.train': 'train[:2000]', 'epochs': 6, 'study.sizes': (16, 128)}}
 
 
-def get_config(arg=''):
-    (quick,) = nnstudy.options(arg, ('', 'quick'))
+def get_config():
     config = nnstudy.default_config()
-    config.dataset = 'mnist'
-    config.split.train = 'train[:2000]' if quick else 'train[:10000]'
-    config.split.validation = None
-    config.split.test = 'test[:2000]'
-    config.normalization = 'standard'
-    config.model.widths = (64,)
-    config.model.kernel_init = 'he_normal'
+    config.update(dataset='mnist', normalization='standard', epochs=20, num_seeds=8)
+    config.update(diagnostics=('noise_scale',), eval_in_first_epoch=4)
+    config.split.update(train='train[:10000]', validation=None, test='test[:2000]')
+    config.model.update(widths=(64,), kernel_init='he_normal')
     config.optimizer.learning_rate = 0.02
-    config.epochs = 6 if quick else 20
-    config.diagnostics = ('noise_scale',)
-    config.eval_in_first_epoch = 4
-    config.num_seeds = 8
+    config.study.sizes = (8, 32, 128)
     return config
 
 
-def _sizes(config):
-    return SIZES if config.epochs == 20 else QUICK
-
-
 def sweep(config):
-    return nnstudy.choice('batch_size', _sizes(config))
+    return nnstudy.choice('batch_size', config.study.sizes)
 
 
 def claims(config):
     def noise(size, **more):
         return quantity('noise_scale', {'batch_size': size}, **more)
 
-    sizes = _sizes(config)
+    sizes = config.study.sizes
     return [
         claim(
             'F5a',

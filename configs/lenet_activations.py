@@ -41,7 +41,7 @@ from nnstudy.report import examples, generalization, weights
 
 PICTURE = 'train_and_test'
 
-VARIANTS = ('mnist', 'cifar10')
+RECORDED = ('mnist', 'cifar10')
 
 RELU = {'model.dense_activation': 'relu'}
 SIGMOID = {'model.dense_activation': 'tanh'}

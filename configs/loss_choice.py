@@ -32,7 +32,7 @@ from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
 from nnstudy.report import plots
 
-VARIANTS = ('classes', 'numbers')
+RECORDED = ('classes', 'numbers')
 PICTURE = 'against_rate'
 FOR_NUMBERS = ('squared_error', 'absolute_error', 'huber')
 FOR_CLASSES = ('softmax_cross_entropy', 'hinge')

@@ -35,7 +35,7 @@ from nnstudy.analysis.claims import claim, greater, less
 from nnstudy.analysis.quantities import quantity
 from nnstudy.report import cells
 
-VARIANTS = ('', 'reduced')
+RECORDED = ('', 'reduced')
 PICTURE = 'cells'
 
 WIDTHS = (25, 50, 100)

@@ -5,9 +5,9 @@
     nnstudy studies run                 # the full ones, hours; the same command goes on
     nnstudy studies page                # docs/studies.md from what has been run so far
 
-Every config file is a study, with claims or without. Its `VARIANTS`, if it has them, are the
-arguments of `get_config` that are run, by default none; with `--quick` the word `quick` is added to
-each but `reduced`, which names a full setting made small enough.
+Every config file is a study, with claims or without. Its constant `RECORDED` says which of its
+variants are run; without it, that is the study as it is. With `--quick` the variant `quick` is
+added to each but `reduced`, which is a full setting made small enough.
 """
 
 import argparse
@@ -54,7 +54,6 @@ class Study:
       arg: what its `get_config` is called with.
       title: the first line of its docstring.
       about: the paragraph of it that says what comes out, in one line; empty if there is none.
-      seen: likewise the one that says what its main picture shows.
       picture: the name of its main picture, `PICTURE` in the file, by default the curves.
       workdir: where it is kept.
     """
@@ -63,7 +62,6 @@ class Study:
     arg: str
     title: str
     about: str
-    seen: str
     picture: str
     workdir: Path
 
@@ -201,11 +199,8 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]
             ' '.join(paragraph.split())
             for paragraph in (inspect.getdoc(module) or path.stem).split('\n\n')
         ]
-        about, seen = (
-            next((p for p in paragraphs if p.startswith(start)), '')
-            for start in ('What comes out: ', 'The picture: ')
-        )
-        variants = getattr(module, 'VARIANTS', ('',))
+        about = next((p for p in paragraphs if p.startswith('What comes out: ')), '')
+        variants = getattr(module, 'RECORDED', ('',))
         if quick:
             variants = [variant for variant in variants if variant != 'reduced'] or ['']
         for variant in variants:
@@ -215,7 +210,6 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]
                 arg=arg,
                 title=title,
                 about=about,
-                seen='' if quick else seen,  # it is told of the full study
                 picture=getattr(module, 'PICTURE', 'curves'),
                 workdir=folder / '-'.join(filter(None, (path.stem, *arg.split(',')))),
             )
@@ -298,7 +292,6 @@ def _entry(study: Study) -> studies_page.Entry:
         name=study.name,
         title=study.title,
         about=study.about,
-        seen=study.seen,
         command=f'python launch.py --config={study.spec}',
         num_points=sum(len(stage.points) for stage in stages),
         num_runs=len(runs),

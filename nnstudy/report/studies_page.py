@@ -9,6 +9,9 @@ points.csv        what each point reached, if they are few
 claims.csv        verdicts, if it has claims
 references.csv    printed numbers with their place, if it has any
 picture.png       its main picture
+
+What a person has to add, such as what the picture shows or how the claims came about, is written by
+hand in `<config file>.md` beside these folders; the page takes it in.
 """
 
 import dataclasses
@@ -56,7 +59,7 @@ class Entry:
       machine: what trained it: `'2 cpu devices, jax 0.10.2'`.
       conclusions: sentences on its best point, see `table.conclusions`; of one without claims.
       picture: the file of its main picture, or None.
-      seen: what that picture shows, a paragraph; may be empty.
+      notes: what a person wrote about it, Markdown; may be empty.
       points: a row a point, as text; None if they are many.
     """
 
@@ -73,7 +76,7 @@ class Entry:
     claims: pd.DataFrame | None
     references: pd.DataFrame | None
     picture: Path | None
-    seen: str = ''
+    notes: str = ''
     points: pd.DataFrame | None = None
 
     @property
@@ -95,10 +98,8 @@ def record(entry: Entry, records: Path) -> Path:
     frames = {f'{name}.csv': getattr(entry, name) for name in _TABLES}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        fields = [field.name for field in dataclasses.fields(entry)]
-        told = {
-            field: getattr(entry, field) for field in fields if field not in (*_TABLES, 'picture')
-        }
+        elsewhere = (*_TABLES, 'picture', 'notes')
+        told = {name: value for name, value in vars(entry).items() if name not in elsewhere}
         (folder / 'study.json').write_text(json.dumps(told, indent=2) + '\n')
         for name, frame in frames.items():
             (folder / name).unlink(missing_ok=True)
@@ -120,11 +121,13 @@ def recorded(folder: Path) -> Entry:
     picture = folder / 'picture.png'
     try:
         told: dict[str, Any] = json.loads((folder / 'study.json').read_text()) | _tables(folder)
+        notes = folder.parent / f'{told["name"].partition(":")[0]}.md'
         return Entry(
             **told,
             picture=picture if picture.is_file() else None,
+            notes=notes.read_text().strip() if notes.is_file() else '',
         )
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise errors.UserError(
             f'{str(folder)!r} does not hold what is recorded of a study ({error}); record it again'
         ) from error
@@ -251,7 +254,8 @@ def _section(entry: Entry, records: str) -> list[str]:
     ]
     if entry.picture is not None:
         lines += [f'![{entry.title}]({records}/{entry.folder}/{entry.picture.name})', '']
-        lines += [entry.seen, ''] if entry.seen else []
+    if entry.notes:
+        lines += [entry.notes, '']
     if entry.points is not None:
         lines += [*_table(list(entry.points), entry.points.to_numpy().tolist()), '']
     if entry.conclusions:

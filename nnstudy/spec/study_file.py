@@ -1,7 +1,7 @@
 """Config files: a study as a Python module, which loading it runs.
 
     def get_config():           # -> ConfigDict
-    VARIANTS = {'quick': {'epochs': 5, ...}, ...}   # fields by dotted name; --config=file.py:quick
+    VARIANTS = {'quick': {'epochs': 5}}     # fields by name, for --config=file.py:quick
     def sweep(config):          # -> list of points, see nnstudy.spec.sweep            (optional)
     def claims(config):         # -> list of nnstudy.analysis.claims.Claim             (optional)
     def references(config):     # -> list of nnstudy.analysis.references.Reference     (optional)
@@ -9,7 +9,7 @@
     def measure(results):       # -> columns to add to the table of runs               (optional)
     def pictures(results):      # -> figures by file name                              (optional)
 
-`claims` and `references` may leave the argument out; the last two are called when the runs are
+A function of the config may leave its argument out. The last two are called when the runs are
 trained.
 """
 
@@ -35,8 +35,11 @@ from nnstudy.spec import fields
 HOOKS = ('get_config', 'sweep', 'claims', 'references', 'get_data', 'measure', 'pictures')
 
 
-# What else it may say: fields by variant, which variants are recorded, the main picture.
+# What else it may say: fields by variant, which variants `nnstudy studies` runs, the main picture.
 CONSTANTS = {'VARIANTS', 'RECORDED', 'PICTURE'}
+
+# The variant that makes a study small. Its values go before those of other variants.
+QUICK = 'quick'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,12 +86,12 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> StudyFile:
             f'get_config of {path} must return an ml_collections.ConfigDict, not {type(config)}'
         )
     config = config_lib.complete(config)
-    config_lib.override(config, {} if takes_words else _chosen(path, module, variants))
+    if not takes_words:
+        _vary(config, path, module, variants)
     config_lib.override(config, overrides or {})
-    sweep: Any = getattr(module, 'sweep', lambda config: [{}])
-    if not callable(sweep):
+    if not callable(getattr(module, 'sweep', len)):
         raise errors.UserError(f'{path}: sweep must be a function sweep(config)')
-    points = _call(path, sweep, config)
+    points = _of_config(path, module, 'sweep')(config) if hasattr(module, 'sweep') else [{}]
     if not isinstance(points, Sequence) or not all(isinstance(p, Mapping) for p in points):
         raise errors.UserError(
             f'sweep of {path} must return a list of points such as {{"optimizer.learning_rate": '
@@ -101,7 +104,9 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> StudyFile:
         points=[dict(point) for point in points],
         claims=_listed(path, module, 'claims', config),
         references=_listed(path, module, 'references', config),
-        **{name: _hook(path, module, name) for name in ('get_data', 'measure', 'pictures')},
+        get_data=_of_config(path, module, 'get_data') if hasattr(module, 'get_data') else None,
+        measure=_hook(path, module, 'measure'),
+        pictures=_hook(path, module, 'pictures'),
     )
 
 
@@ -129,26 +134,32 @@ def options(arg: str, *choices: Sequence[str]) -> list[str]:
     return chosen
 
 
-def _chosen(path: str, module: types.ModuleType, variants: str) -> dict[str, Any]:
-    """Returns the fields that the named variants set.
+def _vary(config: ConfigDict, path: str, module: types.ModuleType, names: str) -> None:
+    """Sets the fields of the named variants, in the order in which the file lists them.
 
     Raises:
-      UserError: a variant is unknown, or two of them set a field to different values.
+      UserError: a variant is unknown, or two of them set a field to different values, of which
+        neither is `quick`.
     """
-    known = getattr(module, 'VARIANTS', {})
-    by: dict[str, str] = {}
-    chosen: dict[str, Any] = {}
-    for variant in filter(None, variants.split(',')):
-        if variant not in known:
-            raise errors.unknown(f'variant of {path} (after the colon of --config)', variant, known)
-        for field, value in known[variant].items():
-            if chosen.setdefault(field, value) != value:
+    known: Mapping[str, Mapping[str, Any]] = getattr(module, 'VARIANTS', {})
+    if not isinstance(known, Mapping) or not all(isinstance(v, Mapping) for v in known.values()):
+        raise errors.UserError(
+            f"VARIANTS of {path} must be a dict such as {{'quick': {{'epochs': 5}}}}"
+        )
+    named = [name for name in names.split(',') if name]
+    for name in named:
+        if name not in known:
+            raise errors.unknown(f'variant of {path} (after the colon of --config)', name, known)
+    set_by: dict[str, str] = {}
+    for name in sorted(set(named), key=lambda name: (name == QUICK, [*known].index(name))):
+        for field, value in known[name].items():
+            other = set_by.setdefault(field, name)
+            if name != QUICK and known[other][field] != value:
                 raise errors.UserError(
-                    f'--config=...:{variants}: {by[field]} and {variant} exclude each other, both '
-                    f'set config.{field}'
+                    f'--config=...:{names}: {other} and {name} exclude each other, both set '
+                    f'config.{field}'
                 )
-            by.setdefault(field, variant)
-    return chosen
+        config_lib.override(config, known[name])
 
 
 def load_module(path: Path) -> types.ModuleType:
@@ -169,13 +180,18 @@ def load_module(path: Path) -> types.ModuleType:
     return module
 
 
+def _of_config(path: str, module: types.ModuleType, name: str) -> Callable[[ConfigDict], Any]:
+    """Returns a function of the module, which may leave its argument, the config, out."""
+    function = getattr(module, name)
+    takes = len(inspect.signature(function).parameters)
+    return lambda config: _call(path, function, *[config][:takes])
+
+
 def _listed(path: str, module: types.ModuleType, name: str, config: ConfigDict) -> list[Any]:
-    """Returns the list that a function of the module gives, if it has that function."""
+    """Returns the list that a function of the module gives, empty without that function."""
     if not hasattr(module, name):
         return []
-    function = getattr(module, name)
-    arguments = [config] if inspect.signature(function).parameters else []
-    return _call(path, lambda: list(function(*arguments)))
+    return _call(path, lambda: list(_of_config(path, module, name)(config)))
 
 
 def _hook(path: str, module: types.ModuleType, name: str) -> Callable[[Any], Any] | None:

@@ -94,8 +94,11 @@ def test_listed_run_and_put_on_a_page(folder, capsys):
 
     assert commands.main(['studies', 'list']) == 0
     assert '1 holds, 1 does not hold' in ' '.join(capsys.readouterr().out.split())
+    (folder / 'page').mkdir()
+    (folder / 'page/rates.md').write_text('Seen: a valley.\n')
     assert commands.main(['studies', 'page', '--out=page.md']) == 0
     page = (folder / 'page.md').read_text()
+    assert 'Seen: a valley.' in page
     assert '| X1 | The high rate is better | **holds** | 6 of 6 seeds |' in page
     assert '- **X2** (rates): It drops. Does not hold: true of 0 of 6 seeds; 0% of' in page
     assert 'What comes out: a table, of two rates.' in page
@@ -116,7 +119,7 @@ def test_a_page_keeps_what_ran_on_another_machine(folder, capsys):
 def test_a_reduced_setting_has_no_quick_one(folder, capsys):
     path = folder / 'configs' / 'rates.py'
     reduced = textwrap.dedent(CONFIG).replace(
-        'LOW, HIGH =', "VARIANTS = ('', 'reduced')\nLOW, HIGH =", 1
+        'LOW, HIGH =', "RECORDED = ('', 'reduced')\nLOW, HIGH =", 1
     )
     path.write_text(reduced)
     for quick, names in ((False, ['rates', 'rates:reduced']), (True, ['rates:quick'])):
@@ -135,7 +138,7 @@ def test_a_reduced_setting_has_no_quick_one(folder, capsys):
 
 def test_a_file_stands_for_its_studies(folder, capsys):
     path = folder / 'configs' / 'rates.py'
-    variants = CONFIG.replace('LOW, HIGH =', "VARIANTS = ('small', 'large')\n    LOW, HIGH =", 1)
+    variants = CONFIG.replace('LOW, HIGH =', "RECORDED = ('small', 'large')\n    LOW, HIGH =", 1)
     path.write_text(textwrap.dedent(variants))
     for quick in ([], ['--quick']):
         for asked, listed in (('rates', 2), ('rates:large', 1)):
