@@ -6,7 +6,6 @@ floats inside the step; texts are token ids. All runs share one copy per device.
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,19 +13,12 @@ import numpy as np
 from flax import struct
 
 from nnstudy import errors
-from nnstudy.data import normalization as normalization_lib
-from nnstudy.data import resizing, text
-from nnstudy.data import splits as splits_lib
+from nnstudy.data import resizing, splits
+from nnstudy.data import text as text_lib
 from nnstudy.data.dataset import Dataset
+from nnstudy.data.normalization import NORMALIZATIONS
 from nnstudy.machine import devices
 from nnstudy.spec import fields
-
-# What the options that are words may be.
-_CHOICES = {
-    'text.vocabulary': text.ORDERS,
-    'text.padding': text.SIDES,
-    'text.truncation': text.SIDES,
-}
 
 
 class Data(struct.PyTreeNode):
@@ -90,11 +82,7 @@ def prepare(
     test: str = 'test',
     *,
     image_size: int | None = None,
-    vocabulary: str | None = None,
-    vocabulary_size: int | None = None,
-    length: int | None = None,
-    padding: str | None = None,
-    truncation: str | None = None,
+    text: fields.Text | None = None,
 ) -> Data:
     """Returns the splits of a data set as `Data`, still in host memory.
 
@@ -110,54 +98,35 @@ def prepare(
       validation: split string, or None for no validation split.
       test: split string.
       image_size: height and width in pixels that images are resized to; None leaves them.
-      vocabulary: of texts: order of the words' ids, one of `text.ORDERS`; None for `'frequency'`.
-      vocabulary_size: of texts: the most words, the first ones in that order; None for all.
-      length: of texts: number of tokens in a row; None for that of the longest training text.
-      padding: of texts: one of `text.SIDES`; None for `'after'`.
-      truncation: of texts: one of `text.SIDES`; None for `'after'`.
+      text: how texts become rows of token ids; None for the defaults.
 
     Raises:
       UserError: the normalization, a split or an option is unknown, out of range or not for data
         of this kind.
     """
-    _check_normalization(dataset, normalization)
-    options = {
-        'image_size': image_size,
-        'text.vocabulary': vocabulary,
-        'text.vocabulary_size': vocabulary_size,
-        'text.length': length,
-        'text.padding': padding,
-        'text.truncation': truncation,
-    }
-    _check_options(dataset, options)
+    text = text or fields.Text()
+    _check_options(dataset, normalization, image_size, text)
     specs = {'train': train, 'validation': validation, 'test': test}
     parts = {}
     for name, spec in specs.items():
         try:
             if spec is not None:
-                parts[name] = splits_lib.select(dataset, spec)
+                parts[name] = splits.select(dataset, spec)
         except errors.UserError as error:
             raise errors.UserError(f'config.split.{name}: {error}') from None
     _refuse_overlap(specs, parts)
     inputs = {name: part[0] for name, part in parts.items()}
-    num_tokens = None
-    if dataset.is_text:
-        words = {name: [text.tokenize(one) for one in texts] for name, texts in inputs.items()}
-        known = text.vocabulary(words['train'], vocabulary or 'frequency', vocabulary_size)
-        if not known:
-            raise errors.UserError('config.split.train: there is no word in the training texts')
-        length = length or max(len(one) for one in words['train'])
-        sides = padding or 'after', truncation or 'after'
-        inputs = {name: text.encode(texts, known, length, *sides) for name, texts in words.items()}
-        num_tokens = len(known) + 2  # padding, and one for all other words
-    elif image_size is not None:
-        _check_memory(inputs, image_size)
-        inputs = {name: resizing.resize(images, image_size) for name, images in inputs.items()}
     max_value = dataset.max_value or 1.0
     scale, offset = np.ones((), np.float32), np.zeros((), np.float32)
-    if normalization is not None and not dataset.is_text:
-        normalize = normalization_lib.NORMALIZATIONS[normalization]
-        scale, offset = normalize(inputs['train'], max_value)
+    num_tokens = None
+    if dataset.is_text:
+        inputs, num_tokens = text_lib.token_ids(inputs, text)
+    else:
+        if image_size is not None:
+            _check_memory(inputs, image_size)
+            inputs = {name: resizing.resize(part, image_size) for name, part in inputs.items()}
+        if normalization is not None:
+            scale, offset = NORMALIZATIONS[normalization](inputs['train'], max_value)
     return Data(
         inputs=np.concatenate(list(inputs.values())),
         labels=np.concatenate([labels for _, labels in parts.values()]),
@@ -170,33 +139,25 @@ def prepare(
     )
 
 
-def _check_normalization(dataset: Dataset, normalization: str | None) -> None:
-    if normalization is None:
-        return
-    if normalization not in normalization_lib.NORMALIZATIONS:
-        known = [*normalization_lib.NORMALIZATIONS, 'None']
-        raise errors.unknown('normalization', normalization, known)
-    if dataset.is_text and normalization != 'unit':  # the default, which nobody may have chosen
+def _check_options(
+    dataset: Dataset, normalization: str | None, image_size: int | None, text: fields.Text
+) -> None:
+    if normalization not in (None, *NORMALIZATIONS):
+        raise errors.unknown('normalization', normalization, [*NORMALIZATIONS, 'None'])
+    if dataset.is_text and normalization not in (None, 'unit'):  # 'unit' is the default
         raise errors.UserError(
             f'config.normalization {normalization!r} is for numbers, and {dataset.name!r} has '
             'texts: leave it at its default, or set None'
         )
-
-
-def _check_options(dataset: Dataset, options: Mapping[str, Any]) -> None:
-    for field, value in options.items():
-        kind, is_there = ('texts', dataset.is_text)
-        if field == 'image_size':
-            kind, is_there = ('images', dataset.is_image)
-        if value is None:
-            continue
-        if not is_there:
+    images, texts = ('images', dataset.is_image), ('texts', dataset.is_text)
+    options = {'image_size': (image_size, *images)}
+    options |= {f'text.{name}': (value, *texts) for name, value in vars(text).items()}
+    for field, (value, kind, is_there) in options.items():
+        if value is not None and not is_there:
             raise errors.UserError(
                 f'config.{field} {value!r} is for {kind}, and {dataset.name!r} has none'
             )
-        if field in _CHOICES and value not in _CHOICES[field]:
-            raise errors.unknown(f'config.{field}', value, _CHOICES[field])
-        fields.closed()[field].range.check(field, value)
+        fields.closed()[field].type.check(field, value)
 
 
 def _check_memory(inputs: Mapping[str, np.ndarray], image_size: int) -> None:

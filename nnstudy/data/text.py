@@ -7,20 +7,21 @@ padding and V + 1 stands for every word that is not in it:
     I love chocolate and bunnies.    [1 6 7 4 8]
     I hate onions.                   [1 9 10 0 0]
 
-Here the words are in order of appearance. Knows nothing of data sets, splits or devices.
+Here the words are in order of appearance. Knows nothing of data sets or devices.
 """
 
 import collections
 import itertools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from nnstudy import errors
+from nnstudy.spec import fields
+
 PADDING = 0
-ORDERS = ('frequency', 'appearance')  # of a vocabulary
-SIDES = ('after', 'before')  # where a row is padded or cut
 
 _TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
@@ -49,6 +50,26 @@ def vocabulary(
     counts = collections.Counter(itertools.chain.from_iterable(texts))
     ranked = counts.most_common() if order == 'frequency' else counts.items()
     return [word for word, _ in ranked][:size]
+
+
+def token_ids(
+    texts: Mapping[str, np.ndarray], options: fields.Text
+) -> tuple[dict[str, np.ndarray], int]:
+    """Returns the texts of each split as rows of token ids, and how many ids there may be.
+
+    The vocabulary and the length are those of the split `'train'`.
+
+    Raises:
+      errors.UserError: there is no word in the training texts.
+    """
+    words = {name: [tokenize(text) for text in part] for name, part in texts.items()}
+    known = vocabulary(words['train'], options.vocabulary or 'frequency', options.vocabulary_size)
+    if not known:
+        raise errors.UserError('config.split.train: there is no word in the training texts')
+    length = options.length or max(len(text) for text in words['train'])
+    sides = options.padding or 'after', options.truncation or 'after'
+    rows = {name: encode(part, known, length, *sides) for name, part in words.items()}
+    return rows, len(known) + 2  # padding, and one for all other words
 
 
 def encode(

@@ -15,7 +15,7 @@ import dataclasses
 import functools
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from flax import traverse_util
@@ -86,17 +86,18 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Text:
-    """How texts become rows of token ids, see `nnstudy.data.prepare`."""
+    """How texts become rows of token ids, see `nnstudy.data.text`."""
 
-    # Ids by 'frequency' or first 'appearance' in the training split. None: 'frequency'.
-    vocabulary: str | None = None
+    # The order of the words' ids: by frequency or first appearance in the training split. None:
+    # 'frequency'.
+    vocabulary: Literal['frequency', 'appearance'] | None = None
     # Only so many of the first ids; the other words share one. None: no limit.
     vocabulary_size: Count | None = None
     # Tokens of an example. None: as many as the longest of the training split has.
     length: Count | None = None
-    # Where shorter ones are filled up and longer ones cut: 'before' or 'after'. None: 'after'.
-    padding: str | None = None
-    truncation: str | None = None
+    # Where shorter ones are filled up and longer ones cut. None: 'after'.
+    padding: Literal['before', 'after'] | None = None
+    truncation: Literal['before', 'after'] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -320,16 +321,14 @@ class Field(NamedTuple):
     Attributes:
       kind: the type that values have.
       default: see `Config`.
-      is_optional: whether it may be None.
-      range: of its numbers.
+      type: what its annotation says.
       fixed: why a sweep cannot vary it; None if it can.
       is_outside: see `OUTSIDE`.
     """
 
     kind: type
     default: Any
-    is_optional: bool
-    range: Range
+    type: ranges.Type
     fixed: str | None
     is_outside: bool
 
@@ -370,12 +369,12 @@ def _fields(section: Any, prefix: str, inherited: tuple[Any, ...]) -> Iterator[t
         name = prefix + field.name
         if kind is Component:
             chosen = getattr(default, name).name
-            yield f'{name}.name', Field(str, chosen, False, Range(), None, False)
+            yield f'{name}.name', Field(str, chosen, ranges.Type((str,)), None, False)
         elif dataclasses.is_dataclass(kind):
             yield from _fields(kind, f'{name}.', marks)
         elif kind is not Mapping:
             value = getattr(default, field.name)
-            yield name, Field(kind, value, said.is_optional, said.range, fixed, OUTSIDE in marks)
+            yield name, Field(kind, value, said, fixed, OUTSIDE in marks)
 
 
 def _flat(section: Any, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -10,7 +10,7 @@ one-hot with the outputs as they are, without a softmax.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from nnstudy import errors
 from nnstudy.data.device import Data
 from nnstudy.spec.ranges import Fraction, Positive
 
+Reduction = Literal['mean', 'sum']  # over the K outputs
 _Function = TypeVar('_Function', bound=Callable[..., jax.Array])
 
 
@@ -103,18 +104,22 @@ def binary_cross_entropy(
     return optax.sigmoid_binary_cross_entropy(outputs, targets).mean(axis=-1)
 
 
-def squared_error(outputs: jax.Array, labels: jax.Array, *, reduction: str = 'mean') -> jax.Array:
+def squared_error(
+    outputs: jax.Array, labels: jax.Array, *, reduction: Reduction = 'mean'
+) -> jax.Array:
     """Returns the `'mean'` or the `'sum'` over the K outputs of (output - label)²."""
     return _reduce(jnp.square(outputs - _one_hot(outputs, labels)), reduction)
 
 
-def absolute_error(outputs: jax.Array, labels: jax.Array, *, reduction: str = 'mean') -> jax.Array:
+def absolute_error(
+    outputs: jax.Array, labels: jax.Array, *, reduction: Reduction = 'mean'
+) -> jax.Array:
     """Returns the `'mean'` or the `'sum'` over the K outputs of |output - label|."""
     return _reduce(jnp.abs(outputs - _one_hot(outputs, labels)), reduction)
 
 
 def huber(
-    outputs: jax.Array, labels: jax.Array, *, delta: Positive = 1.0, reduction: str = 'mean'
+    outputs: jax.Array, labels: jax.Array, *, delta: Positive = 1.0, reduction: Reduction = 'mean'
 ) -> jax.Array:
     """Returns Huber's loss (1964): e²/2 for errors |e| up to `delta`, then delta (|e| - delta/2).
 
@@ -214,8 +219,5 @@ def _column(labels: jax.Array) -> jax.Array:
     return labels
 
 
-def _reduce(values: jax.Array, reduction: str) -> jax.Array:
-    reductions = {'mean': jnp.mean, 'sum': jnp.sum}
-    if reduction not in reductions:
-        raise errors.unknown('config.loss.reduction', reduction, reductions)
-    return reductions[reduction](values, axis=-1)
+def _reduce(values: jax.Array, reduction: Reduction) -> jax.Array:
+    return {'mean': jnp.mean, 'sum': jnp.sum}[reduction](values, axis=-1)

@@ -89,16 +89,11 @@ def one(flat: Mapping[str, Any]) -> Config:
       UserError: a value is out of range, or a component is unknown or does not take a field.
     """
     for field, known in fields.closed().items():
-        if flat[field] is None and not known.is_optional:
+        if flat[field] is None and not known.type.is_optional:
             raise errors.UserError(f'config.{field} cannot be None')
-        known.range.check(field, flat[field])
+        known.type.check(field, flat[field])
     config = Config().replace(flat)
     if config.zoom.train:
-        if not all(isinstance(split, str) for split in config.zoom.train):
-            raise errors.UserError(
-                "config.zoom.train must be training splits such as ('train[:10%]', 'train[:80%]'), "
-                f'not {config.zoom.train!r}'
-            )
         config = config.replace({'split.train': config.zoom.train[0]})
     sections = {name: SLOTS[name].resolve(config.components[name]) for name in OPEN_SECTIONS}
     if 'num_outputs' not in sections['model'].defaults:
@@ -112,7 +107,7 @@ def one(flat: Mapping[str, Any]) -> Config:
 def range_of(config: Config, field: str) -> Range:
     """Returns the numbers that a field may be."""
     if field in fields.closed():
-        return fields.closed()[field].range
+        return fields.closed()[field].type.range
     section, _, name = field.rpartition('.')
     function = config.components[section].function
     return SLOTS[section].accepted(function)[name].type.range
@@ -163,8 +158,8 @@ def check(config: Config, data: Data) -> None:
 
 def data_options(config: Config) -> dict[str, Any]:
     """Returns the options of `nnstudy.data.prepare`."""
-    options = {'normalization': config.normalization, 'image_size': config.image_size}
-    return {**options, **vars(config.split), **vars(config.text)}
+    options = {field: getattr(config, field) for field in ('normalization', 'image_size', 'text')}
+    return {**options, **vars(config.split)}
 
 
 def sources(config: Config) -> dict[str, str]:

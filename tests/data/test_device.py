@@ -5,6 +5,7 @@ from sklearn.preprocessing import StandardScaler
 
 from nnstudy import data, errors
 from nnstudy.data import device, resizing
+from nnstudy.spec.fields import Text
 
 
 def _images(shape=(8, 6, 3), train=30, test=10):
@@ -126,7 +127,8 @@ def test_only_what_is_selected_is_resized(monkeypatch):
 
 def test_texts():
     """Words and length are those of the training texts; `them`, `very` and `much` are unknown."""
-    prepared = data.prepare(_texts(), train='train[:3]', vocabulary='appearance')
+    text = Text(vocabulary='appearance')
+    prepared = data.prepare(_texts(), train='train[:3]', text=text)
     assert prepared.is_text and prepared.num_tokens == 12 and not prepared.is_image
     assert prepared.inputs.dtype == np.int32
     assert prepared.inputs.tolist() == [
@@ -140,15 +142,8 @@ def test_texts():
 
 
 def test_text_options():
-    prepared = data.prepare(
-        _texts(),
-        None,
-        vocabulary='frequency',
-        vocabulary_size=3,
-        length=7,
-        padding='before',
-        truncation='before',
-    )
+    text = Text('frequency', vocabulary_size=3, length=7, padding='before', truncation='before')
+    prepared = data.prepare(_texts(), None, text=text)
     assert prepared.num_tokens == 5  # padding, `i`, `and`, `ham`, unknown
     assert prepared.inputs.tolist() == [
         [0, 0, 1, 4, 4, 2, 3],
@@ -162,9 +157,7 @@ def test_text_options():
 
 def test_options_have_defaults():
     plain = data.prepare(_texts())
-    given = data.prepare(
-        _texts(), vocabulary='frequency', length=5, padding='after', truncation='after'
-    )
+    given = data.prepare(_texts(), text=Text('frequency', None, 5, 'after', 'after'))
     np.testing.assert_array_equal(plain.inputs, given.inputs)
 
 
@@ -184,7 +177,9 @@ def test_sms_spam(data_dir):
 
 @pytest.mark.parametrize('make', [_images, _table, _texts])
 def test_splits_with_examples_in_common(make):
-    kind = {'image_size': 4} if make is _images else {'length': 2} if make is _texts else {}
+    kind = (
+        {'image_size': 4} if make is _images else {'text': Text(length=2)} if make is _texts else {}
+    )
     data.prepare(make(), train='train[:2]', validation='train[2:]', **kind)
     with pytest.raises(errors.UserError, match=r'config.split.validation .* in common with'):
         data.prepare(make(), train='train[:3]', validation='train[2:]', **kind)
@@ -203,20 +198,40 @@ def test_splits_with_examples_in_common(make):
         (_texts, {'image_size': 28}, "config.image_size 28 is for images, and 'texts' has none"),
         (_texts, {'normalization': 'standard'}, "config.normalization 'standard' is for numbers"),
         (_texts, {'normalization': 'symmetric'}, "config.normalization 'symmetric' is for numbers"),
-        (_texts, {'length': 0}, 'config.text.length must be at least 1, not 0'),
-        (_texts, {'vocabulary_size': 0}, 'config.text.vocabulary_size must be at least 1, not 0'),
+        (_texts, {'text': Text(length=0)}, 'config.text.length must be at least 1, not 0'),
         (
             _texts,
-            {'vocabulary': 'apearance'},
+            {'text': Text(vocabulary_size=0)},
+            'config.text.vocabulary_size must be at least 1, not 0',
+        ),
+        (
+            _texts,
+            {'text': Text(vocabulary='apearance')},
             "unknown config.text.vocabulary 'apearance': did you mean 'appearance'",
         ),
-        (_texts, {'padding': 'left'}, "config.text.padding 'left': known: after, before"),
-        (_texts, {'truncation': ''}, "config.text.truncation '': known: after, before"),
-        (_images, {'vocabulary': 'frequency'}, "config.text.vocabulary 'frequency' is for texts"),
-        (_images, {'vocabulary_size': 9}, "config.text.vocabulary_size 9 is for texts, and 'image"),
-        (_table, {'length': 9}, "config.text.length 9 is for texts, and 'table' has none"),
-        (_table, {'padding': 'after'}, "config.text.padding 'after' is for texts"),
-        (_table, {'truncation': 'after'}, "config.text.truncation 'after' is for texts"),
+        (
+            _texts,
+            {'text': Text(padding='left')},
+            "config.text.padding 'left': known: after, before",
+        ),
+        (_texts, {'text': Text(truncation='')}, "config.text.truncation '': known: after, before"),
+        (
+            _images,
+            {'text': Text(vocabulary='frequency')},
+            "config.text.vocabulary 'frequency' is for texts",
+        ),
+        (
+            _images,
+            {'text': Text(vocabulary_size=9)},
+            "config.text.vocabulary_size 9 is for texts, and 'image",
+        ),
+        (
+            _table,
+            {'text': Text(length=9)},
+            "config.text.length 9 is for texts, and 'table' has none",
+        ),
+        (_table, {'text': Text(padding='after')}, "config.text.padding 'after' is for texts"),
+        (_table, {'text': Text(truncation='after')}, "config.text.truncation 'after' is for texts"),
     ],
 )
 def test_mistakes_are_named(make, options, message):

@@ -12,7 +12,8 @@ from sklearn import metrics as sk_metrics
 
 import nnstudy
 from nnstudy import UserError
-from nnstudy.training import losses
+from nnstudy.spec.fields import Component
+from nnstudy.training import losses, resolve
 
 # Few sizes, because each is compiled; the values are what is looked for.
 SIZES = (st.sampled_from((1, 8, 30)), st.sampled_from((2, 5)), st.integers(0, 2**16))
@@ -223,7 +224,7 @@ def test_a_loss_of_ones_own_says_what_it_takes_or_takes_all(monkeypatch):
 
 def test_an_unknown_reduction():
     with pytest.raises(UserError, match="config.loss.reduction 'summ': did you mean 'sum'"):
-        losses.squared_error(jnp.ones((1, 2)), jnp.ones((1, 2)), reduction='summ')
+        resolve.SLOTS['loss'].resolve(Component('squared_error', {'reduction': 'summ'}))
 
 
 @pytest.mark.parametrize(
