@@ -207,7 +207,7 @@ def test_splits_with_examples_in_common(make):
         (
             _texts,
             {'text': Text(vocabulary='apearance')},
-            "unknown config.text.vocabulary 'apearance': did you mean 'appearance'",
+            "unknown value of config.text.vocabulary 'apearance': did you mean 'appearance'",
         ),
         (
             _texts,
