@@ -20,7 +20,8 @@ from nnstudy.machine import devices, flops
 from nnstudy.ops import convolution
 from nnstudy.spec import components
 from nnstudy.spec import config as config_lib
-from nnstudy.training import resolve, train
+from nnstudy.training import resolve, steps
+from nnstudy.training.run import Run
 from nnstudy.training.state import make_keys
 
 FASHION, CIFAR, TEXT = (28, 28, 1), (32, 32, 3), (100,)
@@ -91,20 +92,20 @@ def step_seconds(name: str) -> float:
     config_lib.override(config, {'model': name, 'optimizer.learning_rate': 1e-3})
     config.batch_size = BATCH_SIZE
     (setting,) = resolve.study(config).settings
-    training = train.Training(setting)
     data = jax.device_put(_noise(name))
-    keys, values = make_keys(0), setting.hparams
+
+    def run(data: device.Data) -> Run:
+        return Run.bind(setting, make_keys(0), setting.hparams, data)
+
     # Random numbers take long to compile, and these are drawn once.
-    init = jax.jit(training.init, compiler_options={'xla_backend_optimization_level': 0})
-    state = init(keys, values, data)
-    segment = jax.jit(training.segment)
+    options: dict[str, str | bool] = {'xla_backend_optimization_level': '0'}
+    state = jax.jit(lambda data: steps.init(run(data)), compiler_options=options)(data)
+    segment = jax.jit(lambda data, *args: steps.segment(run(data), *args))
 
     def seconds(num_steps: int) -> float:
         begin = time.perf_counter()
         stop = jnp.int32(num_steps)
-        jax.block_until_ready(
-            segment(state, keys, values, data, jnp.int32(0), stop, jnp.asarray(False))
-        )
+        jax.block_until_ready(segment(data, state, jnp.int32(0), stop, jnp.asarray(False)))
         return time.perf_counter() - begin
 
     seconds(1)  # compiles

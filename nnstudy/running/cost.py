@@ -1,7 +1,8 @@
 """What a run takes, found by tracing it without compiling: parameters, memory, arithmetic."""
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -10,7 +11,8 @@ from nnstudy import errors
 from nnstudy.data.device import Data
 from nnstudy.machine import flops
 from nnstudy.spec.fields import Config
-from nnstudy.training import diagnostics, train
+from nnstudy.training import diagnostics, steps
+from nnstudy.training.run import Run, Static
 from nnstudy.training.state import TrainState
 
 
@@ -42,10 +44,9 @@ def of_run(config: Config, data: Data) -> Cost:
     Raises:
       UserError: what model, optimizer or loss cannot do with the data or their fields.
     """
-    training = train.Training(config)
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data)
     try:
-        state, flops_per_step = _trace(training, tuple(sorted(config.hparams)), shapes)
+        state, flops_per_step = _trace(Static(config), shapes)
     except errors.UserError:
         raise
     except Exception as error:
@@ -75,14 +76,16 @@ def _num_evaluated(config: Config, data: Data) -> int:
 
 
 @functools.lru_cache(maxsize=32)
-def _trace(
-    training: train.Training, fields: tuple[str, ...], data: Data
-) -> tuple[TrainState, float]:
-    """Returns state and arithmetic of a run with these dynamic fields, on data of these shapes."""
-    keys = jax.eval_shape(training.make_keys, 0)
-    values = {name: jax.ShapeDtypeStruct((), np.float32) for name in fields}
-    step = jax.ShapeDtypeStruct((), np.int32)
-    evaluate = jax.ShapeDtypeStruct((), np.bool_)
-    state = jax.eval_shape(training.init, keys, values, data)
-    jax.eval_shape(training.segment, state, keys, values, data, step, step, evaluate)
-    return state, flops.count(training.step, state, keys, values, data, step, step)
+def _trace(static: Static, data: Data) -> tuple[TrainState, float]:
+    """Returns state and arithmetic of a run, on data of these shapes."""
+    config = static.config
+    number, evaluate = jax.ShapeDtypeStruct((), np.int32), jax.ShapeDtypeStruct((), np.bool_)
+    values = {name: jax.ShapeDtypeStruct((), np.float32) for name in config.hparams}
+    own = jax.ShapeDtypeStruct((), np.uint32), values, data
+
+    def of_run(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda own, *args: function(Run.of_seed(config, *own), *args)
+
+    state = jax.eval_shape(of_run(steps.init), own)
+    jax.eval_shape(of_run(steps.segment), own, state, number, number, evaluate)
+    return state, flops.count(of_run(steps.step), own, state, number, number)

@@ -15,8 +15,8 @@ from nnstudy.results import checkpoints
 from nnstudy.running import execute
 from nnstudy.running import layout as layout_lib
 from nnstudy.running import plan as plan_lib
-from nnstudy.training import steps, train
-from nnstudy.training.run import Run
+from nnstudy.training import steps
+from nnstudy.training.run import Run, Static
 from nnstudy.training.state import TrainState
 
 
@@ -54,7 +54,7 @@ class Program:
     def advance(
         self, state: TrainState, own: Any, segment: layout_lib.Segment
     ) -> tuple[TrainState, Any]:
-        """Takes the states through a segment; returns them and the outputs, see `Training`."""
+        """Takes the states through a segment; returns them and the outputs of `steps.segment`."""
         chosen = execute.choose(segment.runs, self.layout.chunk_size, self.mesh, self.layout.lanes)
         chosen = execute.put_chosen(chosen, self.mesh)
         bounds = np.int32(segment.start), np.int32(segment.stop), np.bool_(segment.evaluate)
@@ -108,7 +108,6 @@ def make(group: plan_lib.Group, mesh: Mesh, most: int | None = None) -> Program:
       mesh: see `nnstudy.machine.devices.runs_mesh`.
       most: no more runs a chunk than this.
     """
-    training = train.Training(group.config)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), group.data)
     budget = layout_lib.memory_budget(group.config.execution.memory_gib)
     chosen = group.layout
@@ -116,9 +115,8 @@ def make(group: plan_lib.Group, mesh: Mesh, most: int | None = None) -> Program:
         chosen = dataclasses.replace(chosen, chunk_size=min(most, chosen.chunk_size))
 
     def at(chosen: layout_lib.Layout) -> tuple[Any, Any, Any]:
-        fields = tuple(sorted(group.hparams))
         lanes, size = chosen.lanes, chosen.chunk_size
-        return compiled(training, fields, shapes, mesh, lanes, size, group.log_size)
+        return compiled(Static(group.config), shapes, mesh, lanes, size, group.log_size)
 
     functions = at(chosen)
     states = chosen.chunk_size * group.state_bytes
@@ -138,36 +136,36 @@ def make(group: plan_lib.Group, mesh: Mesh, most: int | None = None) -> Program:
 
 @functools.lru_cache(maxsize=32)
 def compiled(
-    training: train.Training,
-    fields: tuple[str, ...],
+    static: Static,
     data: Data,
     mesh: Mesh,
     lanes: int,
     size: int,
     log_size: int,
 ) -> tuple[Any, Any, Any]:
-    """Returns `init` and `segment` of a `Training` over the runs axis, compiled, and the shapes of
-    what a segment measures.
+    """Returns `init` and `segment` of `nnstudy.training.steps` over the runs axis, compiled, and
+    the shapes of what a segment measures.
 
     They are kept: another study that differs in its dynamic fields alone, in the same process,
     compiles nothing.
 
     Args:
-      training: the functions of one run.
-      fields: names of the dynamic fields.
+      static: the config of the runs, but for their dynamic fields.
       data: shapes.
       mesh: see `nnstudy.machine.devices.runs_mesh`.
       lanes: see `nnstudy.running.execute.advance`.
       size: runs of a chunk.
-      log_size: see `Training.segment`.
+      log_size: see `steps.segment`.
     """
+
+    config = static.config
 
     # A run's keys are made where they are used, of its seed.
     def init(seed, hparams, data):
-        return training.init(training.make_keys(seed), hparams, data)
+        return steps.init(Run.of_seed(config, seed, hparams, data))
 
     def segment(state, seed, hparams, data, start, stop, evaluate):
-        run = Run.bind(training.config, training.make_keys(seed), hparams, data)
+        run = Run.of_seed(config, seed, hparams, data)
         return steps.segment(run, state, start, stop, evaluate, log_size)
 
     def shapes(tree: Any, spec: PartitionSpec) -> Any:
@@ -179,7 +177,7 @@ def compiled(
     runs, shared = PartitionSpec(devices.RUNS), PartitionSpec()
     own: tuple[Any, Mapping[str, Any]] = (
         jax.ShapeDtypeStruct((size,), np.uint32),
-        {name: jax.ShapeDtypeStruct((size,), np.float32) for name in fields},
+        {name: jax.ShapeDtypeStruct((size,), np.float32) for name in config.hparams},
     )
     own = shapes(own, runs)
     on_devices = shapes(data, shared)

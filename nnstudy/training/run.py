@@ -10,10 +10,10 @@ import optax
 
 from nnstudy import errors, models
 from nnstudy.data.device import Data
-from nnstudy.spec import fields
+from nnstudy.spec import components, fields
 from nnstudy.spec.fields import Config
 from nnstudy.training import losses, metrics, optimizers, regularization, schedules
-from nnstudy.training.state import HParams, Keys
+from nnstudy.training.state import HParams, Keys, make_keys
 
 # From parameters to what descent lowers, and beside it loss, metric and changed variables.
 Objective = Callable[[Any], tuple[jax.Array, tuple[jax.Array, jax.Array, models.Variables]]]
@@ -40,6 +40,13 @@ class Run:
     def bind(cls, config: Config, keys: Keys, hparams: HParams, data: Data) -> 'Run':
         """Returns the run with these values of its dynamic fields, float32 [] by dotted name."""
         return cls(config.replace(hparams), keys, data)
+
+    @classmethod
+    def of_seed(cls, config: Config, seed: jax.Array, hparams: HParams, data: Data) -> 'Run':
+        """Returns the run with the keys of a seed, int [], see `config.data_seeds`."""
+        num = config.data_seeds
+        keys = make_keys(seed) if num is None else make_keys(seed // num, seed % num)
+        return cls.bind(config, keys, hparams, data)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -138,6 +145,32 @@ class Run:
             return loss + penalty, (loss, measured, updates)
 
         return objective
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Static:
+    """A config but for its dynamic fields: two are equal where one compiled program serves both.
+
+    With a component of a user's own they are only if the config is the same one, since such code
+    may read a global that changes between two studies.
+
+    Attributes:
+      config: resolved.
+    """
+
+    config: Config
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Static):
+            return False
+        functions = [component.function for component in self.config.components.values()]
+        return self.config is other.config or (
+            all(map(components.is_library_code, functions))
+            and self.config.static(of_program=True) == other.config.static(of_program=True)
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.config.static(of_program=True))
 
 
 def steps_per_epoch(config: Config, num_train: int) -> int:

@@ -1,4 +1,4 @@
-"""Steps of gradient descent of one run: one, and a segment of them."""
+"""Gradient descent of one run: the state before it, one step, and a segment of steps."""
 
 from typing import Any
 
@@ -11,7 +11,32 @@ from nnstudy.data import augmentation
 from nnstudy.spec import fields
 from nnstudy.training import evaluation, histograms, metrics, regularization
 from nnstudy.training.run import Run
-from nnstudy.training.state import TrainState, data_keys
+from nnstudy.training.state import Best, TrainState, data_keys
+
+
+def init(run: Run) -> TrainState:
+    """Returns the state before the first step."""
+    config, data = run.config, run.data
+    inputs = data.normalized(jnp.asarray(data.inputs[:1]))
+    variables = dict(run.model.init(run.keys['init'], inputs))
+    params = variables['params']
+    if (scale := config.init_scale) is not None:
+        is_kernel = regularization.make_mask()(params)
+        params = variables['params'] = jax.tree.map(
+            lambda leaf, chosen: scale * leaf if chosen else leaf, params, is_kernel
+        )
+    is_shuffled = config.shuffle and config.batch_size < data.num_train
+    return TrainState(
+        variables=variables,
+        opt_state=run.optimizer(jnp.float32(0)).init(params),
+        schedule=run.schedule.init(),
+        order=jnp.arange(data.num_train) if is_shuffled else None,
+        loss_sum=jnp.float32(0),
+        num_examples=jnp.float32(0),
+        frozen_at=jnp.int32(-1),
+        stopped=jnp.asarray(False),
+        best=Best(variables, score=jnp.float32(-jnp.inf), step=jnp.int32(0)),
+    )
 
 
 def segment(

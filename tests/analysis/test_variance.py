@@ -8,8 +8,9 @@ from small import make_config, make_dataset
 import nnstudy
 from nnstudy import UserError
 from nnstudy.analysis import variance
-from nnstudy.training import resolve, train
+from nnstudy.training import resolve
 from nnstudy.training import state as state_lib
+from nnstudy.training.run import Run
 
 
 def simulate(rng, init, order, rest, shape=(20, 20)):
@@ -68,7 +69,7 @@ def test_seeds_of_weights_and_of_data_apart():
     assert len(np.unique(end)) == 6
     assert sum(variance.split(end).shares) == pytest.approx(1)
     fields = resolve.study(config).settings[0]
-    keys = train.Training(fields).make_keys(5)
+    keys = Run.of_seed(fields, 5, {}, None).keys
     init, data = state_lib.make_keys(1), state_lib.make_keys(2)
     assert keys['init'] == init['init'] and keys['data'] == data['data']
 

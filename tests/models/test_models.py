@@ -17,8 +17,8 @@ from nnstudy import UserError, commands, models
 from nnstudy.commands import models as overview
 from nnstudy.data import device
 from nnstudy.models import initializers, layers, resnet
-from nnstudy.training import resolve, train
-from nnstudy.training import state as state_lib
+from nnstudy.training import resolve, steps
+from nnstudy.training.run import Run
 
 NUM_TOKENS = 9
 # Every model as small as it can be and still have all its parts, on the smallest odd sizes.
@@ -241,7 +241,6 @@ def test_overfits(name):
         **{f'model__{key}': value for key, value in fields.items()},
     )
     resolved = resolve.study(config).settings[0]
-    training = train.Training(resolved)
     rng = np.random.default_rng(0)
     is_text = name in TEXT
     data = device.Data(
@@ -254,18 +253,19 @@ def test_overfits(name):
         max_value=255.0,
         num_tokens=50 if is_text else None,
     )
-    keys, values = state_lib.make_keys(0), resolved.hparams
 
     @jit
-    def losses(keys):
+    def losses(seed):
+        run = Run.of_seed(resolved, seed, resolved.hparams, data)
+
         def body(step, carry):
             state, _ = carry
-            state, loss, *_ = training.step(state, keys, values, data, step, jnp.int32(250))
+            state, loss, *_ = steps.step(run, state, step, jnp.int32(250))
             return state, loss
 
-        return lax.fori_loop(0, 250, body, (training.init(keys, values, data), jnp.float32(0)))[1]
+        return lax.fori_loop(0, 250, body, (steps.init(run), jnp.float32(0)))[1]
 
-    assert losses(keys) < 0.02
+    assert losses(jnp.uint32(0)) < 0.02
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import nnstudy
 from nnstudy.machine import devices
 from nnstudy.running import execute
 from nnstudy.running import plan as plan_lib
-from nnstudy.training import state as state_lib
-from nnstudy.training import train
+from nnstudy.training import steps
+from nnstudy.training.run import Run
 
 RATES = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0]
 CONV = {'model__name': 'lenet', 'epochs': 1}
@@ -44,13 +44,12 @@ def train_runs(group, order, lanes, num_steps=6, rates=None, chosen=None):
 
 def functions(group):
     """`init` and `segment` of a run by its seed."""
-    training = train.Training(group.config)
 
     def init(seed, hparams, data):
-        return training.init(state_lib.make_keys(seed), hparams, data)
+        return steps.init(Run.of_seed(group.config, seed, hparams, data))
 
-    def segment(state, seed, *args):
-        return training.segment(state, state_lib.make_keys(seed), *args)
+    def segment(state, seed, hparams, data, *bounds):
+        return steps.segment(Run.of_seed(group.config, seed, hparams, data), state, *bounds)
 
     return init, segment
 

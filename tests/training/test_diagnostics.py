@@ -1,7 +1,5 @@
 """Diagnostics against closed forms: eigenvalues of known Hessians, variances of gradients."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +11,7 @@ import nnstudy
 from nnstudy import UserError
 from nnstudy.running import plan as plan_lib
 from nnstudy.spec import config as config_lib
-from nnstudy.training import diagnostics, evaluation, train
+from nnstudy.training import diagnostics, evaluation, steps
 from nnstudy.training import state as state_lib
 from nnstudy.training.run import Run
 
@@ -46,23 +44,21 @@ def test_sharpness_of_a_quadratic(eigenvalues):
 
 
 def run_state(config, dataset):
-    """Returns what the first run of a study has before its first step."""
+    """Returns the first run of a study and its state before the first step."""
     group = plan_lib.make(config, data=dataset).groups[0]
-    training = train.Training(group.config)
-    keys = state_lib.make_keys(config.seed)
     values = {field: column[0] for field, column in group.hparams.items()}
-    state = jax.jit(training.init)(keys, values, group.data)
-    return training, keys, values, group.data, state
+    data = jax.device_put(group.data)
+    run = Run.bind(group.config, state_lib.make_keys(config.seed), values, data)
+    return run, jax.jit(lambda: steps.init(run))()
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def diagnosed(training, variables, keys, values, data):
-    return evaluation.diagnose(Run.bind(training.config, keys, values, data), variables)
+def diagnosed(run, variables):
+    return jax.jit(lambda variables: evaluation.diagnose(run, variables))(variables)
 
 
 def diagnose(config, dataset):
-    training, keys, values, data, state = run_state(config, dataset)
-    return diagnosed(training, state.variables, keys, values, data)
+    run, state = run_state(config, dataset)
+    return diagnosed(run, state.variables)
 
 
 def test_sharpness_of_linear_regression(regression):
@@ -103,13 +99,13 @@ def test_sharpness_is_that_of_the_whole_hessian(fields):
         **{k.replace('.', '__'): v for k, v in fields.items()},
         diagnostics=('sharpness',), split__train='train', split__validation=None,
     )  # fmt: skip
-    training, keys, values, data, state = run_state(config, dataset)
+    run, state = run_state(config, dataset)
     flat, unravel = flatten_util.ravel_pytree(state.variables['params'])
+    data = run.data
     x, y = data.normalized(jnp.asarray(data.inputs[:300])), jnp.asarray(data.labels[:300])
 
     def gradient(flat):
         def loss(flat):
-            run = Run.bind(training.config, keys, values, data)
             model = run.model
             outputs, _ = model.apply({'params': unravel(flat)}, x, train=False)
             return run.loss(outputs, y, train=True).mean()
@@ -122,7 +118,7 @@ def test_sharpness_is_that_of_the_whole_hessian(fields):
 
     hessian = columns(flat)
     expected = np.linalg.eigvalsh(np.asarray(hessian, np.float64))[-1]
-    value = diagnosed(training, state.variables, keys, values, data)['sharpness']
+    value = diagnosed(run, state.variables)['sharpness']
     np.testing.assert_allclose(value, expected, rtol=0.02)
     assert value < 1.0001 * expected  # a Rayleigh quotient
 
@@ -131,12 +127,12 @@ def test_noise_scale_from_the_gradients_of_single_examples():
     """tr(Σ) by batches of 32 is the variance of their mean gradients; |G|² is unbiased."""
     dataset = make_dataset(num_train=100)
     config = make_config(diagnostics=('noise_scale',), split__train='train', split__validation=None)
-    training, keys, values, data, state = run_state(config, dataset)
+    run, state = run_state(config, dataset)
     params = state.variables['params']
+    data = run.data
     x, y = data.normalized(jnp.asarray(data.inputs[:96])), jnp.asarray(data.labels[:96])
 
     def loss(params, x, y):
-        run = Run.bind(training.config, keys, values, data)
         outputs, _ = run.model.apply({'params': params}, x[None], train=False)
         return run.loss(outputs, y[None], train=True)[0]
 
@@ -146,7 +142,7 @@ def test_noise_scale_from_the_gradients_of_single_examples():
     small = each.reshape(3, 32, -1).mean(axis=1)
     noise = 32 * small.var(axis=0, ddof=1).sum()
     signal = np.square(each.mean(axis=0)).sum() - noise / 96
-    value = diagnosed(training, state.variables, keys, values, data)['noise_scale']
+    value = diagnosed(run, state.variables)['noise_scale']
     np.testing.assert_allclose(value, noise / signal, rtol=1e-3)
 
 
@@ -205,8 +201,7 @@ def test_they_are_in_the_tables():
 
 
 def test_nothing_is_computed_that_is_not_asked_for(dataset):
-    training, keys, values, data, state = run_state(make_config(), dataset)
-    run = Run.bind(training.config, keys, values, data)
+    run, state = run_state(make_config(), dataset)
     assert evaluation.diagnose(run, state.variables) == {}
 
 

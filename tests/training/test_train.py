@@ -1,6 +1,7 @@
 """Training of one run, against references written without it."""
 
 import dataclasses
+import functools
 import math
 
 import jax
@@ -14,21 +15,27 @@ from small import make_config, make_dataset
 import nnstudy
 from nnstudy import models
 from nnstudy.running import plan as plan_lib
-from nnstudy.training import evaluation, resolve, steps, train
+from nnstudy.training import evaluation, resolve, steps
 from nnstudy.training import state as state_lib
 from nnstudy.training.run import Run
 
 
-def setup_run(config, dataset):
-    """Returns everything that training one run takes."""
+def bound(config, dataset):
+    """Returns the first run of a study."""
     group = plan_lib.make(config, data=dataset).groups[0]
     values = {field: column[0] for field, column in group.hparams.items()}
-    return train.Training(group.config), state_lib.make_keys(config.seed), values, group.data
+    data = jax.device_put(group.data)
+    return Run.bind(group.config, state_lib.make_keys(config.seed), values, data)
+
+
+def compiled(run):
+    """Returns the state before the first step, and the step."""
+    return jax.jit(lambda: steps.init(run))(), jax.jit(functools.partial(steps.step, run))
 
 
 def run_training(config, dataset):
-    _, keys, values, data = setup_run(config, dataset)
-    return jax.jit(nnstudy.make_train(config))(keys, values, data)
+    run = bound(config, dataset)
+    return jax.jit(nnstudy.make_train(config))(run.keys, run.config.hparams, run.data)
 
 
 def epochs_of(config, num_train):
@@ -41,7 +48,8 @@ def epochs_of(config, num_train):
 
 def reference_params(config, dataset, tx):
     """Trains with optax in a plain Python loop on NumPy batches."""
-    _, keys, _, data = setup_run(config, dataset)
+    run = bound(config, dataset)
+    keys, data = run.keys, run.data
     model = models.make(models.MODELS['mlp'], data.num_outputs, widths=config.model.widths)
     x = data.inputs[: data.num_train].astype(np.float32) * data.scale + data.offset
     y = data.labels[: data.num_train]
@@ -113,8 +121,8 @@ def test_file_order_and_whole_batches(dataset):
     ordered, _ = run_training(make_config(batch_size=36, epochs=3, shuffle=False), dataset)
     jax.tree.map(np.testing.assert_array_equal, whole.variables, ordered.variables)
 
-    training, keys, values, data = setup_run(make_config(shuffle=False), dataset)
-    run = Run.bind(training.config, keys, values, data)
+    run = bound(make_config(shuffle=False), dataset)
+    data = run.data
     for batch in range(5):
         numbers, inputs, labels, mask = steps._batch(run, None, jnp.int32(batch))
         count = int(mask.sum())
@@ -136,9 +144,10 @@ def test_an_epoch_sees_every_example_once():
 def test_history_equals_scikit_learn(dataset):
     """Loss and accuracy of every split, at step 0 and at the end."""
     config = make_config(epochs=3)
-    training, keys, values, data = setup_run(config, dataset)
+    run = bound(config, dataset)
+    data = run.data
     state, history = run_training(config, dataset)
-    initial = jax.jit(training.init)(keys, values, data)
+    initial, _ = compiled(run)
     assert history['step'].tolist() == [0, 5, 10, 15]
     for row, variables in ((0, initial.variables), (-1, state.variables)):
         model = models.make(models.MODELS['mlp'], 3, widths=(8,))
@@ -167,14 +176,15 @@ def test_evaluation_does_not_depend_on_its_batch_size(dataset, monkeypatch):
 
 def test_batch_loss_learning_rate_and_gradient_norm(dataset):
     config = make_config(schedule__name='linear', epochs=2)
-    training, keys, values, data = setup_run(config, dataset)
+    run = bound(config, dataset)
+    data = run.data
+    state, step = compiled(run)
     _, history = run_training(config, dataset)
     assert math.isnan(history['batch_loss'][0])
     np.testing.assert_allclose(history['learning_rate'], [0.1, 0.05, 0.0], rtol=1e-6, atol=1e-9)
 
     # The norm at step 0 is that of the gradient on the first batch, before any step.
     model = models.make(models.MODELS['mlp'], 3, widths=(8,))
-    variables = jax.jit(training.init)(keys, values, data).variables
     order = next(iter(epochs_of(config, 36)))
 
     def norm(params, rows):
@@ -186,16 +196,14 @@ def test_batch_loss_learning_rate_and_gradient_norm(dataset):
 
         return optax.tree.norm(jax.grad(loss)(params))
 
-    first = norm(variables['params'], order[:8])
+    first = norm(state.variables['params'], order[:8])
     np.testing.assert_allclose(history['l2_grads'][0], first, rtol=1e-5)
 
     # The running loss is the mean over the examples of the epoch's batches.
-    state = jax.jit(training.init)(keys, values, data)
     losses, sizes = [], [8, 8, 8, 8, 4]
-    step = jax.jit(training.step)
     for number in range(5):
         before = state.variables['params']
-        state, batch_loss, _, _ = step(state, keys, values, data, number, 100)
+        state, batch_loss, _, _ = step(state, number, 100)
         losses.append(float(batch_loss))
     # Later ones are of the last step, before it was taken.
     last = norm(before, order[32:])
@@ -207,10 +215,9 @@ def test_log_of_single_steps(dataset):
     config = make_config(log_every_steps=3, epochs=2)
     results = nnstudy.run(config, data=dataset, quiet=True)
     assert results.steps['step'].tolist() == [0, 3, 6, 9]
-    training, keys, values, data = setup_run(config, dataset)
-    state, step = jax.jit(training.init)(keys, values, data), jax.jit(training.step)
+    state, step = compiled(bound(config, dataset))
     for number in range(10):
-        state, loss, accuracy, _ = step(state, keys, values, data, number, 100)
+        state, loss, accuracy, _ = step(state, number, 100)
         if number % 3 == 0:
             row = results.steps.set_index('step').loc[number]
             np.testing.assert_allclose(row['batch_loss'], loss, rtol=1e-5)
@@ -337,10 +344,9 @@ def test_dropout_keys_differ_from_step_to_step():
         patch.setitem(models.MODELS, 'noisy', noisy)
         config = make_config(model__name='noisy', epochs=1)
         dataset = make_dataset()
-        training, keys, values, data = setup_run(config, dataset)
-        state, step = jax.jit(training.init)(keys, values, data), jax.jit(training.step)
+        state, step = compiled(bound(config, dataset))
         frozen = dataclasses.replace(state)
-        losses = [float(step(frozen, keys, values, data, n, 0)[1]) for n in (1, 2, 1)]
+        losses = [float(step(frozen, n, 0)[1]) for n in (1, 2, 1)]
     assert losses[0] == losses[2] != losses[1]
 
 
