@@ -12,9 +12,6 @@ Ours: the setting and the bounds in the claims. The noise scale of one moment go
 the length of the gradient, so the claims are about means over the evaluations. Where the estimate
 is infinite, because the gradient cannot be told from 0, the mean leaves it out, which can only
 lower it.
-
-What comes out: the noise scale against the epoch and against the training loss, a line for each
-batch size, and the claims.
 """
 
 import nnstudy

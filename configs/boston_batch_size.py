@@ -11,8 +11,6 @@ floor(log2(512 x batch size)) epochs: 10 to 17. The document prints test errors 
 
 Ours: the number of seeds, claims B8c and B8d, that B8a and B8b are about medians, Glorot
 initialisation and an epsilon of 1e-7 (Keras's).
-
-What comes out: the test error against the batch size, and the claims.
 """
 
 import boston_lr_decay

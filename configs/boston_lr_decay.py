@@ -16,10 +16,6 @@ Ours: the number of seeds, that the document's epochs count from 0, claim B7c, a
 B7b is that of the squared error. Train errors of the document are running means over an epoch; ours
 are errors at its end, except for the mean squared errors in the table of printed numbers. The data
 have a column B that is ethically charged, see the warning.
-
-What comes out: B's errors against A's, each number that the document prints among those of 1,000
-seeds, and how often the ReLU of the output dies: the net then says 0 for every district, and its
-test error stays near 616, the mean square of the prices.
 """
 
 import nnstudy

@@ -9,8 +9,6 @@ Set: Adam at Keras's defaults, batch 32, 30 epochs; the state after 15 of them i
 
 Ours: that the net is that of `fashion_cnn.py`; the number of seeds; that training figures are those
 of the first 10,000 images; what *overfits* means in E3a.
-
-What comes out: loss and accuracy of the training and the test set over the epochs.
 """
 
 import fashion_cnn

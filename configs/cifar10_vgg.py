@@ -16,8 +16,6 @@ Ours: the strength of augmentation (15 degrees, a tenth of the side, half of the
 of dropout and of batch normalisation (after each activation), Adam, 50 epochs for both nets, the
 number of seeds; training accuracy is that of 5,000 images as they are, without augmentation and
 dropout.
-
-What comes out: training and test accuracy of both, and the gap between them.
 """
 
 import nnstudy

@@ -3,22 +3,15 @@
     python launch.py --config=configs/depth.py           # 8 seeds, about 20 min
     python launch.py --config=configs/depth.py:quick     # 500 images, depth 4 and 8, 4 seeds, 40 s
 
-Nets of 3x3 convolutions with 16 channels, depth 4 to 32, on 2,000 images: with residual
-connections, and plain, in the manner of VGG.
+Asked: do residual connections let deeper nets train? A plain net of 32 layers, in the manner of
+VGG, is said to be worse than one of 4, on the images that it is trained on, and one with residual
+connections better than both.
 
-What comes out: the training loss against the depth for both, at the better rate of each seed.
-The claim is that a plain net of 32 layers is worse than one of 4, on the images that it is trained
-on, and one with residual connections is better than both.
-
-The picture: the loss of both falls from 4 to 8 layers, and is about the same at 16. From 16 to 32
-that of residual nets falls on, while that of plain nets rises to what it was at 4. Seeds of one
-depth are as far apart as depths are.
-
-Ours: all but the claim, so 3x3 convolutions of 16 channels, the depths, 2,000 images of
-Fashion-MNIST, reduced to 14x14 pixels, batch normalisation before each activation and He's
-initialisation (both as in the paper of residual networks, He et al. 2016), SGD with momentum 0.9 at
-the better of two rates, batch 64, 8 epochs. *Lets train* is about the loss on the training images,
-and so is *better*: what a net does to other images is another matter.
+Ours: the setting: 3x3 convolutions of 16 channels, depths 4 to 32, 2,000 images of Fashion-MNIST,
+reduced to 14x14 pixels; batch normalisation before each activation and He's initialisation, both as
+in the paper on residual networks (He et al. 2016); SGD with momentum 0.9 at the better of two rates
+for each seed. *Better* is about the loss on the training images: what a net does on other images is
+another question.
 """
 
 import numpy as np
@@ -30,35 +23,30 @@ from nnstudy.analysis.quantities import quantity, values
 from nnstudy.report import style
 
 PICTURE = 'loss_vs_depth'
+VARIANTS = {
+    'quick': {
+        'split.train': 'train[:500]',
+        'split.test': 'test[:500]',
+        'image_size': 7,
+        'num_seeds': 4,
+        'study.depths': (4, 8),
+    }
+}
 
 
-def get_config(arg=''):
-    (quick,) = nnstudy.options(arg, ('', 'quick'))
+def get_config():
     config = nnstudy.default_config()
-    config.dataset = 'fashion_mnist'
-    config.split.train = 'train[:500]' if quick else 'train[:2000]'
-    config.split.validation = 'train[2000:2500]'
-    config.split.test = 'test[:500]' if quick else 'test[:2000]'
-    config.image_size = 7 if quick else 14
-    config.model.name = 'resnet'
-    config.model.widths = (16,)
-    config.model.batch_norm = 'before'
-    config.model.kernel_init = 'he_normal'
+    config.update(dataset='fashion_mnist', image_size=14, epochs=8, eval_every=4, num_seeds=8)
+    config.split.update(train='train[:2000]', validation='train[2000:2500]', test='test[:2000]')
+    config.model.update(name='resnet', widths=(16,), batch_norm='before', kernel_init='he_normal')
     config.optimizer.momentum = 0.9
-    config.batch_size = 64
-    config.epochs = 8
-    config.eval_every = 4
-    config.num_seeds = 4 if quick else 8
+    config.study.depths = (4, 8, 16, 32)
     return config
-
-
-def depths(config):
-    return (4, 8, 16, 32) if config.split.train == 'train[:2000]' else (4, 8)
 
 
 def sweep(config):
     return nnstudy.grid(
-        nnstudy.choice('model.depth', depths(config)),
+        nnstudy.choice('model.depth', config.study.depths),
         nnstudy.choice('model.skips', [True, False]),
         nnstudy.choice('optimizer.learning_rate', [0.02, 0.1]),
     )
@@ -70,7 +58,7 @@ def train_loss(depth, skips):
 
 
 def claims(config):
-    deepest = max(depths(config))
+    deepest = max(config.study.depths)
 
     return [
         claim(

@@ -11,9 +11,6 @@ of 512 with ReLU, dropout 0.2, and 10 outputs; Adam at Keras's defaults, batch 3
 Ours: the same net on MNIST, to compare with; the number of seeds; that training figures are those
 of the first 10,000 images; what *confused* means in E2b: a share of right answers below that of all
 classes together.
-
-What comes out: accuracies, the confusion matrix (counts, and shares of each true class), and test
-images that are taken for something else, with the names of their classes.
 """
 
 import nnstudy

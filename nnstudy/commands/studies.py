@@ -53,7 +53,7 @@ class Study:
       path: of the config file.
       arg: what its `get_config` is called with.
       title: the first line of its docstring.
-      about: the paragraph of it that says what comes out, in one line; empty if there is none.
+      asked: the paragraph of it that begins with `Asked: `; empty if there is none.
       picture: the name of its main picture, `PICTURE` in the file, by default the curves.
       workdir: where it is kept.
     """
@@ -61,7 +61,7 @@ class Study:
     path: Path
     arg: str
     title: str
-    about: str
+    asked: str
     picture: str
     workdir: Path
 
@@ -199,7 +199,7 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]
             ' '.join(paragraph.split())
             for paragraph in (inspect.getdoc(module) or path.stem).split('\n\n')
         ]
-        about = next((p for p in paragraphs if p.startswith('What comes out: ')), '')
+        asked = next((p for p in paragraphs if p.startswith('Asked: ')), '')
         variants = getattr(module, 'RECORDED', ('',))
         if quick:
             variants = [variant for variant in variants if variant != 'reduced'] or ['']
@@ -209,7 +209,7 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]
                 path=path,
                 arg=arg,
                 title=title,
-                about=about,
+                asked=asked,
                 picture=getattr(module, 'PICTURE', 'curves'),
                 workdir=folder / '-'.join(filter(None, (path.stem, *arg.split(',')))),
             )
@@ -291,7 +291,7 @@ def _entry(study: Study) -> studies_page.Entry:
     return studies_page.Entry(
         name=study.name,
         title=study.title,
-        about=study.about,
+        asked=study.asked,
         command=f'python launch.py --config={study.spec}',
         num_points=sum(len(stage.points) for stage in stages),
         num_runs=len(runs),

@@ -48,7 +48,7 @@ class Entry:
     Attributes:
       name: such as `'lenet_activations:mnist'`.
       title: in words.
-      about: what comes out, a paragraph; may be empty.
+      asked: what is asked, a paragraph; may be empty.
       command: that runs it.
       num_points: of the sweep.
       num_runs: points times seeds.
@@ -65,7 +65,7 @@ class Entry:
 
     name: str
     title: str
-    about: str
+    asked: str
     command: str
     num_points: int
     num_runs: int
@@ -242,7 +242,7 @@ def _section(entry: Entry, records: str) -> list[str]:
         '',
         entry.title,
         '',
-        *([entry.about, ''] if entry.about else []),
+        *([entry.asked, ''] if entry.asked else []),
         '```sh',
         entry.command,
         '```',

@@ -17,7 +17,7 @@ CONFIG = '''
 
     More is said here.
 
-    What comes out: a table,
+    Asked: which
     of two rates.
     """
 
@@ -101,7 +101,7 @@ def test_listed_run_and_put_on_a_page(folder, capsys):
     assert 'Seen: a valley.' in page
     assert '| X1 | The high rate is better | **holds** | 6 of 6 seeds |' in page
     assert '- **X2** (rates): It drops. Does not hold: true of 0 of 6 seeds; 0% of' in page
-    assert 'What comes out: a table, of two rates.' in page
+    assert 'Asked: which of two rates.' in page
     assert '| loss | 2 |' in page
     assert '(page/rates/picture.png)' in page
     assert (folder / 'page/rates/picture.png').is_file()
@@ -323,7 +323,7 @@ def test_conclusions_that_one_seed_may_contradict_are_listed_by_verdict():
     entry = studies_page.Entry(
         name='made',
         title='Made.',
-        about='',
+        asked='',
         command='true',
         num_points=1,
         num_runs=20,
