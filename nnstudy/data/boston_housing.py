@@ -17,7 +17,7 @@ import sys
 
 import numpy as np
 
-from nnstudy.data import dataset
+from nnstudy.data import dataset, splits
 from nnstudy.data.published import File
 
 FILE = File(
@@ -46,13 +46,7 @@ def load(data_dir: str | os.PathLike[str] | None = None) -> dataset.Dataset:
     order = np.arange(len(table))
     np.random.RandomState(113).shuffle(order)
     inputs, values = table[order, :-1], table[order, -1:]
-    return dataset.Dataset(
-        'boston_housing',
-        {
-            'train': (inputs[:NUM_TRAIN], values[:NUM_TRAIN]),
-            'test': (inputs[NUM_TRAIN:], values[NUM_TRAIN:]),
-        },
-    )
+    return dataset.Dataset('boston_housing', splits.cut(inputs, values, NUM_TRAIN))
 
 
 @functools.cache  # once is enough

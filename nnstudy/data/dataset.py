@@ -16,6 +16,8 @@ import numpy as np
 from nnstudy import errors
 
 SPLIT_NAME = re.compile(r'[A-Za-z_][\w-]*')
+Splits = Mapping[str, tuple[np.ndarray, np.ndarray]]  # name -> inputs and labels
+
 MAX_CLASSES = 100_000  # integer labels beyond are amounts, not classes
 
 
@@ -45,7 +47,7 @@ class Dataset:
     """
 
     name: str
-    splits: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    splits: Splits
     class_names: tuple[str, ...] | None = None
     max_value: float | None = None
 

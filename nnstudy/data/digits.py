@@ -8,9 +8,9 @@ import os
 
 import numpy as np
 
-from nnstudy.data import dataset
+from nnstudy.data import dataset, splits
 
-NUM_TEST = 360
+NUM_TRAIN = 1437
 
 
 def load(data_dir: str | os.PathLike[str] | None = None) -> dataset.Dataset:
@@ -20,16 +20,8 @@ def load(data_dir: str | os.PathLike[str] | None = None) -> dataset.Dataset:
       data_dir: not used; the images are part of scikit-learn.
     """
     del data_dir
-    # Importing scikit-learn takes a second.
-    from sklearn import datasets as sklearn_datasets
+    from sklearn import datasets  # takes a second
 
-    bunch = sklearn_datasets.load_digits()
-    images, labels = bunch.images.astype(np.uint8), bunch.target
-    return dataset.Dataset(
-        'digits',
-        {
-            'train': (images[:-NUM_TEST], labels[:-NUM_TEST]),
-            'test': (images[-NUM_TEST:], labels[-NUM_TEST:]),
-        },
-        max_value=16,
-    )
+    images, labels = datasets.load_digits(return_X_y=True)
+    images = images.astype(np.uint8).reshape(-1, 8, 8)
+    return dataset.Dataset('digits', splits.cut(images, labels, NUM_TRAIN), max_value=16)

@@ -114,12 +114,6 @@ def test_shuffled_is_the_same_everywhere():
     assert labels.tolist() == [2, 8, 4, 9, 1, 6, 7, 3]
 
 
-def test_parse():
-    assert splits.parse('train') == ('train', None, None)
-    assert splits.parse('train[10%:20%]') == ('train', (10, True), (20, True))
-    assert splits.parse('train[-5:]') == ('train', (-5, False), None)
-
-
 @pytest.mark.parametrize(
     'spec',
     [
@@ -142,7 +136,7 @@ def test_parse():
 )
 def test_malformed(spec):
     with pytest.raises(errors.UserError, match=r"accepted are 'train', 'train\[:800\]'"):
-        splits.parse(spec)
+        splits.select(_dataset(10), spec)
 
 
 @pytest.mark.parametrize(
