@@ -15,8 +15,7 @@ lower it.
 """
 
 import nnstudy
-from nnstudy.analysis.claims import claim, greater, less
-from nnstudy.analysis.quantities import quantity
+from nnstudy import Claim, Quantity
 from nnstudy.report import traces
 
 PICTURE = 'noise_scale_vs_epoch'
@@ -39,25 +38,29 @@ def sweep(config):
 
 
 def claims(config):
-    def noise(size, **more):
-        return quantity('noise_scale', {'batch_size': size}, **more)
+    def noise(size):
+        return Quantity('noise_scale').where(batch_size=size)
 
     sizes = config.study.sizes
     return [
-        claim(
+        Claim(
             'F5a',
             'The noise scale rises along training at every batch size: its mean over the '
             'evaluations is above five times what it was at the start, and above that after the '
             'first epoch (ours)',
-            *(greater(noise(size, at='mean'), noise(size, at=0, times=5.0)) for size in sizes),
-            *(greater(noise(size, at='mean'), noise(size, at=1)) for size in sizes),
+            (
+                *(noise(size).at('mean') > 5 * noise(size).at(0) for size in sizes),
+                *(noise(size).at('mean') > noise(size).at(1) for size in sizes),
+            ),
         ),
-        claim(
+        Claim(
             'F5b',
             'Small batches are enough at first, large ones pay late: the noise scale is below 64 '
             'examples at the start and above 256 in the mean over the evaluations (ours)',
-            *(less(noise(size, at=0), 64) for size in sizes),
-            *(greater(noise(size, at='mean'), 256) for size in sizes),
+            (
+                *(noise(size).at(0) < 64 for size in sizes),
+                *(noise(size).at('mean') > 256 for size in sizes),
+            ),
         ),
     ]
 

@@ -16,9 +16,7 @@ initialisation and an epsilon of 1e-7 (Keras's).
 import boston_lr_decay
 
 import nnstudy
-from nnstudy.analysis.claims import claim, greater, highest, lowest
-from nnstudy.analysis.quantities import quantity
-from nnstudy.analysis.references import reference
+from nnstudy import Claim, Quantity, Reference
 from nnstudy.report import cells, plots
 
 PICTURE = 'test_loss'
@@ -41,33 +39,30 @@ def sweep():
 
 
 def claims():
-    test_loss = quantity('test_loss')
+    test_loss = Quantity('test_loss')
     return [
-        claim(
+        Claim(
             'B8a',
             'The two worst batch sizes are 128 and 256, in the median of the seeds',
-            highest(test_loss, {'batch_size': 128}, {'batch_size': 256}),
+            test_loss.highest_at({'batch_size': 128}, {'batch_size': 256}),
             of='median',
         ),
-        claim(
+        Claim(
             'B8b',
             'The two best batch sizes are 4 and 16, in the median of the seeds',
-            lowest(test_loss, {'batch_size': 4}, {'batch_size': 16}),
+            test_loss.lowest_at({'batch_size': 4}, {'batch_size': 16}),
             of='median',
         ),
-        claim(
+        Claim(
             'B8c',
             'Very large batches hurt: 256 ends above 32 (ours, from a rejected answer)',
-            greater(
-                quantity('test_loss', {'batch_size': 256}),
-                quantity('test_loss', {'batch_size': 32}),
-            ),
+            test_loss.where(batch_size=256) > test_loss.where(batch_size=32),
         ),
-        claim(
+        Claim(
             'B8d',
             'The ReLU of the output can die here, too: of a seed one batch size at least never '
             'leaves a test MSE near 616 (ours)',
-            greater(quantity('test_loss', at='best', over='max'), 550.0),
+            test_loss.at('best').over('max') > 550.0,
             of='some',
         ),
     ]
@@ -75,8 +70,8 @@ def claims():
 
 def references():
     return [
-        reference(
-            f'test MSE at batch size {size}', value, quantity('test_loss', {'batch_size': size})
+        Reference(
+            f'test MSE at batch size {size}', value, Quantity('test_loss').where(batch_size=size)
         )
         for size, value in PRINTED.items()
     ]

@@ -19,9 +19,7 @@ have a column B that is ethically charged, see the warning.
 """
 
 import nnstudy
-from nnstudy.analysis.claims import claim, greater, less
-from nnstudy.analysis.quantities import quantity
-from nnstudy.analysis.references import reference
+from nnstudy import Claim, Quantity, Reference
 from nnstudy.report import generalization
 
 PICTURE = 'train_and_test'
@@ -50,26 +48,26 @@ def sweep():
 
 
 def claims():
-    def b_is_less(metric):
-        return less(quantity(metric, B), quantity(metric, A))
-
+    errors = map(Quantity, ('train_loss', 'test_loss', 'train_mae', 'test_mae'))
+    gap = Quantity('test_loss') - Quantity('train_loss')
+    lowest = Quantity('test_loss').at('best')
     return [
-        claim(
+        Claim(
             'B7a',
             'With decay (B) train and validation MSE and MAE end lower than without (A)',
-            *map(b_is_less, ('train_loss', 'test_loss', 'train_mae', 'test_mae')),
+            tuple(error.where(B) < error.where(A) for error in errors),
         ),
-        claim(
+        Claim(
             'B7b',
             'A generalises better than B: a smaller gap between train and validation MSE',
-            less(*(quantity('test_loss', point, minus='train_loss') for point in (A, B))),
+            gap.where(A) < gap.where(B),
         ),
         *(
-            claim(
+            Claim(
                 f'B7c {name}',
                 f'The ReLU of the output can die: a seed of {name} never leaves a test MSE near '
                 '616 (ours)',
-                greater(quantity('test_loss', point, at='best'), 550.0),
+                lowest.where(point) > 550.0,
                 of='some',
             )
             for name, point in (('A', A), ('B', B))
@@ -81,22 +79,24 @@ def references():
     # Epochs count from 0 in the document: its epoch 49 is the 50th. Its summary cuts off what comes
     # after the point, as 28 of the 28.62 of that epoch shows. As in Keras its train errors are
     # running means over an epoch, such as our `batch_loss`.
-    mse_a, mse_b = (quantity('batch_loss', point, at=50) for point in (A, B))
+    num_params = Quantity('num_params').where(A)
+    mse, mae = Quantity('test_loss'), Quantity('test_mae')
+    train_mse, train_mae = Quantity('batch_loss').at(50), Quantity('train_mae')
     return [
-        reference('parameters', 369, quantity('num_params', A)),
-        reference('A, train MSE at the end', 21, mse_a, 0, is_cut=True),
-        reference(f'A, train MAE at the end{AT_END}', 3, quantity('train_mae', A), 0, is_cut=True),
-        reference('A, validation MSE at the end', 28, quantity('test_loss', A), 0, is_cut=True),
-        reference('A, validation MAE at the end', 4, quantity('test_mae', A), 0, is_cut=True),
-        reference('B, train MSE at the end', 7, mse_b, 0, is_cut=True),
-        reference(f'B, train MAE at the end{AT_END}', 2, quantity('train_mae', B), 0, is_cut=True),
-        reference('B, validation MSE at the end', 23, quantity('test_loss', B), 0, is_cut=True),
-        reference('B, validation MAE at the end', 3, quantity('test_mae', B), 0, is_cut=True),
-        reference(f'A, train MAE of epoch 49{AT_END}', 3.43, quantity('train_mae', A, at=50)),
-        reference('A, validation MSE of epoch 49', 28.62, quantity('test_loss', A, at=50)),
-        reference('A, validation MAE of epoch 49', 4.17, quantity('test_mae', A, at=50)),
-        reference('B, validation MSE of epoch 47', 23.48, quantity('test_loss', B, at=48)),
-        reference('B, validation MAE of epoch 47', 3.07, quantity('test_mae', B, at=48)),
+        Reference('parameters', 369, num_params),
+        Reference('A, train MSE at the end', 21, train_mse.where(A), 0, is_cut=True),
+        Reference(f'A, train MAE at the end{AT_END}', 3, train_mae.where(A), 0, is_cut=True),
+        Reference('A, validation MSE at the end', 28, mse.where(A), 0, is_cut=True),
+        Reference('A, validation MAE at the end', 4, mae.where(A), 0, is_cut=True),
+        Reference('B, train MSE at the end', 7, train_mse.where(B), 0, is_cut=True),
+        Reference(f'B, train MAE at the end{AT_END}', 2, train_mae.where(B), 0, is_cut=True),
+        Reference('B, validation MSE at the end', 23, mse.where(B), 0, is_cut=True),
+        Reference('B, validation MAE at the end', 3, mae.where(B), 0, is_cut=True),
+        Reference(f'A, train MAE of epoch 49{AT_END}', 3.43, train_mae.where(A).at(50)),
+        Reference('A, validation MSE of epoch 49', 28.62, mse.where(A).at(50)),
+        Reference('A, validation MAE of epoch 49', 4.17, mae.where(A).at(50)),
+        Reference('B, validation MSE of epoch 47', 23.48, mse.where(B).at(48)),
+        Reference('B, validation MAE of epoch 47', 3.07, mae.where(B).at(48)),
     ]
 
 

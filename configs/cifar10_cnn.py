@@ -13,8 +13,7 @@ of the first 10,000 images; what *overfits* means in E3a.
 
 import fashion_cnn
 
-from nnstudy.analysis.claims import claim, greater, less
-from nnstudy.analysis.quantities import quantity
+from nnstudy import Claim, Quantity
 from nnstudy.report import generalization
 
 PICTURE = 'train_and_test'
@@ -29,18 +28,19 @@ def get_config():
 
 
 def claims():
-    def accuracy(split, epoch, **more):
-        return quantity(f'{split}_accuracy', at=epoch, **more)
-
+    train, test = Quantity('train_accuracy'), Quantity('test_accuracy')
+    test_loss = Quantity('test_loss')
     return [
-        claim(
+        Claim(
             'E3a',
             'The plain CNN overfits CIFAR-10: from epoch 15 to 30 the training accuracy climbs, '
             'the test accuracy does by less than a fiftieth, and the test loss ends a quarter '
             'above its lowest value or more',
-            greater(accuracy('train', 30), accuracy('train', 15)),
-            less(accuracy('test', 30), accuracy('test', 15, times=1.02)),
-            greater(quantity('test_loss'), quantity('test_loss', at='best', times=1.25)),
+            (
+                train.at(30) > train.at(15),
+                test.at(30) < 1.02 * test.at(15),
+                test_loss > 1.25 * test_loss.at('best'),
+            ),
         )
     ]
 

@@ -19,8 +19,7 @@ dropout.
 """
 
 import nnstudy
-from nnstudy.analysis.claims import claim, greater, less
-from nnstudy.analysis.quantities import quantity
+from nnstudy import Claim, Quantity
 from nnstudy.report import generalization
 
 PICTURE = 'train_and_test'
@@ -72,37 +71,32 @@ def sweep():
 
 
 def claims():
-    def accuracy(split, net, **more):
-        return quantity(f'{split}_accuracy', net, **more)
-
-    def gap(net):
-        return accuracy('train', net, minus='test_accuracy')
-
-    trains_better = greater(accuracy('train', VGG), accuracy('train', CNN))
+    train, test = Quantity('train_accuracy'), Quantity('test_accuracy')
+    gap = train - test
+    trains_better = train.where(VGG) > train.where(CNN)
     rest = (
-        greater(accuracy('test', VGG), accuracy('test', CNN)),
-        less(gap(VGG), gap(CNN)),
-        greater(gap(VGG), 0),
+        test.where(VGG) > test.where(CNN),
+        gap.where(VGG) < gap.where(CNN),
+        gap.where(VGG) > 0,
     )
     return [
-        claim(
+        Claim(
             'E4a',
             'The VGG-like net with augmentation and batch normalisation reaches a higher training '
             'and test accuracy than the plain CNN, with a smaller gap between them; the test '
             'accuracy is still the lower of the two',
-            trains_better,
-            *rest,
+            (trains_better, *rest),
         ),
-        claim(
+        Claim(
             'E4a, train',
             'It reaches a higher training accuracy than the plain CNN (ours, a part of E4a)',
             trains_better,
         ),
-        claim(
+        Claim(
             'E4a, rest',
             'It reaches a higher test accuracy than the plain CNN, with a smaller gap, and its '
             'test accuracy is still below its training accuracy (ours, a part of E4a)',
-            *rest,
+            rest,
         ),
     ]
 

@@ -18,8 +18,8 @@ import numpy as np
 from matplotlib import figure
 
 import nnstudy
-from nnstudy.analysis.claims import claim, greater, less
-from nnstudy.analysis.quantities import quantity, values
+from nnstudy import Claim, Quantity
+from nnstudy.analysis.quantities import values
 from nnstudy.report import style
 
 PICTURE = 'loss_vs_depth'
@@ -54,27 +54,26 @@ def sweep(config):
 
 def train_loss(depth, skips):
     where = {'model.depth': depth, 'model.skips': skips}
-    return quantity('train_loss', where, over='min')
+    return Quantity('train_loss').where(where).over('min')
 
 
 def claims(config):
     deepest = max(config.study.depths)
-
+    shallow, plain = train_loss(4, False), train_loss(deepest, False)
+    residual = train_loss(deepest, True)
     return [
-        claim(
+        Claim(
             'B6',
             'Residual connections let deeper nets train than plain ones: the deepest plain net '
             'ends with a higher training loss than one of depth 4, the deepest residual net with a '
             'lower one than both',
-            greater(train_loss(deepest, False), train_loss(4, False)),
-            less(train_loss(deepest, True), train_loss(4, False)),
-            less(train_loss(deepest, True), train_loss(deepest, False)),
+            (plain > shallow, residual < shallow, residual < plain),
         ),
-        claim(
+        Claim(
             'B6 deepest',
             'The deepest residual net ends with a lower training loss than the deepest plain one '
             '(ours)',
-            less(train_loss(deepest, True), train_loss(deepest, False)),
+            residual < plain,
         ),
     ]
 

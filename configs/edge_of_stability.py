@@ -16,8 +16,7 @@ five percent too low at the edge.
 """
 
 import nnstudy
-from nnstudy.analysis.claims import claim, greater, less
-from nnstudy.analysis.quantities import quantity
+from nnstudy import Claim, Quantity
 from nnstudy.report import style, traces
 
 PICTURE = 'sharpness'
@@ -44,28 +43,30 @@ def sweep():
 
 
 def claims():
-    def relative(rate, **more):
-        return quantity('sharpness', {RATE: rate}, times=rate, **more)
+    def relative(rate):
+        return rate * Quantity('sharpness').where({RATE: rate})
 
-    def loss(rate, **more):
-        return quantity('train_loss', {RATE: rate}, **more)
+    def loss(rate):
+        return Quantity('train_loss').where({RATE: rate})
 
     return [
-        claim(
+        Claim(
             'F4a',
             'Sharpness starts below 1.8 / rate and ends above it, at every rate (ours)',
-            *(less(relative(rate, at=0), 1.8) for rate in RATES),
-            *(greater(relative(rate), 1.8) for rate in RATES),
+            (
+                *(relative(rate).at(0) < 1.8 for rate in RATES),
+                *(relative(rate) > 1.8 for rate in RATES),
+            ),
         ),
-        claim(
+        Claim(
             'F4b',
             'It stays there instead of rising on: it ends below 2.5 / rate (ours)',
-            *(less(relative(rate), 2.5) for rate in RATES),
+            tuple(relative(rate) < 2.5 for rate in RATES),
         ),
-        claim(
+        Claim(
             'F4c',
             'The loss falls nevertheless, to less than half of what it was at the start (ours)',
-            *(less(loss(rate), loss(rate, at=0, times=0.5)) for rate in RATES),
+            tuple(loss(rate) < 0.5 * loss(rate).at(0) for rate in RATES),
         ),
     ]
 

@@ -23,10 +23,7 @@ accuracy between the sets (the document's Inception has 10).
 from matplotlib import figure, ticker
 
 import nnstudy
-from nnstudy.analysis import quantities
-from nnstudy.analysis.claims import claim, greater
-from nnstudy.analysis.quantities import quantity
-from nnstudy.analysis.references import reference
+from nnstudy import Claim, Quantity, Reference
 from nnstudy.report import generalization, style
 
 PICTURE = 'train_loss'
@@ -71,47 +68,37 @@ def sweep(config):
 
 
 def claims(config):
-    def after(metric, net, **more):
-        return quantity(metric, net, at=config.epochs, **more)
-
-    def slower(net):
-        first = config.eval_every
-        slow, fast = (quantity('train_loss', where, at=first) for where in ({**net, **SLOW}, net))
-        return greater(slow, fast)
-
-    def gap(net):
-        return after('train_accuracy', net, minus='test_accuracy')
-
+    train, test = Quantity('train_accuracy'), Quantity('test_accuracy')
+    gap = (train - test).at(config.epochs)
+    end, first = test.at(config.epochs), Quantity('train_loss').at(config.eval_every)
+    loss = Quantity('test_loss').at(config.epochs)
     return [
-        claim(
+        Claim(
             'B10a',
             'ResNet fits the training set perfectly: all its images are classified rightly',
-            greater(after('train_accuracy', RESNET), 0.9999),
+            train.where(RESNET).at(config.epochs) > 0.9999,
         ),
-        claim(
+        Claim(
             'B10b',
             "ResNet's test loss is higher than Inception's although its accuracy is higher",
-            greater(after('test_loss', RESNET), after('test_loss', INCEPTION)),
-            greater(after('test_accuracy', RESNET), after('test_accuracy', INCEPTION)),
+            (loss.where(RESNET) > loss.where(INCEPTION), end.where(RESNET) > end.where(INCEPTION)),
         ),
-        claim(
+        Claim(
             'B10c',
             'Neither generalises well: more than 5 points between training and test accuracy',
-            greater(gap(RESNET), 0.05),
-            greater(gap(INCEPTION), 0.05),
+            (gap.where(RESNET) > 0.05, gap.where(INCEPTION) > 0.05),
         ),
-        claim(
+        Claim(
             'B10d',
             'Inception has room to improve: after twice as many epochs its test accuracy is higher',
-            greater(quantity('test_accuracy', INCEPTION), after('test_accuracy', INCEPTION)),
+            test.where(INCEPTION) > end.where(INCEPTION),
         ),
-        claim(
+        Claim(
             'B10e',
             'A smaller rate makes convergence slower, not faster: after '
             f'{config.eval_every} epochs the training loss is higher at 0.01 than at 0.05, for '
             'both nets',
-            slower(INCEPTION),
-            slower(RESNET),
+            tuple(first.where(net, SLOW) > first.where(net) for net in (INCEPTION, RESNET)),
         ),
     ]
 
@@ -133,14 +120,14 @@ def references(config):
     sizes = {'Inception': 196_154, 'ResNet': 186_058}
     return [
         *(
-            reference(f'{net}, parameters', size, quantity('num_params', nets[net]))
+            Reference(f'{net}, parameters', size, Quantity('num_params').where(nets[net]))
             for net, size in sizes.items()
         ),
         *(
-            reference(
+            Reference(
                 f'{net}, {metric.replace("_", " ")}',
                 value,
-                quantity(metric, nets[net], at=config.epochs),
+                Quantity(metric).where(nets[net]).at(config.epochs),
                 3,
             )
             for (net, metric), value in printed.items()
@@ -170,7 +157,7 @@ def _training_losses(results, nets):
     panel = style.dress(picture.subplots())
     handles = []
     for i, (name, where) in enumerate(nets.items()):
-        (point,) = quantities.chosen(results, where)
+        (point,) = results.points_with(where)
         of_net = steps[steps['point'] == point]
         losses = of_net.groupby(['seed', 'epoch'])['batch_loss'].mean().unstack()  # [seeds, epochs]
         handles.append(style.band(panel, losses.columns, losses, i, len(nets), label=name))

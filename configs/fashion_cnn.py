@@ -14,8 +14,7 @@ classes together.
 """
 
 import nnstudy
-from nnstudy.analysis.claims import claim, less
-from nnstudy.analysis.quantities import quantity
+from nnstudy import Claim, Quantity
 from nnstudy.report import examples, generalization
 
 PICTURE = 'confusion_fashion_mnist'
@@ -47,20 +46,20 @@ def sweep():
 
 
 def claims():
-    fashion, digits = ({'dataset': name} for name in ('fashion_mnist', 'mnist'))
-    accuracy = quantity('test_accuracy', fashion)
+    accuracy = Quantity('test_accuracy')
+    fashion, digits = (accuracy.where(dataset=name) for name in ('fashion_mnist', 'mnist'))
     return [
-        claim(
+        Claim(
             'E2a',
             'Fashion-MNIST is harder than MNIST for the same net: a lower test accuracy',
-            less(accuracy, quantity('test_accuracy', digits)),
+            fashion < digits,
         ),
-        claim(
+        Claim(
             'E2b',
             'Shirt and dress (classes 6 and 3) are among the confused classes: recognised less '
             'often than the classes are on the whole',
-            *(
-                less(quantity(f'test_class_accuracy_{label}', fashion), accuracy)
+            tuple(
+                Quantity(f'test_class_accuracy_{label}').where(dataset='fashion_mnist') < fashion
                 for label in (SHIRT, DRESS)
             ),
         ),

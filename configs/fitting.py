@@ -13,8 +13,7 @@ is said in the claims. The claims were worded on seeds 0 to 11, these are others
 """
 
 import nnstudy
-from nnstudy.analysis.claims import claim, greater, less
-from nnstudy.analysis.quantities import quantity
+from nnstudy import Claim, Quantity
 from nnstudy.report import generalization, labels, maps
 
 PICTURE = 'train_and_test'
@@ -49,55 +48,53 @@ def sweep(config):
 
 def claims(config):
     widths, sizes = config.study.widths, config.study.sizes
+    train_loss, test_loss = Quantity('train_loss'), Quantity('test_loss')
 
-    def cell(metric, width, size, **more):
-        where = {'model.widths': (width,), 'split.train': f'train[:{size}]'}
-        return quantity(metric, where, **more)
+    def cell(width, size):
+        return {'model.widths': (width,), 'split.train': f'train[:{size}]'}
 
-    def gap(width, size, **more):
-        return cell('test_loss', width, size, minus='train_loss', **more)
+    def gap(width, size):
+        return (test_loss - train_loss).where(cell(width, size))
 
     small, large = widths[0], widths[-1]
     smaller = widths[-3] if len(widths) > 2 else small
     few, many = sizes[0], sizes[-1]
-    more_data = less(gap(large, many), gap(large, few))
-    smaller_of = {size: less(gap(smaller, size), gap(large, size)) for size in (few, many)}
+    more_data = gap(large, many) < gap(large, few)
+    smaller_of = {size: gap(smaller, size) < gap(large, size) for size in (few, many)}
     underfits = [
-        greater(cell(metric, small, many), cell(metric, large, many))
-        for metric in ('train_loss', 'test_loss')
+        loss.where(cell(small, many)) > loss.where(cell(large, many))
+        for loss in (train_loss, test_loss)
     ]
     return [
-        claim(
+        Claim(
             'C4a',
             f'More data and a smaller model lower the gap: with a width of {large} it is smaller '
             f'with {many:,} examples than with {few}, and with {few} as with {many:,} examples it '
             f'is smaller with a width of {smaller} than of {large}; a model too small underfits: '
             f'with {many:,} examples a width of {small} has higher losses on training and on test '
             f'images than {large}',
-            more_data,
-            *smaller_of.values(),
-            *underfits,
+            (more_data, *smaller_of.values(), *underfits),
         ),
-        claim('C4a data', 'More data lower the gap (ours, a part of C4a)', more_data),
+        Claim('C4a data', 'More data lower the gap (ours, a part of C4a)', more_data),
         *(
-            claim(
+            Claim(
                 f'C4a {size:,}',
                 f'A smaller model lowers the gap with {size:,} examples (ours, a part of C4a)',
                 condition,
             )
             for size, condition in smaller_of.items()
         ),
-        claim('C4a small', 'A model too small underfits (ours, a part of C4a)', *underfits),
-        claim(
+        Claim('C4a small', 'A model too small underfits (ours, a part of C4a)', underfits),
+        Claim(
             'C4b',
             f'At every width, {many:,} examples have a smaller gap than {few} (ours)',
-            *(less(gap(width, many), gap(width, few)) for width in widths),
+            tuple(gap(width, many) < gap(width, few) for width in widths),
         ),
-        claim(
+        Claim(
             'C4c',
             f'Training longer widens the gap: with width {large} and {few} examples it is larger '
             'at the end than after 5 epochs (ours)',
-            greater(gap(large, few), gap(large, few, at=5)),
+            gap(large, few) > gap(large, few).at(5),
         ),
     ]
 

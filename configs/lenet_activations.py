@@ -22,9 +22,7 @@ of the time that all runs took side by side.
 """
 
 import nnstudy
-from nnstudy.analysis.claims import claim, greater, less
-from nnstudy.analysis.quantities import quantity
-from nnstudy.analysis.references import reference
+from nnstudy import Claim, Quantity, Reference
 from nnstudy.report import examples, generalization, weights
 
 PICTURE = 'train_and_test'
@@ -84,50 +82,34 @@ def sweep():
 
 
 def claims(config):
-    def accuracy(version, **more):
-        return quantity('test_accuracy', version, **more)
-
+    relu, sigmoid = (Quantity('test_accuracy').where(version) for version in (RELU, SIGMOID))
     name = 'MNIST' if config.dataset == 'mnist' else 'CIFAR-10'
-    stable = claim(
+    stable = Claim(
         'D2',
         f'ReLU is the more stable on {name}: its test accuracy goes less back and forth from epoch '
         'to epoch',
-        less(accuracy(RELU, at='jitter'), accuracy(SIGMOID, at='jitter')),
+        relu.at('jitter') < sigmoid.at('jitter'),
     )
     if config.dataset == 'mnist':
-        sooner = less(*(accuracy(v, at='reaches', level=0.98) for v in (RELU, SIGMOID)))
-        epochs = [
-            condition
-            for version, epoch in ((RELU, 3), (SIGMOID, 11))
-            for condition in (
-                greater(accuracy(version, at='reaches', level=0.98), epoch - 0.5),
-                less(accuracy(version, at='reaches', level=0.98), epoch + 0.5),
-            )
-        ]
+        relu, sigmoid = relu.reaches(0.98), sigmoid.reaches(0.98)
         return [
-            claim(
+            Claim(
                 'D1',
                 'ReLU passes 98% on MNIST in epoch 3, sigmoid and tanh in epoch 11, in the median '
                 'of the seeds',
-                *epochs,
+                (relu > 2.5, relu < 3.5, sigmoid > 10.5, sigmoid < 11.5),
                 of='median',
             ),
-            claim('D1 sooner', 'ReLU passes 98% sooner than sigmoid and tanh (ours)', sooner),
+            Claim(
+                'D1 sooner', 'ReLU passes 98% sooner than sigmoid and tanh (ours)', relu < sigmoid
+            ),
             stable,
         ]
-    best = {name: accuracy(v, at='best') for name, v in (('relu', RELU), ('sigmoid', SIGMOID))}
+    relu, sigmoid = relu.at('best'), sigmoid.at('best')
     return [
         stable,
-        claim(
-            'D3',
-            'ReLU has the higher best accuracy on CIFAR-10',
-            less(best['sigmoid'], best['relu']),
-        ),
-        claim(
-            'D4',
-            'Neither reaches 62% on CIFAR-10 in 20 epochs',
-            *(less(accuracy, 0.62) for accuracy in best.values()),
-        ),
+        Claim('D3', 'ReLU has the higher best accuracy on CIFAR-10', sigmoid < relu),
+        Claim('D4', 'Neither reaches 62% on CIFAR-10 in 20 epochs', (relu < 0.62, sigmoid < 0.62)),
     ]
 
 
@@ -143,31 +125,28 @@ def references(config):
         return []
     num_params, seconds = {'mnist': (61_706, 7.9), 'cifar10': (62_006, 13.7)}[config.dataset]
     listed = [
-        reference('parameters', num_params, quantity('num_params', RELU)),
-        reference(
+        Reference('parameters', num_params, Quantity('num_params').where(RELU)),
+        Reference(
             "seconds of an epoch, on the document's graphics card",
             seconds,
-            quantity('seconds_per_epoch', RELU),
+            Quantity('seconds_per_epoch').where(RELU),
         ),
     ]
     for name, version in (('relu', RELU), ('sigmoid and tanh', SIGMOID)):
-        activation = version['model.dense_activation']
-        printed = PRINTED[config.dataset, activation]
+        accuracy = Quantity('test_accuracy').where(version)
+        printed = PRINTED[config.dataset, version['model.dense_activation']]
         listed += [
-            reference(
-                f'{name}, test accuracy (%) of epoch {epoch}',
-                value,
-                quantity('test_accuracy', version, at=epoch, times=100),
-                2,
+            Reference(
+                f'{name}, test accuracy (%) of epoch {epoch}', value, 100 * accuracy.at(epoch), 2
             )
             for epoch, value in enumerate(printed, start=1)
         ]
-        what = quantity('test_accuracy', version, at='best', times=100)
-        listed.append(reference(f'{name}, best test accuracy (%)', max(printed), what, 2))
+        best = 100 * accuracy.at('best')
+        listed.append(Reference(f'{name}, best test accuracy (%)', max(printed), best, 2))
         if config.dataset == 'mnist':
-            passed = quantity('test_accuracy', version, at='reaches', level=0.98)
             epoch = next(e for e, value in enumerate(printed, start=1) if value > 98)
-            listed.append(reference(f'{name}, epoch that passes 98%', epoch, passed))
+            passed = accuracy.reaches(0.98)
+            listed.append(Reference(f'{name}, epoch that passes 98%', epoch, passed))
     return listed
 
 

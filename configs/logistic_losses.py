@@ -20,15 +20,11 @@ four points in the middle have probabilities near one half.
 The points were recovered from the printed probabilities. The fit is convex, so one seed says all.
 """
 
-import itertools
-
 import numpy as np
 from matplotlib import figure
 
 import nnstudy
-from nnstudy.analysis.claims import claim, less
-from nnstudy.analysis.quantities import quantity
-from nnstudy.analysis.references import reference
+from nnstudy import Claim, Quantity, Reference
 from nnstudy.report import style
 from nnstudy.results import predictions as predict
 from nnstudy.training import losses
@@ -96,17 +92,21 @@ def _losses(p):
 
 
 def claims():
-    means = [quantity(f'{name}_mean') for name in ('squared', 'zero_one', 'cross_entropy', 'hinge')]
-    order = [less(a, b) for a, b in itertools.pairwise(means)]
+    squared, zero_one, cross_entropy, hinge = (
+        Quantity(f'{name}_mean') for name in ('squared', 'zero_one', 'cross_entropy', 'hinge')
+    )
+    guess, squared_guess = Quantity('uniform_cross_entropy'), Quantity('uniform_squared')
     return [
-        claim('B1', 'In order: squared, zero-one, cross-entropy, hinge', *order, of='fact'),
-        claim(
+        Claim(
+            'B1',
+            'In order: squared, zero-one, cross-entropy, hinge',
+            (squared < zero_one, zero_one < cross_entropy, cross_entropy < hinge),
+            of='fact',
+        ),
+        Claim(
             'B3',
             'At a uniform prediction of 5 classes cross-entropy is 1.6 and the squared error 0.8',
-            less(1.55, quantity('uniform_cross_entropy')),
-            less(quantity('uniform_cross_entropy'), 1.65),
-            less(0.7999, quantity('uniform_squared')),
-            less(quantity('uniform_squared'), 0.8001),
+            (guess > 1.55, guess < 1.65, squared_guess > 0.7999, squared_guess < 0.8001),
             of='fact',
         ),
     ]
@@ -114,20 +114,24 @@ def claims():
 
 def references():
     listed = [
-        reference(f'{name.replace("_", " ")}, mean', value, quantity(f'{name}_mean'), 4)
+        Reference(f'{name.replace("_", " ")}, mean', value, Quantity(f'{name}_mean'), 4)
         for name, value in PRINTED_MEANS.items()
     ]
     for name, printed in PRINTED.items():
         digits = 0 if name == 'zero_one' else 3
         listed += [
-            reference(f'{name.replace("_", " ")}, point {place}', value, quantity(column), digits)
+            Reference(
+                f'{name.replace("_", " ")}, point {place}',
+                value,
+                Quantity(f'{name}_{place}'),
+                digits,
+            )
             for place, value in enumerate(printed, start=1)
-            for column in [f'{name}_{place}']
         ]
     return [
         *listed,
-        reference('cross-entropy of a guess', 1.6, quantity('uniform_cross_entropy'), 1),
-        reference('squared error of a guess', 0.8, quantity('uniform_squared'), 1),
+        Reference('cross-entropy of a guess', 1.6, Quantity('uniform_cross_entropy'), 1),
+        Reference('squared error of a guess', 0.8, Quantity('uniform_squared'), 1),
     ]
 
 

@@ -28,8 +28,7 @@ outliers are drawn once, so all seeds have the same.
 import numpy as np
 
 import nnstudy
-from nnstudy.analysis.claims import claim, greater, less
-from nnstudy.analysis.quantities import quantity
+from nnstudy import Claim, Quantity
 from nnstudy.report import plots
 
 RECORDED = ('classes', 'numbers')
@@ -85,30 +84,30 @@ def sweep(config):
 def claims(config):
     def best(metric, loss, split='train'):
         where = {'loss.name': loss, 'split.train': f'{split}[:80%]'}
-        return quantity(metric, where, over='selected')
+        return Quantity(metric).where(where).over('selected')
 
     if config.dataset == 'digits':
         below = {
-            (loss, other): less(best('test_accuracy', loss), best('test_accuracy', other))
+            (loss, other): best('test_accuracy', loss) < best('test_accuracy', other)
             for loss in FOR_NUMBERS
             for other in FOR_CLASSES
         }
         return [
-            claim(
+            Claim(
                 'B2',
                 'No loss is right for every problem: what is right for numbers with outliers '
                 "(claim B2 squared), absolute error and Huber's, is not for classes: a lower test "
                 'accuracy than cross-entropy',
-                *(below[loss, 'softmax_cross_entropy'] for loss in ('absolute_error', 'huber')),
+                [below[loss, 'softmax_cross_entropy'] for loss in ('absolute_error', 'huber')],
             ),
-            claim(
+            Claim(
                 'B2 absolute',
                 'Absolute error, which is right for numbers with outliers, is not for classes: a '
                 'lower test accuracy than cross-entropy and hinge (ours, a part of B2)',
-                *(below['absolute_error', other] for other in FOR_CLASSES),
+                [below['absolute_error', other] for other in FOR_CLASSES],
             ),
             *(
-                claim(
+                Claim(
                     name,
                     f'{words} is not right for classes: a lower test accuracy than cross-entropy '
                     '(ours, a part of B2)',
@@ -122,29 +121,29 @@ def claims(config):
         ]
     squared, absolute, huber = FOR_NUMBERS
     return [
-        claim(
+        Claim(
             'B2 squared',
             'Squared error is not right for numbers with outliers: a higher test MSE, which it '
             'aims at, than absolute error and Huber (ours, a part of B2)',
-            *(
-                greater(best('test_mse', squared, 'outliers'), best('test_mse', loss, 'outliers'))
+            [
+                best('test_mse', squared, 'outliers') > best('test_mse', loss, 'outliers')
                 for loss in (absolute, huber)
-            ),
+            ],
         ),
-        claim(
+        Claim(
             'B2a',
             'Squared error is right for numbers without outliers: a lower test MSE than absolute '
             'error (ours)',
-            less(best('test_mse', squared), best('test_mse', absolute)),
+            best('test_mse', squared) < best('test_mse', absolute),
         ),
-        claim(
+        Claim(
             'B2b',
             'Absolute error is right for numbers with outliers and without: a lower test MAE, '
             'which it aims at, than squared error (ours)',
-            *(
-                less(best('test_mae', absolute, split), best('test_mae', squared, split))
+            [
+                best('test_mae', absolute, split) < best('test_mae', squared, split)
                 for split in ('train', 'outliers')
-            ),
+            ],
         ),
     ]
 

@@ -31,8 +31,7 @@ adds Adam at its defaults, at h = 100 in mini-batches.
 """
 
 import nnstudy
-from nnstudy.analysis.claims import claim, greater, less
-from nnstudy.analysis.quantities import quantity
+from nnstudy import Claim, Quantity
 from nnstudy.report import cells
 
 RECORDED = ('', 'reduced')
@@ -89,115 +88,114 @@ def sweep(config):
 
 def claims(config):
     whole = num_images(config)
+    test, loss = Quantity('test_accuracy'), Quantity('train_loss')
 
-    def cells(metric, h=None, rate=None, size=None, **more):
-        where = {'optimizer.name': 'sgd'}
-        where |= {} if h is None else {'model.widths': (784, h)}
+    def cell(h, rate=None, size=None):
+        where = {'optimizer.name': 'sgd', 'model.widths': (784, h)}
         where |= {} if rate is None else {'optimizer.learning_rate': rate}
-        where |= {} if size is None else {'batch_size': size}
-        return quantity(metric, where, **more)
+        return where | ({} if size is None else {'batch_size': size})
 
-    def accuracy(*cell, **more):
-        return cells('test_accuracy', *cell, **more)
+    def accuracy(*which):
+        return test.where(cell(*which))
 
-    def uncertain(*cell, **more):
-        return greater(cells('train_loss', *cell, at='rises', **more), 1 / 3)
+    def rises(*which):
+        return loss.where(cell(*which)).at('rises')
+
+    def best_of(h, size=None):
+        return accuracy(h, None, size).over('max')
 
     # With a sixth of the images twice as many errors are allowed.
     poor, good, excellent = (
         (0.90, 0.95, 0.97) if config.split.train == 'train' else (0.80, 0.90, 0.94)
     )
-    high = less(accuracy(25, over='max'), poor)
-    adam = quantity('test_accuracy', {'optimizer.name': 'adam'})
-    best_of_whole = accuracy(50, None, whole, over='max')
-    one_update = less(best_of_whole, poor), less(best_of_whole, accuracy(50, 0.01, 1))
+    high = best_of(25) < poor
+    adam = test.where({'optimizer.name': 'adam'})
+    one_update = best_of(50, whole) < poor, best_of(50, whole) < accuracy(50, 0.01, 1)
     return [
-        claim(
+        Claim(
             'A1',
             'At h = 25 and rate 10 the result is uncertain in every regime: the training loss goes '
             'up at more than a third of the evaluations',
-            *(uncertain(25, 10.0, size) for size in (whole, 128, 1)),
+            [rises(25, 10.0, size) > 1 / 3 for size in (whole, 128, 1)],
         ),
-        claim(
+        Claim(
             'A2',
             'With gradient descent, h = 25 and rate 10 the error goes up instead of down',
-            greater(
-                cells('train_loss', 25, 10.0, whole), cells('train_loss', 25, 10.0, whole, at=0)
-            ),
+            loss.where(cell(25, 10.0, whole)) > loss.where(cell(25, 10.0, whole)).at(0),
         ),
-        claim(
+        Claim(
             'A3',
             'At h = 25 the error is high and uncertain whatever the rate: test accuracy is below '
             f'{poor:.0%} in every regime, and in one at least the training loss goes up at more '
             'than a third of the evaluations',
-            high,
-            *(uncertain(25, rate, over='max') for rate in RATES),
+            (high, *(rises(25, rate).over('max') > 1 / 3 for rate in RATES)),
         ),
-        claim(
+        Claim(
             'A3 high',
             'At h = 25 the error is high whatever the rate and regime (ours, a part of A3)',
             high,
         ),
-        claim(
+        Claim(
             'A4',
             'At h = 50 one update an epoch is poor at every rate (test accuracy below '
             f'{poor:.0%}); lower rates with more frequent updates are better: the lowest rate '
             'with an update an example than that, and than higher rates in both regimes of '
             'frequent updates',
-            *one_update,
-            *(
-                less(accuracy(50, rate, size), accuracy(50, 0.01, size))
-                for rate in (10.0, 1.0)
-                for size in (128, 1)
+            (
+                *one_update,
+                *(
+                    accuracy(50, rate, size) < accuracy(50, 0.01, size)
+                    for rate in (10.0, 1.0)
+                    for size in (128, 1)
+                ),
             ),
         ),
-        claim(
+        Claim(
             'A4 one update',
             'At h = 50 one update an epoch is poor at every rate, and worse than the lowest rate '
             'with an update an example (ours, a part of A4)',
-            *one_update,
+            one_update,
         ),
-        claim(
+        Claim(
             'A5',
             'At h = 100 the tendency is downward: the training loss ends below its start in every '
             'cell; but only a low rate with frequent updates is satisfactory (test accuracy above '
             f'{good:.0%}): rate 0.01 with batch 1, and no other cell',
-            *(
-                less(
-                    cells('train_loss', 100, rate, size), cells('train_loss', 100, rate, size, at=0)
-                )
-                for rate in RATES
-                for size in (whole, 128, 1)
+            (
+                *(
+                    loss.where(cell(100, rate, size)) < loss.where(cell(100, rate, size)).at(0)
+                    for rate in RATES
+                    for size in (whole, 128, 1)
+                ),
+                accuracy(100, 0.01, 1) > good,
+                best_of(100, whole) < good,
+                best_of(100, 128) < good,
+                accuracy(100, 10.0, 1) < good,
+                accuracy(100, 1.0, 1) < good,
             ),
-            greater(accuracy(100, 0.01, 1), good),
-            less(accuracy(100, None, whole, over='max'), good),
-            less(accuracy(100, None, 128, over='max'), good),
-            less(accuracy(100, 10.0, 1), good),
-            less(accuracy(100, 1.0, 1), good),
         ),
-        claim(
+        Claim(
             'A6',
             'Frequent updates and a low rate give very good results (test accuracy above '
             f'{good:.0%}) at every h',
-            *(greater(accuracy(h, 0.01, 1), good) for h in WIDTHS),
+            [accuracy(h, 0.01, 1) > good for h in WIDTHS],
         ),
-        claim(
+        Claim(
             'A6 frequent',
             'At the low rate more frequent updates give better results at every h: a higher test '
             'accuracy with batch 1 than with mini-batches, and with these than with one update an '
             'epoch (ours, a part of A6)',
-            *(
-                greater(accuracy(h, 0.01, more), accuracy(h, 0.01, fewer))
+            [
+                accuracy(h, 0.01, more) > accuracy(h, 0.01, fewer)
                 for h in WIDTHS
                 for more, fewer in ((1, 128), (128, whole))
-            ),
+            ],
         ),
-        claim(
+        Claim(
             'A7',
             'Adam at its defaults gives excellent results (test accuracy above '
             f'{excellent:.0%}), the best of all (ours)',
-            greater(adam, excellent),
-            greater(adam, accuracy(over='max')),
+            (adam > excellent, adam > test.where({'optimizer.name': 'sgd'}).over('max')),
         ),
     ]
 

@@ -27,9 +27,8 @@ import numpy as np
 import pandas as pd
 
 import nnstudy
+from nnstudy import Claim, Quantity
 from nnstudy.analysis import quantities
-from nnstudy.analysis.claims import claim, greater, less
-from nnstudy.analysis.quantities import quantity
 from nnstudy.report import plots
 
 PICTURE = 'relu_mlp'
@@ -92,7 +91,7 @@ def sweep(config):
 
 
 def best(net, way):
-    return quantity('test_accuracy', {**net, **way, **PLAIN}, over='selected')
+    return Quantity('test_accuracy').where(net, way, PLAIN).over('selected')
 
 
 def measure(results):
@@ -102,75 +101,68 @@ def measure(results):
         if net['model.name'] not in set(results.runs['model.name']):
             continue
         adam, momentum = (quantities.values(results, best(net, way)) for way in (ADAM, MOMENTUM))
-        of_net = results.runs['point'].isin(quantities.chosen(results, net))
+        of_net = results.runs['point'].isin(results.points_with(net))
         lead[of_net] = results.runs['seed'][of_net].map(adam - momentum)
     return {'adam_lead': lead}
 
 
 def claims(config):
-    def default(net, way, rate):
-        where = {**net, **way, **PLAIN, 'optimizer.learning_rate': rate}
-        return quantity('test_accuracy', where)
+    test, lead = Quantity('test_accuracy'), Quantity('adam_lead')
 
     def pays(way, rate):
-        return [greater(best(net, way), default(net, way, rate)) for net in nets(config)]
+        default = {**way, **PLAIN, 'optimizer.learning_rate': rate}
+        return [best(net, way) > test.where(net, default) for net in nets(config)]
 
     listed = [
-        claim(
+        Claim(
             'B4',
             'No optimizer is always better: each at its best rate, Adam has the higher test '
             'accuracy on one net, SGD with momentum on another',
-            greater(quantity('adam_lead', over='max'), 0),
-            less(quantity('adam_lead', over='min'), 0),
+            (lead.over('max') > 0, lead.over('min') < 0),
         ),
-        claim(
+        Claim(
             'B4 nets',
             'Adam is the better one on the sigmoid MLP, momentum on the ReLU one (ours)',
-            greater(best(SIGMOID, ADAM), best(SIGMOID, MOMENTUM)),
-            greater(best(RELU, MOMENTUM), best(RELU, ADAM)),
+            (
+                best(SIGMOID, ADAM) > best(SIGMOID, MOMENTUM),
+                best(RELU, MOMENTUM) > best(RELU, ADAM),
+            ),
         ),
-        claim(
+        Claim(
             'B9',
             "Defaults can be suboptimal, a search pays: SGD's best rate has a higher test accuracy "
             'than its default of 0.01, on every net (on one would do; ours)',
-            *pays(SGD, 0.01),
+            pays(SGD, 0.01),
         ),
-        claim(
+        Claim(
             'B9a',
             "Adam's best rate has a higher test accuracy than its default of 0.001, on every net "
             '(ours)',
-            *pays(ADAM, 0.001),
+            pays(ADAM, 0.001),
         ),
     ]
     if LENET not in nets(config):
         return listed
-    decays = ('step', 'exponential', 'linear')
-    momentum = {**LENET, **MOMENTUM, 'batch_size': 32}
+    momentum = test.where(LENET, MOMENTUM, batch_size=32)
     return [
         *listed,
         *(
-            claim(
+            Claim(
                 f'E5 {name}',
                 f'On LeNet momentum with {name} decay has a higher test accuracy than at a '
                 'constant rate, each from its best rate (ours)',
-                greater(
-                    quantity('test_accuracy', {**momentum, 'schedule.name': name}, over='selected'),
-                    best(LENET, MOMENTUM),
-                ),
+                momentum.where({'schedule.name': name}).over('selected') > best(LENET, MOMENTUM),
             )
-            for name in decays
+            for name in ('step', 'exponential', 'linear')
         ),
-        claim(
+        Claim(
             'E5 whole set',
             'One update an epoch is too few: gradient descent at its best rate has a lower test '
             'accuracy than SGD at its own, on every net (ours)',
-            *(
-                less(
-                    quantity('test_accuracy', {**net, **SGD, 'batch_size': WHOLE}, over='selected'),
-                    best(net, SGD),
-                )
+            [
+                test.where(net, SGD, batch_size=WHOLE).over('selected') < best(net, SGD)
                 for net in nets(config)
-            ),
+            ],
         ),
     ]
 
@@ -183,7 +175,7 @@ def pictures(results):
     for name, net in names.items():
         if net['model.name'] not in set(runs['model.name']):
             continue
-        points = quantities.chosen(results, net)
+        points = results.points_with(net)
         chosen = runs[runs['point'].isin(points)]
         drawn[name] = plots.metric_vs(chosen, 'optimizer.learning_rate', fields)
     return drawn

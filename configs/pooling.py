@@ -29,10 +29,7 @@ from flax import linen as nn
 from matplotlib import figure
 
 import nnstudy
-from nnstudy import models, ops
-from nnstudy.analysis.claims import claim, greater, less
-from nnstudy.analysis.quantities import quantity
-from nnstudy.analysis.references import reference
+from nnstudy import Claim, Quantity, Reference, models, ops
 from nnstudy.models import layers
 from nnstudy.report import filtering, style
 from nnstudy.results import predictions as predict
@@ -138,49 +135,45 @@ def measure(results):
 
 def claims():
     def of(metric, halved_by, read='pixels'):
-        return quantity(metric, {'model.halved_by': halved_by, 'model.read': read})
+        return Quantity(metric).where({'model.halved_by': halved_by, 'model.read': read})
 
+    ways = 'stride', 'max', 'mean'
     return [
-        claim(
+        Claim(
             'E1a',
             'Max-pooling has a higher test accuracy than a stride, and than average-pooling (ours)',
-            greater(of('test_accuracy', 'max'), of('test_accuracy', 'stride')),
-            greater(of('test_accuracy', 'max'), of('test_accuracy', 'mean')),
+            (
+                of('test_accuracy', 'max') > of('test_accuracy', 'stride'),
+                of('test_accuracy', 'max') > of('test_accuracy', 'mean'),
+            ),
         ),
-        claim(
+        Claim(
             'E1b',
             'Pooling is for translation: of images moved by 2 pixels, a net with max-pooling loses '
             'less accuracy than one with a stride (ours)',
-            less(of('moved_2_lost', 'max'), of('moved_2_lost', 'stride')),
+            of('moved_2_lost', 'max') < of('moved_2_lost', 'stride'),
         ),
-        claim(
+        Claim(
             'E1c',
             'Of images moved by 4 pixels global max-pooling recognises more than a dense layer on '
             'all pixels, however the image is halved (ours)',
-            *(
-                greater(of('moved_4_accuracy', by, 'max'), of('moved_4_accuracy', by))
-                for by in ('stride', 'max', 'mean')
-            ),
+            [of('moved_4_accuracy', by, 'max') > of('moved_4_accuracy', by) for by in ways],
         ),
-        claim(
+        Claim(
             'E1d',
             'Global max-pooling reads images as they are worse: a lower test accuracy than a dense '
             'layer on all pixels, however the image is halved (ours)',
-            *(
-                less(of('test_accuracy', by, 'max'), of('test_accuracy', by))
-                for by in ('stride', 'max', 'mean')
-            ),
+            [of('test_accuracy', by, 'max') < of('test_accuracy', by) for by in ways],
         ),
     ]
 
 
 def references():
     net = {'model.halved_by': 'stride', 'model.read': 'pixels'}  # any one
+    filters, dense = (Quantity(f'{name}_weights').where(net) for name in ('filter', 'dense'))
     return [
-        reference('weights of 64 filters 5x5x3', 4_800, quantity('filter_weights', net)),
-        reference(
-            'weights of a dense layer in their place', 154_140_672, quantity('dense_weights', net)
-        ),
+        Reference('weights of 64 filters 5x5x3', 4_800, filters),
+        Reference('weights of a dense layer in their place', 154_140_672, dense),
     ]
 
 

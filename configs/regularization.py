@@ -27,8 +27,7 @@ with levels that were chosen on other seeds; *gap* is the test loss less the tra
 import numpy as np
 
 import nnstudy
-from nnstudy.analysis.claims import claim, greater, less
-from nnstudy.analysis.quantities import quantity
+from nnstudy import Claim, Quantity
 from nnstudy.report import generalization
 
 PICTURE = 'train_and_test'
@@ -112,72 +111,74 @@ def measure(results):
 
 
 def claims():
-    def of(metric, *which, rate=1e-3, minus=None, at='end', level=None, **changes):
-        where = point(*which, rate=rate, **changes)
-        return quantity(metric, where, minus=minus, at=at, level=level)
+    def of(metric, regularizer, rate=1e-3, **changes):
+        return Quantity(metric).where(point(regularizer, rate, **changes))
 
     def gap(name):
-        return of('test_loss', name, minus='train_loss')
+        return (Quantity('test_loss') - Quantity('train_loss')).where(point(name))
 
     def at_rest(momentum):
-        return of('test_loss', norm, rate=AT_REST, at='jitter', momentum=momentum)
+        return of('test_loss', norm, AT_REST, momentum=momentum).at('jitter')
 
     norm = 'batch norm before'
     high = HIGHER_RATES[-1]
-    regularizers = [name for name in REGULARIZERS if name != 'none']
+    strong_l1 = of('zero_share', 'l1').where({'regularization.l1': STRONG})
+    lowers = {name: gap(name) < gap('none') for name in REGULARIZERS if name != 'none'}
     return [
-        claim(
+        Claim(
             'C3a',
             'Every regulariser lowers the gap between test and training loss against none',
-            *(less(gap(name), gap('none')) for name in regularizers),
+            tuple(lowers.values()),
         ),
         *(
-            claim(
-                f'C3a {name}',
-                f'{name} alone lowers the gap (ours, a part of C3a)',
-                less(gap(name), gap('none')),
-            )
-            for name in regularizers
+            Claim(f'C3a {name}', f'{name} alone lowers the gap (ours, a part of C3a)', condition)
+            for name, condition in lowers.items()
         ),
-        claim(
+        Claim(
             'C3b',
             f'L1 makes many weights exactly zero: with the proximal step (at {STRONG}) more than '
             f'half, with the plain subgradient (at 0.001 and at {STRONG}) less than one in a '
             'thousand',
-            greater(of('zero_share', 'proximal l1'), 0.5),
-            less(of('zero_share', 'l1'), 0.001),
-            less(quantity('zero_share', {**point('l1'), 'regularization.l1': STRONG}), 0.001),
+            (
+                of('zero_share', 'proximal l1') > 0.5,
+                of('zero_share', 'l1') < 0.001,
+                strong_l1 < 0.001,
+            ),
         ),
-        claim(
+        Claim(
             'C3c',
             'L2 shrinks weights without zeroing them: the norm of the hidden kernels is below half '
             'of that of none, and less than one weight in a thousand is exactly zero',
-            less(of('kernel_norm', 'l2'), quantity('kernel_norm', point('none'), times=0.5)),
-            less(of('zero_share', 'l2'), 0.001),
-        ),
-        claim(
-            'C3d',
-            'Batch normalisation reaches a training loss of 0.05 in fewer epochs than none',
-            less(
-                of('train_loss', norm, at='reaches', level=0.05),
-                of('train_loss', 'none', at='reaches', level=0.05),
+            (
+                of('kernel_norm', 'l2') < 0.5 * of('kernel_norm', 'none'),
+                of('zero_share', 'l2') < 0.001,
             ),
         ),
-        claim(
+        Claim(
+            'C3d',
+            'Batch normalisation reaches a training loss of 0.05 in fewer epochs than none',
+            of('train_loss', norm).reaches(0.05) < of('train_loss', 'none').reaches(0.05),
+        ),
+        Claim(
             'C3d rate',
             f'Batch normalisation tolerates higher rates: at {high}, a hundred times the default, '
             'its training loss is lower than that of none, and its test accuracy above 80% (ours)',
-            less(of('train_loss', norm, rate=high), of('train_loss', 'none', rate=high)),
-            greater(of('test_accuracy', norm, rate=high), 0.8),
+            (
+                of('train_loss', norm, high) < of('train_loss', 'none', high),
+                of('test_accuracy', norm, high) > 0.8,
+            ),
         ),
-        claim(
+        Claim(
             'C3e',
             'Higher momentum of the normalisation gives smoother but slower-adapting statistics: '
             'with weights at rest the test loss goes less and less back and forth from epoch to '
             'epoch from momentum 0 over 0.5 to 0.9, and in training the test loss after the first '
             'epoch is higher with 0.99 than with 0.9',
-            *(greater(at_rest(low), at_rest(high)) for low, high in ((0.0, 0.5), (0.5, 0.9))),
-            greater(of('test_loss', norm, at=1, momentum=0.99), of('test_loss', norm, at=1)),
+            (
+                at_rest(0.0) > at_rest(0.5),
+                at_rest(0.5) > at_rest(0.9),
+                of('test_loss', norm, momentum=0.99).at(1) > of('test_loss', norm).at(1),
+            ),
         ),
     ]
 

@@ -20,8 +20,7 @@ and the fields of the schedules. What the words of the claims mean stands in the
 """
 
 import nnstudy
-from nnstudy.analysis.claims import claim, greater, less
-from nnstudy.analysis.quantities import quantity
+from nnstudy import Claim, Quantity
 from nnstudy.report import plots
 
 PICTURE = 'loss_of_slides'
@@ -61,36 +60,34 @@ def sweep(config):
 
 
 def claims():
-    def constant(metric, rate, **more):
+    def constant(metric, rate):
         where = {'schedule.name': 'constant', 'optimizer.learning_rate': rate}
-        return quantity(metric, where, **more)
+        return Quantity(metric).where(where)
 
     def decayed(name):
         where = {'schedule.name': name, 'optimizer.learning_rate': HIGH}
-        return quantity('test_loss', where | {'schedule.warmup_epochs': None})
+        return Quantity('test_loss').where(where, {'schedule.warmup_epochs': None})
 
     either = [constant('test_loss', rate) for rate in (HIGH, LOW)]
+    slow = constant('train_loss', TOO_LOW)
     return [
-        claim(
+        Claim(
             'C2a',
             'A rate too high oscillates: at a constant 10 the training loss rises in at least a '
             'third of the epochs; one too low stalls: at 0.001 it ends above half of what it was',
-            greater(constant('train_loss', TOO_HIGH, at='rises'), 1 / 3),
-            greater(
-                constant('train_loss', TOO_LOW), constant('train_loss', TOO_LOW, at=0, times=0.5)
-            ),
+            (constant('train_loss', TOO_HIGH).at('rises') > 1 / 3, slow > 0.5 * slow.at(0)),
         ),
-        claim(
+        Claim(
             'C2b',
             'Decay ends lower than either constant: each schedule of the slides, begun at 1, has a '
             'lower test loss than the constants 1 and 0.01 (ours)',
-            *(less(decayed(name), rate) for name in SLIDES for rate in either),
+            [decayed(name) < rate for name in SLIDES for rate in either],
         ),
-        claim(
+        Claim(
             'C2c',
             'Cosine, one cycle, inverse square root and reduction on a plateau, begun at 1, end '
             'lower than either constant, too (ours)',
-            *(less(decayed(name), rate) for name in MODERN for rate in either),
+            [decayed(name) < rate for name in MODERN for rate in either],
         ),
     ]
 

@@ -31,8 +31,7 @@ import numpy as np
 from scipy.spatial import distance
 
 import nnstudy
-from nnstudy.analysis.claims import claim, greater, less
-from nnstudy.analysis.quantities import quantity
+from nnstudy import Claim, Quantity
 from nnstudy.results import predictions as predict
 
 PICTURE = 'metric_vs_text.padding'
@@ -74,34 +73,30 @@ def sweep(config):
 
 
 def claims():
-    def test_loss(net, padding):
-        return quantity('test_loss', {**net, 'text.padding': padding})
+    def of(metric, net, padding='before'):
+        return Quantity(metric).where(net, {'text.padding': padding})
 
-    before = {'text.padding': 'before'}
     return [
-        claim(
+        Claim(
             'E6a',
             'Padding before or after matters: an LSTM that reads it ends with a lower test loss if '
             'it is before the text (that way round: ours)',
-            less(test_loss(LSTM, 'before'), test_loss(LSTM, 'after')),
+            of('test_loss', LSTM, 'before') < of('test_loss', LSTM, 'after'),
         ),
-        claim(
+        Claim(
             'E6b',
             'Where padding is passed over its side does not matter: test losses of the mean, the '
             'maximum and the masked LSTM differ by less than 0.001 (ours)',
-            *(less(quantity('padding_difference', net | before), 1e-3) for net in BLIND.values()),
+            [of('padding_difference', net) < 1e-3 for net in BLIND.values()],
         ),
-        claim(
+        Claim(
             'E6c',
             'One-hot vectors are equally far apart, learnt ones are not: the relative spread of '
             'their distances is above that of random vectors such as they begin as (ours)',
-            *(
-                greater(
-                    quantity('distance_spread', net | before),
-                    quantity('random_spread', net | before),
-                )
+            [
+                of('distance_spread', net) > of('random_spread', net)
                 for net in (BLIND['mean'], LSTM)
-            ),
+            ],
         ),
     ]
 

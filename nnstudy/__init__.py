@@ -21,6 +21,7 @@ from nnstudy.machine.devices import setup
 from nnstudy.results import Results, load
 from nnstudy.running.rerun import rerun
 from nnstudy.running.study import run
+from nnstudy.spec.claims import Claim, Quantity, Reference
 from nnstudy.spec.config import default_config
 from nnstudy.spec.study_file import options
 from nnstudy.spec.sweep import chain, choice, grid, log_uniform, logspace, zip_
@@ -29,7 +30,10 @@ from nnstudy.training.state import make_keys
 from nnstudy.training.train import make_train
 
 __all__ = [
+    'Claim',
     'Dataset',
+    'Quantity',
+    'Reference',
     'Results',
     'UserError',
     'chain',

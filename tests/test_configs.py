@@ -7,12 +7,12 @@ from small import ROOT
 import nnstudy
 from nnstudy import data as data_lib
 from nnstudy import models
-from nnstudy.analysis import claims, references
+from nnstudy.analysis import judging, references
 from nnstudy.results import checkpoints
 from nnstudy.results import results as results_lib
 from nnstudy.running import plan as plan_lib
 from nnstudy.running import tables
-from nnstudy.spec import study_file
+from nnstudy.spec import claims, study_file
 from nnstudy.training import losses, optimizers, schedules
 
 # The small version of each study; the full ones, and those of CIFAR-10, whose archive takes 10 s to
@@ -121,7 +121,7 @@ def planned(study, data, data_dir):
         items = {'history': history, 'log': {}, 'outcome': outcome}
         chunks.append(checkpoints.Checkpoint(about, items))
     runs, history, steps = tables.build(plan.groups, plan.points, chunks)
-    for what in quantities_of([*study.claims, *study.references]):
+    for what in quantities_of(study):
         if study.measure is not None and what not in runs:
             runs[what] = rng.random(len(runs))
     results = results_lib.Results(
@@ -134,24 +134,23 @@ def planned(study, data, data_dir):
         claims=study.claims,
         references=study.references,
     )
-    results_lib.to_json([study.claims, study.references])
-    return claims.judge(results), references.place(results)
+    results_lib.to_json(claims.to_dict([study.claims, study.references]))
+    return judging.judge(results), references.place(results)
 
 
-def quantities_of(data):
-    """Yields the columns that claims or references name."""
-    if isinstance(data, dict):
-        yield from filter(None, (data.get('metric'), data.get('minus')))
-        data = list(data.values())
-    if isinstance(data, list):
-        for item in data:
-            yield from quantities_of(item)
+def quantities_of(study):
+    """Returns the columns that claims and references name."""
+    conditions = [condition for claim in study.claims for condition in claim.conditions]
+    named = [one.quantity for one in study.references]
+    named += [side for condition in conditions for side in condition.sides]
+    named = [side for side in named if isinstance(side, nnstudy.Quantity)]
+    return {column for one in named for column in (one.metric, one.minus)} - {None}
 
 
 def check_plan(name, arg, data_dir):
     study, data = load(name, arg)
     verdicts, places = planned(study, data, data_dir)
-    assert [v.name for v in verdicts] == [c['name'] for c in study.claims]
+    assert [v.claim for v in verdicts] == study.claims
     assert len(places) == len(study.references)
 
 
@@ -197,6 +196,6 @@ def test_slow_config_runs(arg, data_dir):
 @pytest.mark.parametrize('name', ['pooling', 'regularization'])
 def test_what_claims_are_about_is_measured(name, data_dir):
     study, results = run_shrunk(name, 'quick', data_dir)
-    spoken_of = sorted(set(quantities_of(study.claims)))
+    spoken_of = sorted(quantities_of(study))
     measured = results_lib.with_columns(results, study.measure(results)).runs
     assert np.isfinite(measured[spoken_of]).all(axis=None)

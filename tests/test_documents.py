@@ -10,7 +10,7 @@ from test_configs import load, registries  # noqa: F401 (a fixture)
 
 import nnstudy
 from nnstudy import commands
-from nnstudy.analysis import claims, references
+from nnstudy.analysis import judging, references
 from nnstudy.spec import config as config_lib
 from nnstudy.spec import study_file
 
@@ -46,7 +46,7 @@ def made(study, outcome):
 
 def true_of_all(study, outcome):
     """Returns the names of the claims that are true of every seed."""
-    return {v.name for v in claims.judge(made(study, outcome)) if v.successes == v.n}
+    return {v.claim.name for v in judging.judge(made(study, outcome)) if v.successes == v.n}
 
 
 def lenet(dataset, names=('relu', 'tanh')):

@@ -11,37 +11,8 @@ import numpy as np
 
 from nnstudy import errors
 from nnstudy.analysis import quantities
-from nnstudy.analysis.quantities import Quantity
 from nnstudy.results import Results
-
-Reference = dict
-
-
-def reference(
-    name: str,
-    value: float,
-    what: Quantity,
-    decimals: int | None = None,
-    *,
-    is_cut: bool = False,
-) -> Reference:
-    """Returns a printed number as plain data.
-
-    Args:
-      name: what it is called, such as `'A, validation MSE of epoch 49'`.
-      value: as printed.
-      what: the same number of a run here.
-      decimals: how many the document prints, to which ours are rounded before they are compared;
-        None where it prints enough.
-      is_cut: whether the document cuts the others off, instead of rounding.
-    """
-    return {
-        'name': name,
-        'value': value,
-        'quantity': what,
-        'decimals': decimals,
-        'is_cut': is_cut,
-    }
+from nnstudy.spec.claims import Reference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +20,7 @@ class Placed:
     """A printed number among those of the seeds.
 
     Attributes:
-      name: see `reference`.
-      value: as printed.
+      reference: the printed number.
       n: number of seeds.
       median: over seeds.
       low: smallest.
@@ -58,8 +28,7 @@ class Placed:
       quantile: the share of seeds below the printed number, equal ones counting half.
     """
 
-    name: str
-    value: float
+    reference: Reference
     n: int
     median: float
     low: float
@@ -84,23 +53,13 @@ def place(results: Results, references: Sequence[Reference] | None = None) -> li
     """
     placed = []
     for one in results.references if references is None else references:
-        values = quantities.values(results, one['quantity']).dropna().to_numpy(np.float64)
+        values = quantities.values(results, one.quantity).dropna().to_numpy(np.float64)
         if not values.size:
-            raise errors.UserError(f'reference {one["name"]!r}: no run has a number to compare')
+            raise errors.UserError(f'reference {one.name!r}: no run has a number to compare')
         median, low, high = (float(f(values)) for f in (np.median, np.min, np.max))
-        if one['decimals'] is not None:
-            unit = 10.0 ** one['decimals']
-            values = (np.floor if one['is_cut'] else np.round)(values * unit) / unit
-        below = np.mean(values < one['value']) + np.mean(values == one['value']) / 2
-        placed.append(
-            Placed(
-                name=one['name'],
-                value=one['value'],
-                n=len(values),
-                median=median,
-                low=low,
-                high=high,
-                quantile=float(below),
-            )
-        )
+        if one.decimals is not None:
+            unit = 10.0**one.decimals
+            values = (np.floor if one.is_cut else np.round)(values * unit) / unit
+        quantile = float(np.mean(values < one.value) + np.mean(values == one.value) / 2)
+        placed.append(Placed(one, len(values), median, low, high, quantile))
     return placed

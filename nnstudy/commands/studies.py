@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nnstudy import commands, errors
-from nnstudy.analysis import claims, references
+from nnstudy.analysis import judging, references
 from nnstudy.report import labels, studies_page, table, verdicts
 from nnstudy.results import results as results_lib
 from nnstudy.running import workdir
@@ -301,7 +301,7 @@ def _entry(study: Study) -> studies_page.Entry:
         conclusions=[]
         if said.claims or results.config['num_seeds'] == 1
         else table.conclusions(results.runs, results.history, results.swept),
-        claims=verdicts.verdicts(claims.judge(results, said.claims)) if said.claims else None,
+        claims=verdicts.verdicts(judging.judge(results, said.claims)) if said.claims else None,
         references=verdicts.places(references.place(results, said.references))
         if said.references
         else None,

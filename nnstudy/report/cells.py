@@ -18,10 +18,9 @@ from matplotlib import axes as mpl_axes
 from matplotlib import collections, figure, ticker
 
 from nnstudy import errors
-from nnstudy.analysis import axes, comparison, quantities
+from nnstudy.analysis import axes, comparison
 from nnstudy.report import labels, style
 from nnstudy.results import Results
-from nnstudy.spec import config as config_lib
 
 Names = Mapping[str, Callable[[Any], str]]
 
@@ -55,7 +54,7 @@ def each(
     Returns:
       Figures by the names of their files, `cell_<title>`.
     """
-    points = quantities.chosen(results, where or {})
+    points = results.points_with(where or {})
     names = names or _names(results, points)
     pictures = {}
     for point in points:
@@ -126,7 +125,7 @@ def overview(
     Raises:
       UserError: two points are in the same place, or there is no such field or metric.
     """
-    points = quantities.chosen(results, where or {})
+    points = results.points_with(where or {})
     names = names or {}
     of_rows, of_columns = (_settings(results, points, fields) for fields in (rows, columns))
     row_keys, column_keys = (list(dict.fromkeys(keys.values())) for keys in (of_rows, of_columns))
@@ -195,7 +194,7 @@ def _names(results: Results, points: Sequence[int]) -> Names:
 
 def _title(results: Results, point: int, fields: Sequence[str] | Names, names: Names) -> list[str]:
     """Returns the written values of some fields of a point."""
-    values = _fields(results, point)
+    values = results.settings(point)
     short = labels.short(list(fields))
     return [
         names[field](values[field])
@@ -205,17 +204,13 @@ def _title(results: Results, point: int, fields: Sequence[str] | Names, names: N
     ]
 
 
-def _fields(results: Results, point: int) -> dict[str, Any]:
-    return config_lib.merge(config_lib.flatten(results.config), results.points[point])
-
-
 def _settings(
     results: Results, points: Sequence[int], fields: Sequence[str]
 ) -> dict[int, tuple[Any, ...]]:
     """Returns the values of some fields at each of the points, in the order of the points."""
     settings = {}
     for point in points:
-        values = _fields(results, point)
+        values = results.settings(point)
         for field in fields:
             if field not in values:
                 raise errors.unknown('field of the overview', field, values)

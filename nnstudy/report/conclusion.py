@@ -30,7 +30,7 @@ def conclude(
       The results with the columns that were measured.
     """
     # matplotlib and scipy.stats take a second, which training need not wait for.
-    from nnstudy.analysis import axes, claims, references
+    from nnstudy.analysis import axes, judging, references
     from nnstudy.report import plots, verdicts
 
     workdir = results.workdir
@@ -48,7 +48,7 @@ def conclude(
         verdicts.places(placed).to_csv(workdir / 'references.csv', index=False)
         files.append('references.csv')
     if results.claims and said_of_all:
-        judged = claims.judge(results)
+        judged = judging.judge(results)
         screen.print(verdicts.claims_table(judged))
         verdicts.verdicts(judged).to_csv(workdir / 'claims.csv', index=False)
         files.append('claims.csv')

@@ -9,7 +9,7 @@ from matplotlib import axes as mpl_axes
 from matplotlib import figure, ticker
 
 from nnstudy import errors
-from nnstudy.analysis import axes, comparison, quantities
+from nnstudy.analysis import axes, comparison
 from nnstudy.report import labels, plots, style
 from nnstudy.results import Results
 
@@ -77,7 +77,7 @@ def _points(results: Results, where: Mapping[str, Mapping[str, Any]] | None) -> 
     else:
         points = {}
         for name, fields in where.items():
-            found = quantities.chosen(results, fields)
+            found = results.points_with(fields)
             if len(found) > 1:
                 raise errors.UserError(f'{name!r} stands for {len(found)} points; name more fields')
             points[name] = found[0]

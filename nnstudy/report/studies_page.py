@@ -27,7 +27,7 @@ from rich import box
 from rich.table import Table
 
 from nnstudy import errors
-from nnstudy.analysis.claims import MOST
+from nnstudy.analysis.judging import MOST
 from nnstudy.report import labels, verdicts
 
 WIDTH = 1000  # pixels of a picture

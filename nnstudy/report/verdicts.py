@@ -6,20 +6,20 @@ from collections.abc import Sequence
 import pandas as pd
 from rich import box, table, text
 
-from nnstudy.analysis import claims, references
+from nnstudy.analysis import judging, references
 from nnstudy.report import labels
 
 _SIGNS = {'less': '<', 'greater': '>'}
 
 
-def verdicts(judged: Sequence[claims.Verdict]) -> pd.DataFrame:
+def verdicts(judged: Sequence[judging.Verdict]) -> pd.DataFrame:
     """Returns a row a claim: its words, the verdict in words, numbers of seeds and p-value."""
     return pd.DataFrame(
         {
-            'claim': [v.name for v in judged],
-            'statement': [v.statement for v in judged],
+            'claim': [v.claim.name for v in judged],
+            'statement': [v.claim.statement for v in judged],
             'verdict': [v.verdict for v in judged],
-            'of': [v.of for v in judged],
+            'of': [v.claim.of for v in judged],
             'n': [v.n for v in judged],
             'successes': [v.successes for v in judged],
             'share_low': [v.interval[0] for v in judged],
@@ -36,8 +36,8 @@ def places(placed: Sequence[references.Placed]) -> pd.DataFrame:
     """Returns a row a printed number, and the seeds' numbers beside it."""
     return pd.DataFrame(
         {
-            'reference': [p.name for p in placed],
-            'printed': [p.value for p in placed],
+            'reference': [p.reference.name for p in placed],
+            'printed': [p.reference.value for p in placed],
             'n': [p.n for p in placed],
             'median': [p.median for p in placed],
             'min': [p.low for p in placed],
@@ -47,12 +47,12 @@ def places(placed: Sequence[references.Placed]) -> pd.DataFrame:
     )
 
 
-def said(verdict: claims.Verdict) -> str:
+def said(verdict: judging.Verdict) -> str:
     """Writes a verdict with what it rests on: `depends on the seed (34% of 1,000)`."""
-    if verdict.of == 'fact':
+    if verdict.claim.of == 'fact':
         return f'{verdict.verdict} (a fact, of no seed)'
     share = f'{100 * verdict.share:.0f}% of {labels.count(verdict.n, "seed")}'
-    if verdict.of == 'median':
+    if verdict.claim.of == 'median':
         share += f', {100 * verdict.resampled:.0f}% of resampled medians'
     if verdict.verdict == 'undecided':
         needed = f'; {verdict.needed:,} would do' if verdict.needed else ''
@@ -60,11 +60,11 @@ def said(verdict: claims.Verdict) -> str:
     return f'{verdict.verdict} ({share})'
 
 
-def evidence(verdict: claims.Verdict, most: int = 4) -> str:
+def evidence(verdict: judging.Verdict, most: int = 4) -> str:
     """Writes the quantities of a verdict's conditions: medians over seeds, [smallest, largest]."""
     conditions = []
-    for test, sides in zip(verdict.tests, verdict.sides, strict=True):
-        written = [_side(side) for side in sides]
+    for condition, sides in zip(verdict.claim.conditions, verdict.sides, strict=True):
+        test, written = condition.test, [_side(side) for side in sides]
         if test in _SIGNS:
             a, b = written
             conditions.append(f'{a} {_SIGNS[test]} {b}')
@@ -74,12 +74,12 @@ def evidence(verdict: claims.Verdict, most: int = 4) -> str:
     return ' | '.join(conditions)
 
 
-def _side(side: claims.Side) -> str:
+def _side(side: judging.Side) -> str:
     is_number = side.label == f'{side.median:g}'
     return side.label if is_number else f'{side.label}: {_spread(side)}'
 
 
-def _spread(side: claims.Side) -> str:
+def _spread(side: judging.Side) -> str:
     if side.low == side.high:
         return number(side.median)
     return f'{number(side.median)} [{number(side.low)}, {number(side.high)}]'
@@ -94,7 +94,7 @@ def number(value: float) -> str:
     return labels.number(value, 4)
 
 
-def claims_table(judged: Sequence[claims.Verdict]) -> table.Table:
+def claims_table(judged: Sequence[judging.Verdict]) -> table.Table:
     """Returns the verdicts, ready to be printed in a terminal."""
     rendered = _table('Claims: of single seeds, Holm-corrected over the study')
     for header in ('claim', 'statement', 'verdict'):
@@ -102,8 +102,8 @@ def claims_table(judged: Sequence[claims.Verdict]) -> table.Table:
     for verdict in judged:
         style = {'holds': 'green', 'does not hold': 'red'}.get(verdict.verdict, 'yellow')
         rendered.add_row(
-            text.Text(verdict.name),
-            text.Text(verdict.statement),
+            text.Text(verdict.claim.name),
+            text.Text(verdict.claim.statement),
             text.Text(said(verdict), style=style),
         )
     return rendered
@@ -118,9 +118,9 @@ def references_table(placed: Sequence[references.Placed]) -> table.Table:
     for one in placed:
         spread = f'{number(one.median)} [{number(one.low)}, {number(one.high)}]'
         quantile = f'{one.quantile:.2f}' + ('' if one.is_covered else ' (outside)')
-        rendered.add_row(
-            *map(text.Text, (one.name, number(one.value), spread, str(one.n), quantile))
-        )
+        printed = one.reference
+        cells = printed.name, number(printed.value), spread, str(one.n), quantile
+        rendered.add_row(*map(text.Text, cells))
     return rendered
 
 

@@ -18,7 +18,6 @@ from nnstudy import data as data_lib
 from nnstudy import errors, models
 from nnstudy.data import device
 from nnstudy.results import Results
-from nnstudy.spec import config as config_lib
 from nnstudy.training import evaluation, losses, resolve
 from nnstudy.training.run import Run
 
@@ -171,7 +170,7 @@ def net(results: Results, point: int) -> Net:
 
 
 def _make_net(results: Results, point: int) -> Net:
-    fields = _fields(results, point)
+    fields = results.settings(point)
     dataset = results.data or data_lib.load(fields['dataset'], results.data_dir)
     (config,) = resolve.study(traverse_util.unflatten_dict(fields, sep='.')).settings
     data = device.prepare(dataset, **resolve.data_options(config))
@@ -185,10 +184,3 @@ def _make_net(results: Results, point: int) -> Net:
         return run.predictions(outputs)
 
     return Net(dataset, data, apply, model)
-
-
-def _fields(results: Results, point: int) -> dict[str, Any]:
-    """Returns all fields of a point by dotted name."""
-    if point not in range(len(results.points)):
-        raise errors.UserError(f'no point {point!r}: there are {len(results.points)}, from 0 on')
-    return config_lib.merge(config_lib.flatten(results.config), results.points[point])

@@ -21,7 +21,10 @@ from nnstudy import data as data_lib
 from nnstudy import errors
 from nnstudy.data import dataset
 from nnstudy.results import checkpoints
+from nnstudy.spec import claims
+from nnstudy.spec import config as config_lib
 from nnstudy.spec import sweep as spec
+from nnstudy.spec.claims import Claim, Reference
 from nnstudy.training import histograms
 
 WHICH = ('final', 'best')
@@ -43,8 +46,8 @@ class Results:
         of its last evaluation, and has neither learning rate nor gradient; the rows of a pruned
         run end where it did.
       steps: one row a run and logged step, or None without `config.log_every_steps`.
-      claims: as the config file has them.
-      references: as the config file has them.
+      claims: of the config file.
+      references: of the config file.
       workdir: where it is kept, or None.
       chunks: the parameters by chunk, where there is no working directory to read them from.
       data: the data set, where it was given in memory.
@@ -57,8 +60,8 @@ class Results:
     runs: pd.DataFrame
     history: pd.DataFrame
     steps: pd.DataFrame | None
-    claims: list[Any]
-    references: list[Any]
+    claims: list[Claim]
+    references: list[Reference]
     workdir: Path | None = None
     chunks: checkpoints.AnySeries | None = None
     data: data_lib.Dataset | None = None
@@ -68,6 +71,43 @@ class Results:
     def swept(self) -> list[str]:
         """The swept fields."""
         return spec.swept(self.points)
+
+    def settings(self, point: int) -> dict[str, Any]:
+        """Returns the values of all fields at a point, by dotted name.
+
+        Raises:
+          UserError: there is no such point.
+        """
+        if point not in range(len(self.points)):
+            raise errors.UserError(f'no point {point!r}: there are {len(self.points)}, from 0 on')
+        return config_lib.merge(self._base, self.points[point])
+
+    def points_with(self, fields: Mapping[str, Any]) -> list[int]:
+        """Returns the points, of those that have runs, whose fields have certain values.
+
+        Args:
+          fields: values by dotted name, of fields that are swept or not.
+
+        Raises:
+          UserError: there is no such field or point.
+        """
+        known = {*self._base, *self.swept}
+        for field in fields:
+            if field not in known:
+                raise errors.unknown('field (where)', field, known)
+        wanted = {field: plain(value) for field, value in fields.items()}
+        found = []
+        for point in np.sort(self.runs['point'].unique()).tolist():
+            settings = self.settings(point)
+            if all(plain(settings.get(field)) == value for field, value in wanted.items()):
+                found.append(point)
+        if not found:
+            raise errors.UserError(f'no point has {claims.written(fields)}')
+        return found
+
+    @functools.cached_property
+    def _base(self) -> dict[str, Any]:
+        return config_lib.flatten(self.config)
 
     def params(self, run: int, which: str = 'best') -> Mapping[str, Any]:
         """Returns the parameters of a run, as a nested dict of NumPy arrays.
@@ -174,8 +214,8 @@ def load(
         runs=with_settings(runs, points),  # Parquet has no column of mixed or tuple values
         history=pd.read_parquet(workdir / 'history.parquet'),
         steps=pd.read_parquet(steps) if steps.is_file() else None,
-        claims=[_with_tuples(claim) for claim in identity['claims']],
-        references=[_with_tuples(reference) for reference in identity['references']],
+        claims=[claims.from_dict(_with_tuples(claim)) for claim in identity['claims']],
+        references=[claims.from_dict(_with_tuples(one)) for one in identity['references']],
         workdir=workdir,
         data=data,
         data_dir=data_dir,

@@ -22,8 +22,9 @@ from nnstudy.data import dataset, device
 from nnstudy.running import cost as cost_lib
 from nnstudy.running import halving, layout, parts
 from nnstudy.running.parts import Part
+from nnstudy.spec import claims, sweep
 from nnstudy.spec import config as config_lib
-from nnstudy.spec import sweep
+from nnstudy.spec.claims import Claim, Reference
 from nnstudy.spec.fields import Config
 from nnstudy.training import resolve, train
 from nnstudy.training.run import steps_per_epoch
@@ -40,13 +41,17 @@ class About:
 
     Attributes:
       name: for titles and the folder.
-      claims: see `nnstudy.analysis.claims`.
-      references: see `nnstudy.analysis.references`.
+      claims: see `nnstudy.spec.claims`.
+      references: likewise.
     """
 
     name: str = 'study'
-    claims: Sequence[Any] = ()
-    references: Sequence[Any] = ()
+    claims: Sequence[Claim] = ()
+    references: Sequence[Reference] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns it as plain data, for `config.json`."""
+        return {name: claims.to_dict(value) for name, value in vars(self).items()}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -50,6 +50,7 @@ from nnstudy.running.plan import Group, Plan
 from nnstudy.running.records import Records
 from nnstudy.spec import config as config_lib
 from nnstudy.spec import zoom
+from nnstudy.spec.claims import Claim, Reference
 from nnstudy.training import resolve
 
 
@@ -58,8 +59,8 @@ def run(
     points: Sequence[Mapping[str, Any]] | None = None,
     workdir: str | os.PathLike | None = None,
     data: Dataset | None = None,
-    claims: Sequence[Any] = (),
-    references: Sequence[Any] = (),
+    claims: Sequence[Claim] = (),
+    references: Sequence[Reference] = (),
     *,
     name: str = 'study',
     data_dir: str | os.PathLike | None = None,

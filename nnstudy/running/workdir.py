@@ -78,7 +78,7 @@ def open_session(plan: Plan, workdir: Path) -> str:
       On all processes, see `check`.
 
     Raises:
-      UserError: it cannot be written, or claims or references are not plain data.
+      UserError: it cannot be written, or a claim has a value that JSON does not know.
     """
     return processes.from_first(lambda: _opened(plan, workdir))
 
@@ -88,11 +88,11 @@ def _opened(plan: Plan, workdir: Path) -> str:
     if status == 'finished':
         return status
     session, path = environment(plan), workdir / 'environment.json'
-    content = {**plan.identity, **vars(plan.about)}
+    content = {**plan.identity, **plan.about.to_dict()}
     try:
         results_lib.to_json(content)
     except TypeError as error:
-        raise errors.UserError(f'claims() and references() must be plain data: {error}') from error
+        raise errors.UserError(f'values of fields in claims and references: {error}') from error
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         sessions = json.loads(path.read_text())['sessions'] if path.is_file() else []

@@ -3,8 +3,8 @@
     def get_config():           # -> ConfigDict
     VARIANTS = {'quick': {'epochs': 5}}     # fields by name, for --config=file.py:quick
     def sweep(config):          # -> list of points, see nnstudy.spec.sweep            (optional)
-    def claims(config):         # -> list of nnstudy.analysis.claims.Claim             (optional)
-    def references(config):     # -> list of nnstudy.analysis.references.Reference     (optional)
+    def claims(config):         # -> list of nnstudy.Claim                           (optional)
+    def references(config):     # -> list of nnstudy.Reference                       (optional)
     def get_data(config):       # -> nnstudy.Dataset, in place of config.dataset       (optional)
     def measure(results):       # -> columns to add to the table of runs               (optional)
     def pictures(results):      # -> figures by file name                              (optional)
@@ -23,13 +23,16 @@ import traceback
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ml_collections import ConfigDict
 
 from nnstudy import errors
 from nnstudy.spec import config as config_lib
 from nnstudy.spec import fields
+from nnstudy.spec.claims import Claim, Reference
+
+T = TypeVar('T')
 
 # The functions that a config file has for its study.
 HOOKS = ('get_config', 'sweep', 'claims', 'references', 'get_data', 'measure', 'pictures')
@@ -49,8 +52,8 @@ class StudyFile:
     name: str
     config: ConfigDict
     points: list[dict[str, Any]]
-    claims: list[Any]
-    references: list[Any]
+    claims: list[Claim]
+    references: list[Reference]
     get_data: Callable[[ConfigDict], Any] | None = None
     measure: Callable[[Any], Mapping[str, Any]] | None = None
     pictures: Callable[[Any], Mapping[str, Any]] | None = None
@@ -102,8 +105,8 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> StudyFile:
         name=re.sub(r'[^\w.-]+', '-', f'{Path(path).stem}-{variants}').strip('-'),
         config=config,
         points=[dict(point) for point in points],
-        claims=_listed(path, module, 'claims', config),
-        references=_listed(path, module, 'references', config),
+        claims=_listed(path, module, 'claims', config, Claim),
+        references=_listed(path, module, 'references', config, Reference),
         get_data=_of_config(path, module, 'get_data') if hasattr(module, 'get_data') else None,
         measure=_hook(path, module, 'measure'),
         pictures=_hook(path, module, 'pictures'),
@@ -187,11 +190,19 @@ def _of_config(path: str, module: types.ModuleType, name: str) -> Callable[[Conf
     return lambda config: _call(path, function, *[config][:takes])
 
 
-def _listed(path: str, module: types.ModuleType, name: str, config: ConfigDict) -> list[Any]:
+def _listed(
+    path: str, module: types.ModuleType, name: str, config: ConfigDict, kind: type[T]
+) -> list[T]:
     """Returns the list that a function of the module gives, empty without that function."""
     if not hasattr(module, name):
         return []
-    return _call(path, lambda: list(_of_config(path, module, name)(config)))
+    listed = _call(path, lambda: list(_of_config(path, module, name)(config)))
+    for one in listed:
+        if not isinstance(one, kind):
+            raise errors.UserError(
+                f'{name} of {path} must return a list of nnstudy.{kind.__name__}, not of {one!r}'
+            )
+    return listed
 
 
 def _hook(path: str, module: types.ModuleType, name: str) -> Callable[[Any], Any] | None:

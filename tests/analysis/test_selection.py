@@ -1,11 +1,12 @@
-"""What a search would have chosen, seed by seed: the quantity `over='selected'`."""
+"""What a search would have chosen, seed by seed: `over('selected')`."""
 
 import numpy as np
 import pandas as pd
 
 import nnstudy
-from nnstudy.analysis import claims
-from nnstudy.analysis.quantities import quantity, values
+from nnstudy import Claim, Quantity
+from nnstudy.analysis import judging
+from nnstudy.analysis.quantities import values
 from nnstudy.results import results as results_lib
 
 RATES = [0.1, 0.2, 0.3]
@@ -30,15 +31,15 @@ def test_each_seed_chooses_on_validation_and_is_measured_on_test():
         test_loss=np.ones((3, 3)),
     )
     # Of equal accuracies the lower loss counts; a run that blew up is not chosen.
-    chosen = values(results, quantity('test_accuracy', over='selected'))
+    chosen = values(results, Quantity('test_accuracy').over('selected'))
     assert chosen.to_dict() == {0: 0.4, 1: 0.6, 2: 0.3}
     # Chosen on test, a search would always seem to pay.
-    assert values(results, quantity('test_accuracy', over='max')).to_dict() == {
+    assert values(results, Quantity('test_accuracy').over('max')).to_dict() == {
         0: 0.99,
         1: 0.9,
         2: 0.9,
     }
-    among = quantity('test_accuracy', {'optimizer.learning_rate': 0.3}, over='selected')
+    among = Quantity('test_accuracy').where({'optimizer.learning_rate': 0.3}).over('selected')
     assert values(results, among).to_dict() == {0: 0.95, 1: 0.9, 2: 0.8}
 
 
@@ -54,13 +55,11 @@ def test_a_search_among_equals_does_not_pay():
         test_accuracy=test,
         test_loss=np.ones((200, 3)),
     )
-    default = quantity('test_accuracy', {'optimizer.learning_rate': 0.1})
+    default = Quantity('test_accuracy').where({'optimizer.learning_rate': 0.1})
 
     def pays(over):
-        searched = quantity('test_accuracy', over=over)
-        (verdict,) = claims.judge(
-            results, [claims.claim('B9', 'A search pays', claims.greater(searched, default))]
-        )
+        searched = Quantity('test_accuracy').over(over)
+        (verdict,) = judging.judge(results, [Claim('B9', 'A search pays', searched > default)])
         return verdict
 
     assert pays('selected').share < 0.5
@@ -75,10 +74,10 @@ def test_a_rerun_has_seeds_that_had_no_say():
         test_loss=np.ones((4, 3)),
     )
     # Seed 0 chooses point 1, seed 1 point 0, seed 2 point 2, seed 3 point 1.
-    rerun = values(results, quantity('validation_accuracy', over='rerun'))
+    rerun = values(results, Quantity('validation_accuracy').over('rerun'))
     np.testing.assert_allclose(rerun, [0.6, 0.5, 0.6, 0.7])
     np.testing.assert_allclose(
-        values(results, quantity('test_accuracy', over='rerun')), [0.5, 0.7, 0.6, 0.5]
+        values(results, Quantity('test_accuracy').over('rerun')), [0.5, 0.7, 0.6, 0.5]
     )
     alone = make_results(
         **{
@@ -86,7 +85,7 @@ def test_a_rerun_has_seeds_that_had_no_say():
             for name in ('validation_accuracy', 'validation_loss', 'test_accuracy', 'test_loss')
         }
     )
-    assert values(alone, quantity('test_accuracy', over='rerun')).isna().all()
+    assert values(alone, Quantity('test_accuracy').over('rerun')).isna().all()
 
 
 def test_a_rerun_shares_neither_weights_nor_order():
@@ -94,7 +93,7 @@ def test_a_rerun_shares_neither_weights_nor_order():
     names = ('validation_accuracy', 'validation_loss', 'test_accuracy', 'test_loss')
     results = make_results(**{name: [[x] * 3 for x in (0.1, 0.2, 0.3, 0.4)] for name in names})
     results.config['data_seeds'] = 2
-    rerun = values(results, quantity('test_accuracy', over='rerun'))
+    rerun = values(results, Quantity('test_accuracy').over('rerun'))
     assert rerun.tolist() == [0.4, 0.3, 0.2, 0.1]
 
 
@@ -107,10 +106,9 @@ def test_the_winner_of_pure_luck_is_flattered():
         test_accuracy=validation,
         test_loss=np.ones((60, 3)),
     )
-    found, rerun = (quantity('validation_accuracy', over=over) for over in ('selected', 'rerun'))
-    flattered = claims.greater(found, rerun)
-    (verdict,) = claims.judge(
-        results, [claims.claim('F6', 'The winner is flattered', flattered, of='median')]
+    found, rerun = (Quantity('validation_accuracy').over(over) for over in ('selected', 'rerun'))
+    (verdict,) = judging.judge(
+        results, [Claim('F6', 'The winner is flattered', found > rerun, of='median')]
     )
     assert verdict.verdict == 'holds' and verdict.share > 0.8
     assert abs(values(results, rerun).median() - 0.8) < 0.002

@@ -147,6 +147,7 @@ BROKEN = {
     'listsweep.py': HEAD + "sweep = [{'epochs': 2}]\n",
     'exits.py': 'import sys\nsys.exit(3)\n',
     'badclaims.py': HEAD + 'def claims():\n    return 3\n',
+    'noclaims.py': HEAD + 'def claims():\n    return [True]\n',
     'misspelt.py': (
         'import nnstudy\n\ndef get_config(arg=None):\n    config = nnstudy.default_config()\n'
         '    config.bach_size = 3\n    return config\n'
@@ -208,6 +209,7 @@ BAD_INPUT = [
     ([f'--config={CONFIG}', f'--sweep={RATE}=1e39'], 'must be finite in float32'),
     (['--config=exits.py'], 'exits.py, line 2: SystemExit: 3'),
     (['--config=badclaims.py'], "badclaims.py: TypeError: 'int' object is not iterable"),
+    (['--config=noclaims.py'], 'must return a list of nnstudy.Claim, not of True'),
     ([f'--config={CONFIG}', '--workdir=full/file.txt/sub'], 'holds no study'),
     ([f'--config={CONFIG}', '--sweep=learning_rate=1'], f"did you mean '{RATE}'"),
     ([f'--config={CONFIG}', f'--sweep={RATE}'], 'write --sweep=FIELD=V1,V2,...'),

@@ -22,9 +22,7 @@ CONFIG = '''
     """
 
     import nnstudy
-    from nnstudy.analysis.claims import claim, less
-    from nnstudy.analysis.quantities import quantity
-    from nnstudy.analysis.references import reference
+    from nnstudy import Claim, Quantity, Reference
 
     LOW, HIGH = ({'optimizer.learning_rate': rate} for rate in (0.001, 0.1))
 
@@ -45,14 +43,13 @@ CONFIG = '''
 
 
     def claims():
-        both = less(quantity('test_loss', HIGH), quantity('test_loss', LOW))
-        drop = less(quantity('drop', LOW), 100)
-        better = claim('X1', 'The high rate is better', both)
-        return [better, claim('X2', 'It drops', drop, of='median')]
+        loss, drop = Quantity('test_loss'), Quantity('drop')
+        better = Claim('X1', 'The high rate is better', loss.where(HIGH) < loss.where(LOW))
+        return [better, Claim('X2', 'It drops', drop.where(LOW) < 100, of='median')]
 
 
     def references(config):
-        return [reference('loss', 2.0, quantity('test_loss', HIGH))]
+        return [Reference('loss', 2.0, Quantity('test_loss').where(HIGH))]
 
 
     def measure(results):
@@ -169,9 +166,7 @@ def test_a_page_judges_the_claims_of_today(folder, capsys):
     assert commands.main(['studies', 'run']) == 0
     path = folder / 'configs' / 'rates.py'
     text = path.read_text().replace('The high rate is better', 'The low rate is better')
-    path.write_text(
-        text.replace('less(quantity', 'greater(quantity').replace('less\n', 'less, greater\n')
-    )
+    path.write_text(text.replace('where(HIGH) <', 'where(HIGH) >'))
     assert commands.main(['studies', 'page', '--out=page.md']) == 0
     assert 'warning' not in capsys.readouterr().err
     page = (folder / 'page.md').read_text()
@@ -229,7 +224,7 @@ def test_what_is_filled_in_is_no_difference(folder, capsys):
 def test_a_study_that_is_not_judged_to_the_end_is_not_finished(folder, capsys):
     path = folder / 'configs' / 'rates.py'
     right = path.read_text()
-    path.write_text(right.replace("quantity('drop', LOW)", "quantity('drpo', LOW)"))
+    path.write_text(right.replace("Quantity('drop')", "Quantity('drpo')"))
     assert commands.main(['studies', 'run']) == 2
     assert "did you mean 'drop'?" in capsys.readouterr().err
     assert commands.main(['studies', 'list']) == 0

@@ -6,25 +6,24 @@ import math
 import pytest
 from rich.console import Console
 
-from nnstudy.analysis.claims import Side, Verdict
+from nnstudy import Claim, Quantity, Reference
+from nnstudy.analysis.judging import Side, Verdict
 from nnstudy.analysis.references import Placed
 from nnstudy.report import verdicts
 
+A, B = Quantity('a'), Quantity('b')
 
-def make(**fields):
+
+def make(conditions=A < B, of='seed', **fields):
     sides = [[Side('a', 1.0, 0.5, 2.0), Side('b', 3.0, 3.0, 3.0)]]
     defaults = {
-        'name': 'X1',
-        'statement': 'a is below b',
-        'of': 'seed',
+        'claim': Claim('X1', 'a is below b', conditions, of),
         'verdict': 'holds',
         'n': 1000,
         'successes': 964,
-        'interval': (0.95, 0.97),
         'resampled': 1.0,
         'p_value': 1e-9,
         'needed': None,
-        'tests': ['less'],
         'sides': sides,
     }
     return Verdict(**{**defaults, **fields})
@@ -54,13 +53,13 @@ def test_evidence():
     number = [[Side('a', 1, 0.5, 2), Side('3', 3, 3, 3)]]
     assert verdicts.evidence(make(sides=number)) == 'a: 1 [0.5, 2] < 3'
     many = [[Side(f'p{i}', i, i, math.inf) for i in range(9)]]
-    text = verdicts.evidence(make(tests=['lowest'], sides=many))
+    text = verdicts.evidence(make(A.lowest_at({'batch_size': 4}), sides=many))
     assert text.startswith('lowest: p0: 0 [0, ∞]; ')
     assert text.endswith('and 5 more')
 
 
 def test_tables():
-    placed = Placed('MSE', 28.62, 20, 27.5, 23.7, 615.9, quantile=0.7)
+    placed = Placed(Reference('MSE', 28.62, A), 20, 27.5, 23.7, 615.9, quantile=0.7)
     console = Console(width=120, file=io.StringIO())
     console.print(verdicts.claims_table([make()]))
     console.print(verdicts.references_table([placed]))

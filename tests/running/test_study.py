@@ -212,10 +212,13 @@ def test_diverged_step_of_histories():
     assert diverged.tolist() == [-1, -1, 20, 30, -1, 17, 0]
 
 
+CLAIM = nnstudy.Claim('X', 'It learns', nnstudy.Quantity('test_loss') < 9)
+
+
 def test_tables_and_files(dataset, tmp_path):
     config = small_config()
     points = nnstudy.grid(RATES, nnstudy.choice('model.widths', [(4,), (8, 4)]))
-    results = nnstudy.run(config, points, tmp_path, dataset, quiet=True, claims=[{'a': 1}])
+    results = nnstudy.run(config, points, tmp_path, dataset, quiet=True, claims=[CLAIM])
     assert len(results.runs) == 12  # no padding in the tables
     assert results.runs['run'].tolist() == list(range(12))
     columns = ['run', 'point', 'seed', 'group', 'optimizer.learning_rate', 'model.widths']
@@ -231,7 +234,7 @@ def test_tables_and_files(dataset, tmp_path):
 
     stored = json.loads((tmp_path / 'config.json').read_text())
     assert stored['points'][1] == {'optimizer.learning_rate': 0.01, 'model.widths': [8, 4]}
-    assert stored['claims'] == [{'a': 1}]
+    assert stored['claims'][0]['statement'] == 'It learns'
     (environment,) = json.loads((tmp_path / 'environment.json').read_text())['sessions']
     assert environment['versions']['jax'] == jax.__version__
     assert len(environment['lanes']) == 2
@@ -239,6 +242,7 @@ def test_tables_and_files(dataset, tmp_path):
 
     loaded = nnstudy.load(tmp_path)
     assert loaded.swept == results.swept
+    assert loaded.claims == [CLAIM]
     assert loaded.runs['model.widths'].tolist()[:4] == [(4,), (4,), (8, 4), (8, 4)]
     assert loaded.params(2, 'final')['Dense_0']['kernel'].shape == (16, 8)
     with pytest.raises(UserError, match='no run 12'):
@@ -344,8 +348,10 @@ def test_a_directory_that_cannot_be(place, dataset, tmp_path):
 
 
 def test_claims_are_plain_data(dataset, tmp_path):
-    with pytest.raises(UserError, match='must be plain data'):
-        nnstudy.run(small_config(), RATES, tmp_path / 'a', dataset, [{1, 2}], quiet=True)
+    odd = nnstudy.Quantity('test_loss').where({'model.widths': {1, 2}})
+    claims = [nnstudy.Claim('X', 'It learns', odd < 9)]
+    with pytest.raises(UserError, match='claims and references: Object of type set'):
+        nnstudy.run(small_config(), RATES, tmp_path / 'a', dataset, claims, quiet=True)
     assert not (tmp_path / 'a').exists()
 
 

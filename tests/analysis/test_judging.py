@@ -1,5 +1,6 @@
 """Verdicts on claims: each condition, and how often they err on runs of known truth."""
 
+import json
 import math
 
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 from scipy import stats
 
 import nnstudy
-from nnstudy import errors
-from nnstudy.analysis import claims, references
-from nnstudy.analysis.claims import claim, falling, greater, highest, less, lowest, rising
-from nnstudy.analysis.quantities import label, quantity, values
+from nnstudy import Claim, Quantity, Reference, errors
+from nnstudy.analysis import judging, references
+from nnstudy.analysis.quantities import values
+from nnstudy.results import results as results_lib
+from nnstudy.spec import claims
 
 
 def make_results(loss, field='optimizer.learning_rate', points=(0.1, 0.2, 0.3, 0.4), **columns):
@@ -38,20 +40,24 @@ def make_results(loss, field='optimizer.learning_rate', points=(0.1, 0.2, 0.3, 0
     )
 
 
-def at(rate, **more):
-    return quantity('test_loss', {'optimizer.learning_rate': rate}, **more)
+RATE = 'optimizer.learning_rate'
+LOSS = Quantity('test_loss')
+
+
+def at(rate):
+    return LOSS.where({RATE: rate})
 
 
 def judged(results, *conditions, of='seed'):
-    (verdict,) = claims.judge(results, [claim('X', 'it is so', *conditions, of=of)])
+    (verdict,) = judging.judge(results, [Claim('X', 'it is so', conditions, of)])
     return verdict
 
 
 @pytest.fixture
 def of_many_studies(monkeypatch):
     """Verdicts in a tenth of the time: fewer resamples, and not how many seeds would decide."""
-    monkeypatch.setattr(claims, 'RESAMPLES', 399)
-    monkeypatch.setattr(claims, '_needed', lambda *_: None)
+    monkeypatch.setattr(judging, 'RESAMPLES', 399)
+    monkeypatch.setattr(judging, '_needed', lambda *_: None)
 
 
 def said(one, losses):
@@ -59,7 +65,7 @@ def said(one, losses):
     results = make_results(losses[0])
     for loss in losses:
         results.runs['test_loss'] = loss.ravel()
-        yield claims.judge(results, [one])[0].verdict
+        yield judging.judge(results, [one])[0].verdict
 
 
 SEEDS = np.arange(8.0)
@@ -70,7 +76,7 @@ class TestQuantities:
     def test_the_end_and_differences(self):
         assert values(RESULTS, at(0.2)).tolist() == (SEEDS + 1).tolist()
         results = make_results([SEEDS], train_loss=2.0)
-        gap = quantity('test_loss', minus='train_loss', times=3)
+        gap = 3 * (LOSS - Quantity('train_loss'))
         assert values(results, gap).tolist() == (3 * (SEEDS - 2)).tolist()
 
     @pytest.mark.parametrize(
@@ -83,18 +89,18 @@ class TestQuantities:
     def test_moments(self, when, expected):
         """The loss falls from 30 to 0, by way of 25 within the first epoch."""
         start = 0 if when in ('rises', 'jitter') else SEEDS
-        assert values(RESULTS, at(0.1, at=when)).tolist() == (start + np.full(8, expected)).tolist()
+        assert values(RESULTS, at(0.1).at(when)).tolist() == (start + np.full(8, expected)).tolist()
 
     def test_when_a_level_is_passed(self):
-        reached = values(RESULTS, at(0.1, at='reaches', level=11.5))
+        reached = values(RESULTS, at(0.1).reaches(11.5))
         assert reached.tolist() == [2, 2, 3, 3, 3, 3, 3, 3]
-        assert values(RESULTS, at(0.1, at='reaches', level=0.5)).tolist() == [3, *[math.inf] * 7]
+        assert values(RESULTS, at(0.1).reaches(0.5)).tolist() == [3, *[math.inf] * 7]
 
     def test_jitter_of_a_run_that_blew_up_is_the_worst(self):
         results = make_results([SEEDS])
         history = results.history
         history.loc[(history['step'] > 10) & (history['seed'] == 0), 'test_loss'] = np.nan
-        assert values(results, at(0.1, at='jitter')).tolist() == [np.inf] + [0] * 7
+        assert values(results, at(0.1).at('jitter')).tolist() == [np.inf] + [0] * 7
 
     def test_a_run_that_was_over_has_no_more_evaluations(self):
         """Its rows repeat the last one, which is no sign of calm."""
@@ -104,7 +110,7 @@ class TestQuantities:
         history.loc[history['step'] == 30, 'test_loss'] += 10  # 10, as at step 20
         runs = results.runs.assign(steps=np.where(SEEDS < 4, 20, 30))
         results = nnstudy.Results(**{**vars(results), 'history': history, 'runs': runs})
-        of = {when: values(results, at(0.1, at=when)) for when in ('jitter', 'mean', 'rises', 3)}
+        of = {when: values(results, at(0.1).at(when)) for when in ('jitter', 'mean', 'rises', 3)}
         assert of['jitter'].tolist() == [12.5 - 7.5] * 4 + [pytest.approx(25 / 3 - 15 / 3)] * 4
         np.testing.assert_allclose(of['mean'] - SEEDS, [40 / 3] * 4 + [12.5] * 4)
         assert of['rises'].tolist() == [1 / 2] * 4 + [1 / 3] * 4
@@ -115,26 +121,26 @@ class TestQuantities:
         results = make_results([SEEDS])
         history = results.history.assign(**{metric: results.history['epoch'] / 4})
         results = nnstudy.Results(**{**vars(results), 'history': history})
-        assert values(results, quantity(metric, at='best')).tolist() == [0.75] * 8
-        assert values(results, quantity(metric, at='reaches', level=0.3)).tolist() == [2] * 8
+        assert values(results, Quantity(metric).at('best')).tolist() == [0.75] * 8
+        assert values(results, Quantity(metric).reaches(0.3)).tolist() == [2] * 8
 
     def test_over_points(self):
-        lowest_of_all = quantity('test_loss', over='min')
+        lowest_of_all = LOSS.over('min')
         expected = np.minimum(SEEDS, 10 - SEEDS).tolist()
         assert values(RESULTS, lowest_of_all).tolist() == expected
 
     def test_what_is_not_finite_is_worst(self):
         results = make_results([[np.nan, 1, np.inf]])
-        assert values(results, quantity('test_loss')).tolist() == [math.inf, 1, math.inf]
+        assert values(results, LOSS).tolist() == [math.inf, 1, math.inf]
 
     @pytest.mark.parametrize(
         ('what', 'message'),
         [
-            (quantity('test_loss'), '4 points'),
-            (quantity('test_los'), 'test_loss'),
+            (LOSS, '4 points'),
+            (Quantity('test_los'), 'test_loss'),
             (at(0.5), 'no point has optimizer.learning_rate = 0.5'),
-            (quantity('test_loss', {'optimizer.rate': 1}), 'learning_rate'),
-            (at(0.1, at=7), 'no evaluation after epoch 7'),
+            (LOSS.where({'optimizer.rate': 1}), 'learning_rate'),
+            (at(0.1).at(7), 'no evaluation after epoch 7'),
         ],
     )
     def test_what_is_not_there(self, what, message):
@@ -143,19 +149,29 @@ class TestQuantities:
 
     def test_words_are_checked(self):
         with pytest.raises(errors.UserError, match="'best'"):
-            quantity('test_loss', at='bets')
-        with pytest.raises(errors.UserError, match='level'):
-            quantity('test_loss', at='reaches')
+            LOSS.at('bets')
         with pytest.raises(errors.UserError, match='median'):
-            quantity('test_loss', over='mean')
+            LOSS.over('mean')
+
+    def test_a_difference_is_one_of_two_columns(self):
+        train = Quantity('train_loss')
+        assert LOSS.at(3) - train.at(3) == (LOSS - train).at(3)
+        assert at(0.1) - train.where({RATE: 0.1}) == (LOSS - train).where({RATE: 0.1})
+        for a, b in (
+            (at(0.1), train),
+            (LOSS.at('best'), train.at('best')),
+            (2 * LOSS, train),
+            (LOSS - train, train),
+        ):
+            with pytest.raises(errors.UserError, match='subtract first'):
+                a - b
 
     def test_labels(self):
-        assert label(quantity('test_loss', times=0.5)) == '0.5 × test_loss'
-        assert label(quantity('test_loss', at=0, times=5)) == '5 × (test_loss after epoch 0)'
-        assert label(at(0.1)) == 'test_loss, optimizer.learning_rate = 0.1'
-        assert label(quantity('test_loss', minus='train_loss', at=3)) == (
-            'test_loss - train_loss after epoch 3'
-        )
+        assert str(0.5 * LOSS) == '0.5 × test_loss'
+        assert str(5 * LOSS.at(0)) == '5 × (test_loss after epoch 0)'
+        assert str(at(0.1)) == 'test_loss, optimizer.learning_rate = 0.1'
+        gap = LOSS - Quantity('train_loss')
+        assert str(gap.at(3)) == 'test_loss - train_loss after epoch 3'
 
 
 def test_sides_are_told_by_what_they_differ_in():
@@ -164,16 +180,14 @@ def test_sides_are_told_by_what_they_differ_in():
         point['batch_size'] = 32
 
     def of(rate):
-        return quantity('test_loss', {'optimizer.learning_rate': rate, 'batch_size': 32})
+        return at(rate).where(batch_size=32)
 
     rates = [f'test_loss, optimizer.learning_rate = {rate}' for rate in (0.1, 0.2, 0.3)]
-    (sides,) = judged(results, less(of(0.1), of(0.2))).sides
+    (sides,) = judged(results, of(0.1) < of(0.2)).sides
     assert [side.label for side in sides] == rates[:2]
-    (sides,) = judged(
-        results, lowest(quantity('test_loss'), {'optimizer.learning_rate': 0.1})
-    ).sides
+    (sides,) = judged(results, LOSS.lowest_at({RATE: 0.1})).sides
     assert [side.label for side in sides] == rates
-    (sides,) = judged(results, less(of(0.1), 9.0)).sides
+    (sides,) = judged(results, of(0.1) < 9.0).sides
     assert [side.label for side in sides] == [f'{rates[0]}, batch_size = 32', '9']
 
 
@@ -181,22 +195,16 @@ class TestConditions:
     @pytest.mark.parametrize(
         ('condition', 'successes'),
         [
-            (less(at(0.1), at(0.2)), 8),
-            (greater(at(0.1), at(0.2)), 0),
-            (less(at(0.1), at(0.1)), 0),  # a tie is no success
-            (less(at(0.1), 3), 3),
-            (greater(5, at(0.1)), 5),
-            (rising(quantity('test_loss'), 'optimizer.learning_rate'), 6),
-            (lowest(quantity('test_loss'), {'optimizer.learning_rate': 0.1}), 5),
-            (highest(quantity('test_loss'), {'optimizer.learning_rate': 0.4}), 4),
-            (
-                lowest(
-                    quantity('test_loss'),
-                    {'optimizer.learning_rate': 0.2},
-                    {'optimizer.learning_rate': 0.1},
-                ),
-                5,
-            ),
+            (at(0.1) < at(0.2), 8),
+            (at(0.1) > at(0.2), 0),
+            (at(0.1) < at(0.1), 0),  # a tie is no success
+            (at(0.1) < 3, 3),
+            (at(0.1) < 5, 5),
+            (np.float64(5) > at(0.1), 5),
+            (LOSS.rises_with(RATE), 6),
+            (LOSS.lowest_at({RATE: 0.1}), 5),
+            (LOSS.highest_at({RATE: 0.4}), 4),
+            (LOSS.lowest_at({RATE: 0.2}, {RATE: 0.1}), 5),
         ],
     )
     def test_successes(self, condition, successes):
@@ -205,46 +213,51 @@ class TestConditions:
     def test_a_trend_is_that_of_kendall(self):
         loss = np.random.default_rng(0).normal(size=(4, 50))
         tau = [stats.kendalltau(np.arange(4), column).statistic for column in loss.T]
-        for condition, sign in ((rising, 1), (falling, -1)):
-            verdict = judged(
-                make_results(loss), condition(quantity('test_loss'), 'optimizer.learning_rate')
-            )
+        for condition, sign in ((LOSS.rises_with(RATE), 1), (LOSS.falls_with(RATE), -1)):
+            verdict = judged(make_results(loss), condition)
             assert verdict.successes == sum(sign * t > 1e-9 for t in tau)
 
     def test_all_conditions_together(self):
-        assert judged(RESULTS, less(at(0.1), 3), greater(at(0.1), 0.5)).successes == 2
+        assert judged(RESULTS, at(0.1) < 3, at(0.1) > 0.5).successes == 2
 
     def test_seeds_in_common(self):
         results = make_results([SEEDS, SEEDS + 1])
         runs = results.runs[(results.runs['point'] == 0) | (results.runs['seed'] < 5)]
         results = nnstudy.Results(**{**vars(results), 'runs': runs})
-        assert judged(results, less(at(0.1), at(0.2))).n == 5
-
-    def test_plain_data(self):
-        """Claims come back from JSON as they went."""
-        from nnstudy.results import results as results_lib
-
-        one = claim('X', 'x', less(quantity('a', {'model.widths': (3, 4)}), 3))
-        assert '"model.widths"' in results_lib.to_json([one])
+        assert judged(results, at(0.1) < at(0.2)).n == 5
 
     def test_errors(self):
-        with pytest.raises(errors.UserError, match='no condition'):
-            claim('X', 'x')
+        with pytest.raises(errors.UserError, match='needs conditions'):
+            Claim('X', 'x', ())
+        with pytest.raises(errors.UserError, match='not .False'):
+            Claim('X', 'x', LOSS == 3)
+        with pytest.raises(errors.UserError, match='write the two conditions'):
+            Claim('X', 'x', 1 < LOSS < 2)
         with pytest.raises(errors.UserError, match="'median'"):
-            claim('X', 'x', less(1, at(0.1)), of='medians')
+            Claim('X', 'x', at(0.1) > 1, of='medians')
         with pytest.raises(errors.UserError, match='a trend is one of each seed'):
-            claim('X', 'x', rising(quantity('test_loss'), 'batch_size'), of='median')
-        everything = [{'optimizer.learning_rate': rate} for rate in (0.1, 0.2, 0.3, 0.4)]
+            Claim('X', 'x', LOSS.rises_with('batch_size'), of='median')
+        everything = [{RATE: rate} for rate in (0.1, 0.2, 0.3, 0.4)]
         with pytest.raises(errors.UserError, match='none is left'):
-            judged(RESULTS, lowest(quantity('test_loss'), *everything))
+            judged(RESULTS, LOSS.lowest_at(*everything))
         with pytest.raises(errors.UserError, match='no number'):
-            judged(RESULTS, rising(quantity('test_loss'), 'dataset'))
+            judged(RESULTS, LOSS.rises_with('dataset'))
+
+
+def test_claims_come_back_from_json():
+    net = LOSS.where({'model.widths': (3, 4)})
+    claim = Claim('X', 'x', (2 * net.at(3) < 3, LOSS.lowest_at({RATE: 1.0})))
+    one = Reference('y', 1.5, (LOSS - Quantity('train_loss')).reaches(0.5).over('max'), 2)
+    for value in (claim, one):
+        text = results_lib.to_json(claims.to_dict(value))
+        back = claims.from_dict(results_lib._with_tuples(json.loads(text)))
+        assert back == value
 
 
 def share(true, n, **more):
     """A claim that is true of `true` among n seeds."""
     results = make_results([np.arange(n) >= true])
-    return judged(results, less(at(0.1), 0.5), **more)
+    return judged(results, at(0.1) < 0.5, **more)
 
 
 class TestVerdicts:
@@ -283,15 +296,15 @@ class TestVerdicts:
         """True of the medians for certain, and of two seeds in three."""
         rng = np.random.default_rng(0)
         results = make_results(rng.normal([[0.0], [0.6]], 1, (2, 400)))
-        assert judged(results, less(at(0.1), at(0.2)), of='median').verdict == 'holds'
-        assert judged(results, less(at(0.1), at(0.2))).verdict == 'depends on the seed'
+        assert judged(results, at(0.1) < at(0.2), of='median').verdict == 'holds'
+        assert judged(results, at(0.1) < at(0.2)).verdict == 'depends on the seed'
         three = make_results([[0, 0, 0], [1, 1, 1]])
-        assert judged(three, less(at(0.1), at(0.2)), of='median').verdict == 'undecided'
+        assert judged(three, at(0.1) < at(0.2), of='median').verdict == 'undecided'
 
     def test_medians_of_which_one_is_uncertain(self):
         """Below 0 are all seeds of one point and six in seven of the other: a sign test says 6%."""
         results = make_results([np.full(7, -1.0), [1, *[-1] * 6]])
-        both = less(at(0.1), 0), less(at(0.2), 0)
+        both = at(0.1) < 0, at(0.2) < 0
         assert judged(results, both[0], of='median').verdict == 'holds'
         assert judged(results, *both, of='median').verdict == 'undecided'
 
@@ -300,7 +313,7 @@ class TestVerdicts:
 
         def verdict(n, *rates):
             results = make_results(np.outer([1, -1, -1, -1], np.ones(n)))
-            return judged(results, *(less(at(rate), 0) for rate in rates), of='median').verdict
+            return judged(results, *(at(rate) < 0 for rate in rates), of='median').verdict
 
         assert verdict(5, 0.1) == 'does not hold'
         assert verdict(5, 0.1, 0.2, 0.3, 0.4) == 'undecided'
@@ -308,9 +321,9 @@ class TestVerdicts:
 
     def test_several_claims_are_corrected(self):
         results = make_results([np.zeros(5), np.ones(5)])
-        one = claim('X', 'x', less(at(0.1), at(0.2)))
-        assert [v.verdict for v in claims.judge(results, [one])] == ['holds']
-        verdicts = claims.judge(results, [one, one])
+        one = Claim('X', 'x', at(0.1) < at(0.2))
+        assert [v.verdict for v in judging.judge(results, [one])] == ['holds']
+        verdicts = judging.judge(results, [one, one])
         assert [v.verdict for v in verdicts] == ['undecided'] * 2
         assert verdicts[0].needed == 6
 
@@ -318,8 +331,8 @@ class TestVerdicts:
         """The example of the function p.adjust of R: p.adjust(p, 'holm')."""
         p = np.array([0.01, 0.04, 0.03, np.nan, 0.005])
         expected = [0.03, 0.06, 0.06, np.nan, 0.02]
-        np.testing.assert_allclose(claims.holm(p), expected)
-        assert claims.holm(np.array([])).size == 0
+        np.testing.assert_allclose(judging.holm(p), expected)
+        assert judging.holm(np.array([])).size == 0
 
 
 def test_conditions_are_told_apart_too():
@@ -327,16 +340,14 @@ def test_conditions_are_told_apart_too():
     for point in results.points:
         point['batch_size'] = 32
     wheres = [{'optimizer.learning_rate': rate, 'batch_size': 32} for rate in (0.1, 0.2)]
-    rising_each = [
-        less(quantity('test_loss', where), quantity('test_loss', where, at=3)) for where in wheres
-    ]
+    rising_each = [LOSS.where(where) < LOSS.where(where).at(3) for where in wheres]
     labels = [[side.label for side in sides] for sides in judged(results, *rising_each).sides]
     assert labels == [
         [f'test_loss{at}, optimizer.learning_rate = {rate}' for at in ('', ' after epoch 3')]
         for rate in (0.1, 0.2)
     ]
-    off = quantity('test_loss', {'optimizer.learning_rate': 0.1, 'stop.patience': None})
-    (sides,) = judged(results, less(off, 9)).sides
+    off = LOSS.where({RATE: 0.1, 'stop.patience': None})
+    (sides,) = judged(results, off < 9).sides
     assert sides[0].label == 'test_loss, optimizer.learning_rate = 0.1'
 
 
@@ -346,14 +357,14 @@ def test_a_run_that_blew_up_counts_against_a_gap():
     loss[0, :4] = np.nan
     train = np.where(np.isnan(loss), np.nan, 0).ravel()
     results = make_results(loss, train_loss=train)
-    gaps = [at(rate, minus='train_loss') for rate in (0.1, 0.2)]
-    verdict = judged(results, less(*gaps))
+    gap = LOSS - Quantity('train_loss')
+    verdict = judged(results, gap.where({RATE: 0.1}) < gap.where({RATE: 0.2}))
     assert (verdict.n, verdict.successes) == (10, 6)
     assert verdict.verdict == 'depends on the seed'
     assert verdict.sides[0][0].median == 0, 'of those that have one'
-    assert judged(results, greater(at(0.1), at(0.2))).successes == 4, 'the loss itself is the worst'
+    assert judged(results, at(0.1) > at(0.2)).successes == 4, 'the loss itself is the worst'
     unknown = make_results([SEEDS], noise_scale=np.where(SEEDS < 3, np.inf, 100.0))
-    assert judged(unknown, greater(quantity('noise_scale'), 1)).successes == 5
+    assert judged(unknown, Quantity('noise_scale') > 1).successes == 5
 
 
 def test_exactly_the_level_does_not_pass_it():
@@ -361,16 +372,16 @@ def test_exactly_the_level_does_not_pass_it():
     results = make_results([SEEDS])
     for table in (results.runs, results.history):
         table['test_accuracy'] = np.float32(0.98)
-    reaches = quantity('test_accuracy', at='reaches', level=0.98)
+    reaches = Quantity('test_accuracy').reaches(0.98)
     assert values(results, reaches).tolist() == [math.inf] * 8
-    assert judged(results, greater(quantity('test_accuracy'), 0.98)).successes == 0
-    assert judged(results, less(quantity('test_accuracy'), 0.98)).successes == 0
+    assert judged(results, Quantity('test_accuracy') > 0.98).successes == 0
+    assert judged(results, Quantity('test_accuracy') < 0.98).successes == 0
 
 
 def test_the_best_of_a_class_is_its_highest():
     results = make_results([SEEDS])
     results.history['test_class_accuracy_6'] = results.history['step'] / 30
-    best = quantity('test_class_accuracy_6', at='best')
+    best = Quantity('test_class_accuracy_6').at('best')
     assert values(results, best).tolist() == [1.0] * 8
 
 
@@ -379,7 +390,7 @@ def test_the_best_of_a_class_is_its_highest():
 def test_medians_beside_a_number_err_in_at_most_5_percent(n):
     """The bootstrap alone says that a median is below its true value in up to 10% of studies."""
     rng = np.random.default_rng(0)
-    one = claim('X', 'x', less(at(0.1), 0), of='median')
+    one = Claim('X', 'x', at(0.1) < 0, of='median')
     verdicts = list(said(one, rng.normal(size=(400, 1, n))))
     for verdict in ('holds', 'does not hold'):
         assert verdicts.count(verdict) / 400 <= 0.05 + 2 * math.sqrt(0.0475 / 400)
@@ -389,7 +400,7 @@ def chances(n, share):
     """The exact chance of each verdict on n seeds, if a claim is true of a share of all seeds."""
     chance = dict.fromkeys(('holds', 'does not hold', 'depends on the seed', 'undecided'), 0.0)
     for successes, likely in enumerate(stats.binom.pmf(np.arange(n + 1), n, share)):
-        verdict = judged(make_results([np.arange(n)]), less(at(0.1), successes))
+        verdict = judged(make_results([np.arange(n)]), at(0.1) < successes)
         assert verdict.successes == successes
         chance[verdict.verdict] += likely
     return chance
@@ -425,7 +436,7 @@ def test_medians_err_in_at_most_5_percent():
     rng = np.random.default_rng(0)
 
     def rate(shift, n, studies=300):
-        one = claim('X', 'x', less(at(0.1), at(0.2)), of='median')
+        one = Claim('X', 'x', at(0.1) < at(0.2), of='median')
         losses = rng.normal([[0.0], [shift]], 1, (studies, 2, n))
         return list(said(one, losses)).count('holds') / studies
 
@@ -437,11 +448,11 @@ def test_medians_err_in_at_most_5_percent():
     assert power[2] > 0.9
 
 
-ALL = [{'optimizer.learning_rate': rate} for rate in (0.1, 0.2, 0.3, 0.4)]
+ALL = [{RATE: rate} for rate in (0.1, 0.2, 0.3, 0.4)]
 COMPARED = {
-    'lowest': [lowest(quantity('test_loss'), ALL[0])],
-    'highest': [highest(quantity('test_loss'), *ALL[1:])],
-    'numbers': [less(at(rate), 0) for rate in (0.1, 0.2, 0.3, 0.4)],
+    'lowest': (LOSS.lowest_at(ALL[0]),),
+    'highest': (LOSS.highest_at(*ALL[1:]),),
+    'numbers': [at(rate) < 0 for rate in (0.1, 0.2, 0.3, 0.4)],
 }
 
 
@@ -457,7 +468,7 @@ COMPARED = {
 def test_several_comparisons_of_medians_err_in_at_most_5_percent(conditions, medians, wrong):
     """Among many that are barely true some are false by chance, which refutes nothing."""
     rng = np.random.default_rng(0)
-    one = claim('X', 'x', *conditions, of='median')
+    one = Claim('X', 'x', conditions, of='median')
     losses = rng.normal(np.array(medians)[:, None], 1, (120, 4, 12))
     assert list(said(one, losses)).count(wrong) <= stats.binom.ppf(0.99, 120, 0.05)
 
@@ -466,35 +477,35 @@ def test_one_of_several_medians_is_refuted():
     rng = np.random.default_rng(0)
     loss = rng.normal([[0.0], [-1.5], [1.0], [1.0]], 1, (4, 30))
     assert judged(make_results(loss), *COMPARED['lowest'], of='median').verdict == 'does not hold'
-    first = highest(quantity('test_loss'), ALL[1])
+    first = LOSS.highest_at(ALL[1])
     assert judged(make_results(-loss), first, of='median').verdict == 'holds'
 
 
 @pytest.mark.usefixtures('of_many_studies')
 def test_several_claims_err_together_in_at_most_5_percent():
     rng = np.random.default_rng(1)
-    several = [claim('X', 'x', less(at(0.1), at(rate))) for rate in (0.2, 0.3, 0.4)]
+    several = [Claim('X', 'x', at(0.1) < at(rate)) for rate in (0.2, 0.3, 0.4)]
     wrong = 0
     for _ in range(120):
         results = make_results(rng.normal(size=(4, 12)))
-        wrong += any(v.verdict == 'holds' for v in claims.judge(results, several))
+        wrong += any(v.verdict == 'holds' for v in judging.judge(results, several))
     assert wrong <= stats.binom.ppf(0.999, 120, 0.05)
 
 
 class TestReferences:
     def test_place(self):
-        (placed,) = references.place(RESULTS, [references.reference('x', 3, at(0.1))])
+        (placed,) = references.place(RESULTS, [Reference('x', 3, at(0.1))])
         assert (placed.n, placed.median, placed.low, placed.high) == (8, 3.5, 0, 7)
         assert placed.quantile == pytest.approx(3.5 / 8)
         assert placed.is_covered
 
     def test_printed_digits(self):
         results = make_results([[3.1, 3.3, 3.4]])
-        what = quantity('test_loss')
-        (exact,) = references.place(results, [references.reference('x', 3, what)])
-        (rounded,) = references.place(results, [references.reference('x', 3, what, 0)])
+        what = LOSS
+        (exact,) = references.place(results, [Reference('x', 3, what)])
+        (rounded,) = references.place(results, [Reference('x', 3, what, 0)])
         assert (exact.is_covered, exact.quantile) == (False, 0)
         assert (rounded.is_covered, rounded.quantile) == (True, 0.5)
         up = make_results([[3.6, 3.7, 3.99]])  # rounded 4, cut 3
-        (cut,) = references.place(up, [references.reference('x', 3, what, 0, is_cut=True)])
+        (cut,) = references.place(up, [Reference('x', 3, what, 0, is_cut=True)])
         assert (cut.is_covered, cut.quantile) == (True, 0.5)

@@ -1,22 +1,16 @@
-"""What a study claims, as plain data, and whether its runs bear it out.
+"""Whether the runs of a study bear out its claims.
 
-A claim is a statement with conditions on quantities (see `nnstudy.analysis.quantities`):
-
-    claim('B8c', 'Very large batches hurt', greater(
-        quantity('test_loss', {'batch_size': 256}), quantity('test_loss', {'batch_size': 32})))
-
-Its conditions are true or false of each seed: quantities of one seed are compared with each other,
-because runs of one seed share initial weights (of the same net) and order of examples (of the same
-batch size). So every claim, of whatever conditions, is a number of successes among n seeds, and the
-test is that of a proportion.
+The conditions of a claim are true or false of each seed: quantities of one seed are compared with
+each other, because runs of one seed share initial weights (of the same net) and order of examples
+(of the same batch size). So every claim, of whatever conditions, is a number of successes among n
+seeds, and the test is that of a proportion.
 """
 
 import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,87 +18,15 @@ from scipy import stats
 
 from nnstudy import errors
 from nnstudy.analysis import quantities
-from nnstudy.analysis.quantities import Quantity
 from nnstudy.results import Results
 from nnstudy.spec import config as config_lib
-
-Condition = dict[str, Any]
-Claim = dict[str, Any]
+from nnstudy.spec.claims import Claim, Condition, Quantity
 
 LEVEL = 0.05
 # What is true of this share of the seeds, or more, does not depend on the seed.
 MOST = 0.95
 RESAMPLES = 4999
 MAX_NEEDED = 10_000  # seeds; a claim that needs more is not going to be decided
-
-OF = ('seed', 'median', 'some', 'fact')
-
-
-def claim(name: str, statement: str, *conditions: Condition, of: str = 'seed') -> Claim:
-    """Returns a claim as plain data.
-
-    Args:
-      name: such as `'B7a'`.
-      statement: in words.
-      *conditions: all of them have to be true.
-      of: what they are true of: `'seed'`, nearly every single seed; `'median'`, the medians over
-        seeds, which says nothing of a single one; `'some'`, at least one seed; `'fact'`, numbers
-        in which no luck is, and which therefore are not tested.
-
-    Raises:
-      UserError: `of` is something else, or there is no condition, or medians are to have a trend.
-    """
-    if of not in OF:
-        raise errors.unknown('kind of claim (of)', of, OF)
-    if not conditions:
-        raise errors.UserError(f'claim {name!r} has no condition')
-    if of == 'median' and any(one['test'] in ('rising', 'falling') for one in conditions):
-        # It cannot be tested comparison by comparison, see `judge`.
-        raise errors.UserError(
-            f'claim {name!r}: a trend is one of each seed; of medians compare two points with '
-            'less(), or all with lowest()'
-        )
-    return {'name': name, 'statement': statement, 'of': of, 'conditions': list(conditions)}
-
-
-def less(a: Quantity | float, b: Quantity | float) -> Condition:
-    """Returns the condition that `a` is below `b`; one of them may be a number."""
-    return {'test': 'less', 'sides': [a, b]}
-
-
-def greater(a: Quantity | float, b: Quantity | float) -> Condition:
-    """Returns the condition that `a` is above `b`; one of them may be a number."""
-    return {'test': 'greater', 'sides': [a, b]}
-
-
-def rising(what: Quantity, field: str) -> Condition:
-    """Returns the condition that a quantity rises along a numeric field.
-
-    More pairs of values of the field have the quantity in their own order than in the opposite
-    one: Kendall's tau is positive (scipy.stats.kendalltau), which for the order of chance it is in
-    at most half of the cases.
-    """
-    return {'test': 'rising', 'sides': [what], 'field': field}
-
-
-def falling(what: Quantity, field: str) -> Condition:
-    """Returns the condition that a quantity falls along a numeric field, see `rising`."""
-    return {'test': 'falling', 'sides': [what], 'field': field}
-
-
-def lowest(what: Quantity, *first: Mapping[str, Any]) -> Condition:
-    """Returns the condition that certain points have the lowest values, in any order.
-
-    Args:
-      what: of all points that its `where` chooses.
-      *first: fields that choose each of those that are to be lowest.
-    """
-    return {'test': 'lowest', 'sides': [what], 'first': [dict(where) for where in first]}
-
-
-def highest(what: Quantity, *first: Mapping[str, Any]) -> Condition:
-    """Returns the condition that certain points have the highest values, see `lowest`."""
-    return {'test': 'highest', 'sides': [what], 'first': [dict(where) for where in first]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,39 +44,37 @@ class Verdict:
     """What the runs say of a claim.
 
     Attributes:
-      name: of the claim.
-      statement: its words.
-      of: see `claim`.
+      claim: which one.
       verdict: `'holds'`, `'does not hold'`, `'depends on the seed'` or `'undecided'`.
       n: number of seeds.
       successes: number of seeds of which it is true.
-      interval: Clopper-Pearson 95% interval of the share of seeds of which it is true.
       resampled: of a claim about medians, the share of resamples of the seeds in whose medians it
         is true; NaN of others.
       p_value: the corrected one of what the verdict says; NaN for `'undecided'`.
       needed: so many seeds would decide, if the share stayed and this were the claim with the
         smallest p-value; None if it is decided, or if more than ten thousand are needed.
-      tests: the name of each condition.
       sides: the quantities of each condition.
     """
 
-    name: str
-    statement: str
-    of: str
+    claim: Claim
     verdict: str
     n: int
     successes: int
-    interval: tuple[float, float]
     resampled: float
     p_value: float
     needed: int | None
-    tests: list[str]
     sides: list[list[Side]]
 
     @property
     def share(self) -> float:
         """The share of seeds of which it is true."""
-        return self.successes / self.n if self.n else math.nan
+        return self.successes / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Clopper-Pearson 95% interval of that share."""
+        interval = stats.binomtest(self.successes, self.n).proportion_ci(method='exact')
+        return float(interval.low), float(interval.high)
 
 
 def judge(results: Results, claims: Sequence[Claim] | None = None) -> list[Verdict]:
@@ -187,31 +107,23 @@ def judge(results: Results, claims: Sequence[Claim] | None = None) -> list[Verdi
       UserError: a claim names a point, column or epoch that is not there.
     """
     claims = results.claims if claims is None else claims
-    evidence = [_evidence(results, one) for one in claims]
-    p_values = np.array(
-        [_p_values(one['of'], found) for one, found in zip(claims, evidence, strict=True)]
-    ).reshape(-1, 3)
+    evidence = [_evidence(results, claim) for claim in claims]
+    p_values = np.array([_p_values(found) for found in evidence]).reshape(-1, 3)
     corrected = np.array([holm(column) for column in p_values.T]).reshape(3, -1).T
+    num_tested = sum(claim.of != 'fact' for claim in claims)
     verdicts = []
-    num_tested = sum(one['of'] != 'fact' for one in claims)
-    for one, found, p in zip(claims, evidence, corrected, strict=True):
-        verdict, p_value = _verdict(one['of'], *p)
-        if one['of'] == 'fact':
-            verdict = 'holds' if found.successes == found.n else 'does not hold'
-        needed = _needed(one['of'], found, num_tested) if verdict == 'undecided' else None
+    for found, p in zip(evidence, corrected, strict=True):
+        verdict, p_value = _verdict(found, *p)
+        needed = _needed(found, num_tested) if verdict == 'undecided' else None
         verdicts.append(
             Verdict(
-                name=one['name'],
-                statement=one['statement'],
-                of=one['of'],
+                claim=found.claim,
                 verdict=verdict,
                 n=found.n,
                 successes=found.successes,
-                interval=_interval(found.successes, found.n),
                 resampled=found.resampled,
                 p_value=p_value,
                 needed=needed,
-                tests=[condition['test'] for condition in one['conditions']],
                 sides=found.sides,
             )
         )
@@ -249,6 +161,9 @@ class _Part:
 
 @dataclasses.dataclass(frozen=True)
 class _Evidence:
+    """What a verdict follows from; see `Verdict`, and `_Part` for `parts`."""
+
+    claim: Claim
     n: int
     successes: int
     resampled: float
@@ -274,24 +189,28 @@ class _Comparison:
     pairs: Sequence[tuple[int, int]] = ()
 
 
-def _evidence(results: Results, one: Claim) -> _Evidence:
-    compared = [_comparison(results, condition) for condition in one['conditions']]
+def _evidence(results: Results, claim: Claim) -> _Evidence:
+    compared = [_comparison(results, condition) for condition in claim.conditions]
     seeds = functools.reduce(pd.Index.intersection, [c.table.index for c in compared])
-    n = len(seeds)
-    if not n:
-        raise errors.UserError(f'claim {one["name"]}: its points have no seed in common')
+    if not len(seeds):
+        raise errors.UserError(f'claim {claim.name}: its points have no seed in common')
     arrays = [c.table.loc[seeds].to_numpy(np.float64) for c in compared]
     true = [c.is_true(values) for c, values in zip(compared, arrays, strict=True)]
-    resampled, parts = _medians(compared, arrays) if one['of'] == 'median' else (math.nan, [])
+    resampled, parts = _medians(compared, arrays) if claim.of == 'median' else (math.nan, [])
     labels = iter(_labels(results, [what for c in compared for what in c.quantities]))
-    sides = [[Side(next(labels), *_spread(column)) for column in array.T] for array in arrays]
     return _Evidence(
-        n=n,
+        claim=claim,
+        n=len(seeds),
         successes=int(np.logical_and.reduce(true).sum()),
         resampled=resampled,
         parts=parts,
-        sides=sides,
+        sides=[[_side(next(labels), column) for column in array.T] for array in arrays],
     )
+
+
+def _side(label: str, values: np.ndarray) -> Side:
+    known = pd.Series(values).dropna()
+    return Side(label, float(known.median()), float(known.min()), float(known.max()))
 
 
 def _medians(
@@ -315,12 +234,12 @@ def _medians(
         medians = np.median(columns[rows], axis=1)
         resampled.append(medians[:, below] < medians[:, above])
     is_true = np.concatenate(resampled)  # [RESAMPLES, pairs]
-    least = []
-    for low, high in zip(columns.T[below], columns.T[above], strict=True):
-        is_number = any((side == side[0]).all() for side in (low, high))  # or as good as one
-        tests = (_sign_test(low < high), _sign_test(low > high))
-        least.append(tests if is_number else (0.5**n, 0.5**n))
-    parts = [_Part(float(share), p) for share, p in zip(is_true.mean(axis=0), least, strict=True)]
+    parts = []
+    for low, high, share in zip(columns.T[below], columns.T[above], is_true.mean(0), strict=True):
+        least = 0.5**n, 0.5**n
+        if any((side == side[0]).all() for side in (low, high)):  # a number, or as good as one
+            least = _sign_test(low < high), _sign_test(low > high)
+        parts.append(_Part(float(share), least))
     return float(is_true.all(axis=1).mean()), parts
 
 
@@ -329,81 +248,82 @@ def _sign_test(successes: np.ndarray) -> float:
     return stats.binomtest(int(successes.sum()), len(successes), 0.5, 'greater').pvalue
 
 
-def _spread(values: np.ndarray) -> tuple[float, float, float]:
-    """Returns median, smallest and largest of what is known."""
-    known = pd.Series(values).dropna()
-    return float(known.median()), float(known.min()), float(known.max())
-
-
 def _comparison(results: Results, condition: Condition) -> _Comparison:
-    test, sides = condition['test'], condition['sides']
+    test = condition.test
     if test in ('less', 'greater'):
-        columns = [
-            quantities.values(results, side) if isinstance(side, dict) else side for side in sides
-        ]
         # Numbers at the precision of metrics: 90% of the images are not less than 0.9.
-        columns = [c if isinstance(c, pd.Series) else float(np.float32(c)) for c in columns]
+        columns = [
+            quantities.values(results, side) if isinstance(side, Quantity) else np.float32(side)
+            for side in condition.sides
+        ]
         known = [c.index for c in columns if isinstance(c, pd.Series)]
         table = pd.DataFrame(
             dict(enumerate(columns)), index=functools.reduce(pd.Index.intersection, known)
         )
-        return _compared(table, sides, [(0, 1) if test == 'less' else (1, 0)])
-    (what,) = sides
-    points = quantities.chosen(results, what['where'])
-    table = quantities.per_point(results, what, points)
-    if test in ('rising', 'falling'):
-        field = condition['field']
-        places = quantities.places(results, points, field)
+        return _compared(table, condition.sides, [(0, 1) if test == 'less' else (1, 0)])
+    (quantity,) = condition.sides
+    assert isinstance(quantity, Quantity)
+    points = results.points_with(quantity.fields)
+    table = quantities.per_point(results, quantity, points)
+    if condition.field is not None:
+        places = {point: _place(results, point, condition.field) for point in points}
         points = sorted(points, key=places.__getitem__)
-        whats = [{**what, 'where': {**what['where'], field: places[p]}} for p in points]
+        at_points = [quantity.where({condition.field: places[point]}) for point in points]
         sign = 1 if test == 'rising' else -1
-        return _Comparison(table[points], whats, lambda v: sign * _concordance(v) > 0)
-    chosen = [quantities.chosen(results, {**what['where'], **w}) for w in condition['first']]
+        return _Comparison(table[points], at_points, lambda v: sign * _concordance(v) > 0)
+    chosen = [results.points_with({**quantity.fields, **fields}) for fields in condition.first]
     first = sorted(set().union(*chosen))
     rest = [point for point in points if point not in first]
     if not rest:
         raise errors.UserError(f'condition {test!r} names all points, so none is left to compare')
     points = first + rest
-    whats = [{**what, 'where': {**what['where'], **results.points[p]}} for p in points]
+    at_points = [quantity.where(results.points[point]) for point in points]
     firsts, others = range(len(first)), range(len(first), len(points))
     ordered = (firsts, others) if test == 'lowest' else (others, firsts)
-    pairs = list(itertools.product(*ordered))
-    return _compared(table[points], whats, pairs)
+    return _compared(table[points], at_points, list(itertools.product(*ordered)))
 
 
 def _compared(
-    table: pd.DataFrame, whats: Sequence[Quantity | float], pairs: Sequence[tuple[int, int]]
+    table: pd.DataFrame, sides: Sequence[Quantity | float], pairs: Sequence[tuple[int, int]]
 ) -> _Comparison:
     """Returns what is true if of each pair of columns the first is below the second."""
     below, above = (list(columns) for columns in zip(*pairs, strict=True))
     return _Comparison(
         table,
-        whats,
+        sides,
         lambda v: np.logical_and.reduce(v[..., below] < v[..., above], axis=-1),
         pairs,
     )
 
 
-def _labels(results: Results, whats: Sequence[Quantity | float]) -> list[str]:
+def _place(results: Results, point: int, field: str) -> float:
+    """Returns the numeric value of a field at a point."""
+    value = results.settings(point).get(field)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise errors.UserError(f'there is no trend along {field}: {value!r} is no number')
+    return value
+
+
+def _labels(results: Results, sides: Sequence[Quantity | float]) -> list[str]:
     """Returns how the quantities of a claim are written, without what the claim is all about.
 
     The words of the claim say what that is, so fields that all of them share are left out, and
     those that are off.
     """
     base = config_lib.flatten(results.config)
-    wheres = [what['where'] for what in whats if isinstance(what, dict)]
+    each = [side.fields for side in sides if isinstance(side, Quantity)]
     told = {
         field
-        for where in wheres
-        for field, value in where.items()
-        if len(wheres) == 1 or any(other.get(field, base.get(field)) != value for other in wheres)
+        for fields in each
+        for field, value in fields.items()
+        if len(each) == 1 or any(other.get(field, base.get(field)) != value for other in each)
     }
 
-    def written(what: Quantity) -> str:
-        where = {f: v for f, v in what['where'].items() if f in told and v is not None}
-        return quantities.label({**what, 'where': where})
+    def written(quantity: Quantity) -> str:
+        fields = {f: v for f, v in quantity.fields.items() if f in told and v is not None}
+        return str(dataclasses.replace(quantity, fields=fields))
 
-    return [written(what) if isinstance(what, dict) else f'{what:g}' for what in whats]
+    return [written(side) if isinstance(side, Quantity) else f'{side:g}' for side in sides]
 
 
 def _concordance(values: np.ndarray) -> np.ndarray:
@@ -413,9 +333,9 @@ def _concordance(values: np.ndarray) -> np.ndarray:
     return (before < after).sum(axis=-1) - (before > after).sum(axis=-1)
 
 
-def _p_values(of: str, found: _Evidence) -> tuple[float, float, float]:
+def _p_values(found: _Evidence) -> tuple[float, float, float]:
     """Returns those for that a claim holds, does not hold, and depends on the seed."""
-    n, successes = found.n, found.successes
+    n, successes, of = found.n, found.successes, found.claim.of
     if of == 'fact':
         return math.nan, math.nan, math.nan
     if of == 'some':
@@ -439,20 +359,21 @@ def _rarely(share: float) -> float:
     return (round(share * RESAMPLES) + 1) / (RESAMPLES + 1)
 
 
-def _verdict(of: str, holds: float, fails: float, mixed: float) -> tuple[str, float]:
+def _verdict(found: _Evidence, holds: float, fails: float, mixed: float) -> tuple[str, float]:
     """Returns the verdict of corrected p-values, and the one that it rests on."""
-    found = [('depends on the seed', mixed), ('holds', holds), ('does not hold', fails)]
-    if of == 'median':  # what is true of medians may well not be of each seed
-        found = found[1:] + found[:1]
-    for verdict, p_value in found:
+    if found.claim.of == 'fact':
+        return 'holds' if found.successes == found.n else 'does not hold', math.nan
+    verdicts = [('depends on the seed', mixed), ('holds', holds), ('does not hold', fails)]
+    if found.claim.of == 'median':  # what is true of medians may well not be of each seed
+        verdicts = verdicts[1:] + verdicts[:1]
+    for verdict, p_value in verdicts:
         if p_value <= LEVEL:
             return verdict, p_value
     return 'undecided', math.nan
 
 
-def _needed(of: str, found: _Evidence, factor: int) -> int | None:
+def _needed(found: _Evidence, factor: int) -> int | None:
     """Returns how many seeds would decide, if the shares stayed what they are."""
-    share = found.successes / found.n
     sizes = np.unique(np.geomspace(found.n + 1, MAX_NEEDED, 500).astype(int)).tolist()
     for n in sizes:
         grown = n / found.n
@@ -460,13 +381,8 @@ def _needed(of: str, found: _Evidence, factor: int) -> int | None:
             _Part(part.resampled, (part.least[0] ** grown, part.least[1] ** grown))
             for part in found.parts
         ]
-        more = dataclasses.replace(found, n=n, successes=round(share * n), parts=parts)
-        p_values = _p_values(of, more)
-        if _verdict(of, *(factor * p for p in p_values))[0] != 'undecided':
+        successes = round(found.successes / found.n * n)
+        more = dataclasses.replace(found, n=n, successes=successes, parts=parts)
+        if _verdict(more, *(factor * p for p in _p_values(more)))[0] != 'undecided':
             return n
     return None
-
-
-def _interval(successes: int, n: int) -> tuple[float, float]:
-    interval = stats.binomtest(successes, n).proportion_ci(method='exact')
-    return float(interval.low), float(interval.high)
