@@ -1,0 +1,72 @@
+"""The program of a group: compiled once, of the size that fits, and with the saved states in it."""
+
+import numpy as np
+import pytest
+from small import make_config
+
+import nnstudy
+from nnstudy import UserError
+from nnstudy.machine import devices
+from nnstudy.results import checkpoints
+from nnstudy.running import layout, program
+from nnstudy.running import plan as plan_lib
+
+RATES = nnstudy.choice('optimizer.learning_rate', [0.01, 0.1, 1.0])
+
+
+def planned(dataset, **fields):
+    """The one group of a study of six runs, with one lane."""
+    config = make_config(num_seeds=2, execution__lanes=1, **fields)
+    return plan_lib.make(config, RATES, data=dataset).groups[0]
+
+
+def made(dataset, **fields):
+    return program.make(planned(dataset, **fields), devices.runs_mesh())
+
+
+def test_one_compilation_serves_all_values_of_dynamic_fields(dataset):
+    made(dataset)
+    before = program.compiled.cache_info()
+    made(dataset, optimizer__learning_rate=0.3, seed=7)
+    after = program.compiled.cache_info()
+    assert (after.misses, after.hits) == (before.misses, before.hits + 1)
+
+
+def test_tables_are_empty_until_something_is_measured(dataset):
+    history, log = made(dataset).tables(num_runs=3)
+    assert {'train_loss', 'test_accuracy', 'learning_rate', 'l2_grads'} <= history.keys()
+    assert all(column.shape == (3, 3) for column in history.values())  # step 0 and two epochs
+    assert all(np.isnan(column).all() for column in history.values())
+    assert all(column.shape == (3, 0) for column in log.values())
+
+
+def test_what_was_saved_is_put_back_into_its_rows(dataset):
+    made_program = made(dataset)
+    rows = np.arange(6)
+    state, own = made_program.init(rows)
+    trained, _ = made_program.advance(state, own, layout.Segment(rows, 0, 5, True))
+    saved = checkpoints.state_dict(made_program.fetch(trained, 6))
+    chosen = {name: array[[4, 1]] for name, array in saved.items()}
+    fresh, _ = made_program.init(rows)
+    start = checkpoints.state_dict(made_program.fetch(fresh, 6))
+    mixed = made_program.replaced(fresh, np.array([4, 1]), chosen)
+    for name, array in checkpoints.state_dict(made_program.fetch(mixed, 6)).items():
+        np.testing.assert_array_equal(array[[1, 4]], saved[name][[1, 4]])
+        np.testing.assert_array_equal(array[[0, 2, 3, 5]], start[name][[0, 2, 3, 5]])
+
+    del chosen[next(iter(chosen))]
+    with pytest.raises(UserError, match='the checkpoint is of another version of the program'):
+        made_program.replaced(mixed, np.array([4, 1]), chosen)
+
+
+def test_chunks_are_made_smaller_where_memory_is_short(dataset, monkeypatch):
+    """XLA says what a chunk takes; the smallest that there is has a run for each device."""
+    group, mesh = planned(dataset), devices.runs_mesh()
+    whole = program.make(group, mesh)
+    assert whole.layout.chunk_size == 6 and whole.excess_bytes < 0
+    monkeypatch.setattr(program, 'device_bytes', lambda function: 2**60)
+    short = program.make(group, mesh)
+    assert short.layout.chunk_size == mesh.size and short.excess_bytes > 0
+    monkeypatch.undo()
+    fewer = program.make(group, mesh, most=mesh.size)
+    assert fewer.layout.chunk_size == mesh.size and fewer.excess_bytes < 0
