@@ -1,4 +1,4 @@
-"""A chunk on its way: the runs that are on the devices at once, and what was measured of them."""
+"""A chunk in training: the runs that are on the devices at once, and what was measured so far."""
 
 import time
 from collections.abc import Iterable
@@ -16,12 +16,13 @@ from nnstudy.training.state import TrainState
 
 
 class Chunk:
-    """Runs of a group that are trained together, from where each of them stands.
+    """Runs of a group that are trained together. Each goes on from the step that it has reached.
 
-    The devices are kept at work: a segment's outputs are waited for when the next one is under way.
+    To keep the devices busy, the next segment is started before the outputs of the last one are
+    fetched.
 
     Attributes:
-      is_new: whether all of them stand at the beginning.
+      is_new: whether all runs are at step 0.
     """
 
     def __init__(
@@ -35,12 +36,12 @@ class Chunk:
         Args:
           program: of their group.
           runs: their numbers, int [R].
-          begun: what earlier sessions have left of some, see `Records.begun`.
+          begun: the runs that were begun before, see `Records.begun`.
         """
         self._program, self._group, self._runs = program, program.group, runs
         self._began = time.monotonic()
         self._state, self._own = program.init(np.searchsorted(self._group.runs, runs))
-        # The step at which each run is, evaluated there if it is such a step; -1: not begun.
+        # The step that each run has reached, its evaluation included; -1: not begun.
         self._at = np.full(len(runs), -1)
         self._seconds = np.zeros(len(runs))
         self._history, self._log = program.tables(len(runs))
@@ -57,10 +58,11 @@ class Chunk:
         self._alive = self._are_alive()
 
     def _are_alive(self) -> np.ndarray:
-        """Returns which runs go on: those that are not frozen, or not evaluated since, bool [R]."""
+        """Returns which runs go on, bool [R]: not frozen, or without an evaluation since then."""
         frozen_at, stopped = self._fetch((self._state.frozen_at, self._state.stopped))
         evaluations = self._group.evaluation_steps
-        # Stopped by an evaluation; a loss that is not finite comes after the one of its step.
+        # An evaluation stops a run, so that was its last one. A loss that is not finite is found
+        # in a step, so the evaluation after that step is still to come.
         ends = np.where(
             stopped,
             np.searchsorted(evaluations, frozen_at),
@@ -69,7 +71,7 @@ class Chunk:
         return (frozen_at < 0) | (self._at < evaluations[ends])
 
     def next_segment(self, until: int) -> Segment | None:
-        """Returns what to do next, up to a step at which the runs wait; None for nothing."""
+        """Returns the next segment up to the step `until`, or None if there is none."""
         program = self._program
         evaluations = self._group.evaluation_steps
         return layout.next_segment(
@@ -77,7 +79,7 @@ class Chunk:
         )
 
     def advance(self, segment: Segment) -> Segment | None:
-        """Starts a segment; returns the one before it, which is finished now, see `collect`."""
+        """Starts a segment, and returns the one before it, which is finished now."""
         self._state, outputs = self._program.advance(self._state, self._own, segment)
         self._at[segment.runs] = segment.stop
         before = self.collect()
@@ -85,7 +87,7 @@ class Chunk:
         return before
 
     def collect(self) -> Segment | None:
-        """Waits for the segment under way, and takes what it has measured into the tables."""
+        """Waits for the segment in progress and writes what it measured into the tables."""
         if self._pending is None:
             return None
         (segment, outputs), self._pending = self._pending, None
@@ -101,20 +103,20 @@ class Chunk:
         return segment
 
     def left(self, until: int) -> int:
-        """Returns how many steps the runs are short of a step, all together."""
+        """Returns the number of steps that all runs together still need up to the step `until`."""
         return int((until - self._at).sum())
 
     def moment(self) -> Checkpoint:
-        """Returns all that is needed to go on from here; nothing is under way."""
+        """Returns a checkpoint to resume from. No segment may be in progress."""
         state = self._fetch(self._state)
         return self._checkpoint(state, {'state': checkpoints.state_dict(state)})
 
     def finished(self, until: int) -> Checkpoint:
-        """Returns what is kept of the runs, all of which have reached a step, or are over."""
+        """Returns the checkpoint of runs that have all reached the step `until`, or are over."""
         self._at[:] = until
         state = self._fetch(self._state)
         kept = {'final': state.variables, 'best': state.best.variables}
-        if until < self._group.num_steps:  # its points may go on after this rung
+        if until < self._group.num_steps:  # some of the runs go on after this rung
             kept['state'] = checkpoints.state_dict(state)
         return self._checkpoint(state, kept)
 
@@ -127,7 +129,7 @@ class Chunk:
             'frozen_at': state.frozen_at,
             'stopped': state.stopped,
         }
-        # They are written in the background, while the next segments add to the tables.
+        # Copies, since the next segments write to the tables while the checkpoint is being saved.
         measured = jax.tree.map(np.copy, {'history': self._history, 'log': self._log})
         about = {
             'group': self._group.index,

@@ -1,4 +1,4 @@
-"""What a run takes, found by tracing it without compiling: parameters, memory, arithmetic."""
+"""The cost of a run: parameters, memory and arithmetic, by tracing it without compiling."""
 
 import functools
 from collections.abc import Callable
@@ -17,14 +17,14 @@ from nnstudy.training.state import TrainState
 
 
 class Cost(NamedTuple):
-    """What one run takes.
+    """The cost of one run.
 
     Attributes:
-      num_params: number of its parameters.
-      has_convolutions: whether some of them are kernels of convolutions.
-      state_bytes: size of its state.
+      num_params: number of parameters.
+      has_convolutions: whether there are kernels of convolutions among them.
+      state_bytes: size of the state.
       flops_per_step: floating-point operations of a step, see `nnstudy.machine.flops`.
-      steps_per_evaluation: how many steps cost about as much as an evaluation.
+      steps_per_evaluation: cost of an evaluation, in steps.
     """
 
     num_params: int
@@ -35,14 +35,14 @@ class Cost(NamedTuple):
 
 
 def of_run(config: Config, data: Data) -> Cost:
-    """Traces all that a run does.
+    """Returns the cost of a run. Tracing it also finds what cannot work.
 
     Args:
       config: resolved.
       data: in host memory.
 
     Raises:
-      UserError: what model, optimizer or loss cannot do with the data or their fields.
+      UserError: model, optimizer or loss fail on the data, or with their fields.
     """
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data)
     try:
@@ -62,13 +62,13 @@ def of_run(config: Config, data: Data) -> Cost:
         has_convolutions=any(leaf.ndim == 4 for leaf in params),
         state_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)),
         flops_per_step=flops_per_step,
-        # An evaluation is forward passes, a third of a step each.
+        # A forward pass is about a third of a step.
         steps_per_evaluation=_num_evaluated(config, data) / (3 * config.batch_size),
     )
 
 
 def _num_evaluated(config: Config, data: Data) -> int:
-    """Returns how many examples an evaluation goes through, as often as it does."""
+    """Returns the number of examples in the forward passes of an evaluation."""
     most = config.eval_train_examples or data.num_train
     evaluated = sum(min(size, most) if split == 'train' else size for split, size in data.sizes)
     diagnosed = diagnostics.num_examples(config.diagnostic_examples, data.num_train)

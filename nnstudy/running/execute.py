@@ -1,11 +1,11 @@
-"""The runs axis: a function of one run becomes a function of many, over all devices.
+"""The runs axis: from a function of one run to a function of many runs, over all devices.
 
-This is the only place that adds the axis. It knows nothing of models, losses or data.
+Only this module adds the axis. It does not know about models, losses or data.
 
-On the D devices R runs are arrays [R, ...], R a multiple of D, each device having R/D rows of them.
-Run r is on device r mod D: neighbours, such as the seeds of a point, are on different devices, so
-that runs that are over early leave each device with about as much work as the others. `put` and
-`fetch` translate; outside of them arrays are in the order of the runs.
+On D devices, the arrays of R runs are [R, ...], with R a multiple of D and R/D rows on each device.
+Run r is on device r mod D. So neighbours, such as the seeds of a point, are on different devices,
+and when runs end early, all devices are left with about the same work. `put` and `fetch` reorder;
+everywhere else arrays are in the order of the runs.
 """
 
 from collections.abc import Callable
@@ -25,8 +25,8 @@ class Chosen(NamedTuple):
     """Which runs are advanced, in blocks of `lanes`; see `choose`.
 
     Attributes:
-      rows: a row a device, its own rows in the order of execution: int32 [D, blocks · lanes].
-      num_blocks: how many of the blocks count, int32 [D].
+      rows: the rows of each device in the order of execution, int32 [D, blocks · lanes].
+      num_blocks: number of the blocks that are used, int32 [D].
     """
 
     rows: np.ndarray
@@ -41,7 +41,7 @@ def lift(function: Callable, mesh: Mesh, num_mapped: int) -> Callable:
     Args:
       function: `function(*mapped, *shared) -> outputs` of one run.
       mesh: see `nnstudy.machine.devices.runs_mesh`.
-      num_mapped: how many of the arguments each run has of its own.
+      num_mapped: number of arguments with the runs axis.
 
     Returns:
       The lifted function. Mapped arguments and outputs have R as leading axis; shared arguments
@@ -55,21 +55,21 @@ def lift(function: Callable, mesh: Mesh, num_mapped: int) -> Callable:
 
 
 def advance(function: Callable, mesh: Mesh, lanes: int, num_mapped: int) -> Callable:
-    """Returns `function` over the runs axis for a choice of the runs; it leaves the others alone.
+    """Returns `function` over the runs axis, for some of the runs. The others stay as they are.
 
-    Which runs is an argument and no part of the program: those that are over are not chosen any
-    more and cost nothing. Runs do not meet: the program has no collectives. A run's bits depend on
-    `lanes`, and neither on its place nor on the others.
+    Which runs is an argument of the program: runs that are over are not chosen any more, and cost
+    nothing. The program has no collectives. A run's bits depend on `lanes`, and not on its place or
+    on the other runs.
 
     Args:
       function: `function(state, *mapped, *shared) -> (state, outputs)` of one run.
       mesh: see `nnstudy.machine.devices.runs_mesh`.
       lanes: runs that a device advances together (vmapped; one after the other where it is 1).
-      num_mapped: how many of the arguments each run has of its own, the state among them.
+      num_mapped: number of arguments with the runs axis, the state included.
 
     Returns:
       `advanced(chosen, state, *mapped, *shared) -> (state, outputs)`; `chosen` is a `Chosen`.
-      States and outputs are [R, ...]; outputs of runs that were not chosen are zeros.
+      States and outputs are [R, ...]; the outputs of runs that were not chosen are zeros.
     """
 
     def on_device(mapped: tuple, shared: tuple) -> Any:
@@ -82,7 +82,7 @@ def advance(function: Callable, mesh: Mesh, lanes: int, num_mapped: int) -> Call
             rows = lax.dynamic_slice_in_dim(chosen.rows[0], number * lanes, lanes)
             if lanes == 1:
                 return _with_row(carry, rows[0], one_run(_row((carry[0], *own), rows[0])))
-            # Row by row: a gather and a scatter would go element by element.
+            # Row by row, since XLA:CPU gathers and scatters element by element.
             blocks = lax.map(lambda row: _row((carry[0], *own), row), rows)
             new = jax.vmap(one_run)(blocks)
             return lax.fori_loop(
@@ -98,14 +98,14 @@ def advance(function: Callable, mesh: Mesh, lanes: int, num_mapped: int) -> Call
 
 
 def choose(runs: np.ndarray, num_runs: int, mesh: Mesh, lanes: int) -> Chosen:
-    """Returns the choice of `runs`, int [K], of `num_runs` that are on the devices."""
+    """Returns the choice of `runs`, int [K], among the `num_runs` that are on the devices."""
     most = -(-num_runs // mesh.size // lanes) * lanes
     rows = np.zeros([mesh.size, most], np.int32)
     num_blocks = np.zeros([mesh.size], np.int32)
     for device in range(mesh.size):
         own = runs[runs % mesh.size == device] // mesh.size
         num_blocks[device] = -(-len(own) // lanes)
-        # The last block is filled up with a run of it: the same run twice is the same bits twice.
+        # The last block is filled up with its last run, which gets the same bits twice.
         rows[device, : num_blocks[device] * lanes] = np.pad(own, (0, -len(own) % lanes), 'edge')
     return Chosen(rows, num_blocks)
 
@@ -119,9 +119,9 @@ def put(tree: Any, mesh: Mesh, *, size: int | None = None) -> Any:
     """Moves arrays to the devices.
 
     Args:
-      tree: of NumPy arrays: those of each run, [R', ...], or ones that all runs share.
+      tree: of NumPy arrays: [R', ...] with the runs axis, or arrays that all runs share.
       mesh: see `nnstudy.machine.devices.runs_mesh`.
-      size: R, to which the last run is repeated; None for a copy of shared arrays on each device.
+      size: R; the last run is repeated up to it. None for shared arrays, copied to each device.
     """
     if size is None:
         return _on_devices(tree, NamedSharding(mesh, PartitionSpec()))
@@ -135,7 +135,7 @@ def put(tree: Any, mesh: Mesh, *, size: int | None = None) -> Any:
 
 
 def fetch(tree: Any, mesh: Mesh, num_runs: int) -> Any:
-    """Returns the first `num_runs` runs of arrays on the devices, as NumPy arrays."""
+    """Returns arrays on the devices as NumPy arrays, of the first `num_runs` runs."""
 
     def in_order(leaf: jax.Array) -> np.ndarray:
         by_device = processes.gathered(leaf).reshape(mesh.size, -1, *leaf.shape[1:])
@@ -147,7 +147,7 @@ def fetch(tree: Any, mesh: Mesh, num_runs: int) -> Any:
 def _on_devices(tree: Any, sharding: NamedSharding) -> Any:
     if sharding.is_fully_addressable:
         return jax.device_put(tree, sharding)
-    # Each process gives its own devices what is theirs; all of them have the whole.
+    # Every process has the whole array and gives each of its devices that device's part.
     return jax.tree.map(
         lambda leaf: jax.make_array_from_callback(
             leaf.shape, sharding, lambda index: np.asarray(leaf)[index]

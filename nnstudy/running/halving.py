@@ -1,4 +1,4 @@
-"""Successive halving: points that fall behind are given up early, the rest go on.
+"""Successive halving: points that fall behind are pruned early, the others go on.
 
 Karnin, Koren & Somekh 2013, "Almost Optimal Exploration in Multi-Armed Bandits"; for training
 networks Jamieson & Talwalkar 2016, "Non-stochastic Best Arm Identification and Hyperparameter
@@ -12,14 +12,14 @@ from nnstudy.spec.fields import Halving
 
 
 def rungs(halving: Halving, last: int) -> list[int]:
-    """Returns the epochs after which points are given up: `min_epochs` times powers of `factor`.
+    """Returns the epochs after which points are pruned: `min_epochs` times powers of `factor`.
 
     Args:
       halving: the section of the config.
       last: the last epoch.
 
     Returns:
-      Increasing; none without `halving.factor`.
+      Epochs, increasing; an empty list without `halving.factor`.
     """
     factor, epochs = halving.factor, halving.min_epochs
     found = []
@@ -30,5 +30,5 @@ def rungs(halving: Halving, last: int) -> list[int]:
 
 
 def survivors(ranking: Sequence[int], factor: int) -> list[int]:
-    """Returns the best 1/`factor` of the points, rounded up, of a ranking with the best first."""
+    """Returns the best 1/`factor` of the points, rounded up. The best is first in the ranking."""
     return sorted(ranking[: math.ceil(len(ranking) / factor)])

@@ -1,4 +1,4 @@
-"""A plan as text: what a study is going to do."""
+"""A plan as text: what a study will do."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from nnstudy.training.run import Run
 
 
 def headline(plan: plan_lib.Plan) -> str:
-    """Returns one line: how many runs of what."""
+    """Returns a line with the numbers of points, seeds, runs, programs, steps and devices."""
     seeds = plan.config.num_seeds
     points = len(plan.points)
     runs = labels.count(points * seeds, 'run')
@@ -26,7 +26,7 @@ def headline(plan: plan_lib.Plan) -> str:
 
 
 def describe(plan: plan_lib.Plan) -> str:
-    """Returns the whole plan: swept axes, groups, memory, and the layers of each model."""
+    """Returns the whole plan: swept fields, groups, memory, and the layers of each model."""
     lines = []
     for field in plan.swept:
         values = list(dict.fromkeys(point.get(field) for point in plan.points))

@@ -1,7 +1,7 @@
-"""From a config and points to groups of runs: everything that can be wrong is found here.
+"""From a config and points to groups of runs. Every mistake of a user is found here.
 
-A group is the runs whose static fields are equal: one compiled program. What a run has of its own
-is its row in the group's stacked hparams, and its seed.
+A group is the runs whose static fields are equal; it has one compiled program. Each of its runs has
+a seed and a row in the stacked hparams.
 """
 
 import dataclasses
@@ -30,17 +30,17 @@ from nnstudy.training import resolve, train
 from nnstudy.training.run import steps_per_epoch
 
 MAX_RUNS = 10_000_000
-# What is no part of what makes a study this one: how it is executed, and what only its claims and
-# pictures read.
+# Fields that two sessions of the same study may differ in: how it is executed, and what only its
+# claims and pictures read.
 NOT_IDENTITY = ('execution.', 'study.')
 
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What is kept with a study, and is no part of what is trained.
+    """What is stored with a study and does not change what is trained.
 
     Attributes:
-      name: for titles and the folder.
+      name: of the study, for titles and the working directory.
       claims: see `nnstudy.spec.claims`.
       references: likewise.
     """
@@ -60,12 +60,12 @@ class Group:
 
     Attributes:
       index: number of the group.
-      config: resolved; the dynamic fields as the first run has them.
+      config: resolved, with the dynamic fields of the first run.
       runs: run numbers, int [R].
       points: number of the point of each run, int [R].
       seeds: int [R].
       hparams: dynamic fields by dotted name, float32 [R] each.
-      data: the splits, in host memory; shared by groups that read the same.
+      data: the splits, in host memory. Groups with the same data share them.
       evaluation_steps: int32 [E]; the last one is the number of steps of a run.
       num_params: number of parameters of one run.
       state_bytes: size of the state of one run.
@@ -90,7 +90,7 @@ class Group:
 
     @property
     def step_cost(self) -> float:
-        """About what a step of a run costs on a device, evaluations included, in seconds."""
+        """Estimated seconds that a device takes for one step of one run, with its evaluations."""
         layout, evaluations = self.layout, len(self.evaluation_steps) / max(1, self.num_steps)
         return (layout.step_seconds + evaluations * layout.evaluation_seconds) / layout.lanes
 
@@ -100,12 +100,12 @@ class Group:
 
     @property
     def log_size(self) -> int:
-        """Rows of the log of single steps that a segment may have; 0 without such a log."""
+        """The most rows that a segment may add to the log of single steps; 0 without a log."""
         longest = int(min(self.layout.segment_steps, np.diff(self.evaluation_steps).max()))
         return self.logged(0, longest)[1] + 1 if self.config.log_every_steps else 0
 
     def logged(self, start: int, stop: int) -> tuple[int, int]:
-        """Returns number of the first row of the log, and of rows, of steps `start` to `stop`."""
+        """Returns the first row in the log of steps `start` to `stop`, and the number of rows."""
         every = self.config.log_every_steps
         if not every:
             return 0, 0
@@ -113,7 +113,7 @@ class Group:
         return first, -(-stop // every) - first
 
     def step_of(self, epoch: int) -> int:
-        """Returns the step at which an epoch has ended; the last one if the runs are shorter."""
+        """Returns the step at the end of an epoch, or the last step if there is no such epoch."""
         epochs = self.config.epochs
         return self.num_steps // epochs * min(epoch, epochs)
 
@@ -123,14 +123,14 @@ class Plan:
     """All runs of a study, by group.
 
     Attributes:
-      config: resolved, outside of the sweep.
+      config: resolved, without the sweep.
       points: the values of the swept fields, one dict a point.
-      groups: in the order of their first run; of a part, those that have runs in it.
-      fingerprints: of the content of each data set, by name.
-      sources: of the code of components that are neither nnstudy's nor optax's, by name.
+      groups: in the order of their first run. Groups without runs in the part are left out.
+      fingerprints: a hash of the content of each data set, by name.
+      sources: a hash of the code of each component of the user's own, by name.
       part: which part of the study's runs the groups have; None for all.
-      data: the data set, where it was given in memory.
-      data_dir: where the files of named data sets are.
+      data: the data set, if it was given in memory.
+      data_dir: directory of the files of named data sets.
       about: see `About`.
     """
 
@@ -150,10 +150,10 @@ class Plan:
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
-        """What makes a study this one, as plain data: not how it is executed, and a digest of it.
+        """What two studies must share to be the same study, as plain data with a digest of it.
 
-        `'config'` is whole, execution included; the digest leaves that out. It is the same for all
-        parts, and `'part'` beside it says which one this is.
+        `'config'` has all fields. The digest leaves out how the study is executed. It is the same
+        for all parts; `'part'` says which one this is.
         """
         content = {
             'config': self.config.to_dict(),
@@ -161,8 +161,8 @@ class Plan:
             'data': self.fingerprints,
             'sources': self.sources,
         }
-        # What is off counts for nothing, so that a study that was begun before there was a field
-        # for it goes on.
+        # Fields that are off are left out, so that a study can be resumed by a version that has
+        # more fields.
         config = {
             field: value
             for field, value in self.config.flat.items()
@@ -178,22 +178,22 @@ class Plan:
 
     @property
     def rungs(self) -> list[int]:
-        """The epochs at which all runs that are left wait for each other; the last one is one."""
+        """The epochs after which all remaining runs wait for each other, and the last epoch."""
         epochs = max([group.config.epochs for group in self.groups], default=0)
         return [*halving.rungs(self.config.halving, epochs), epochs]
 
     @property
     def num_run_steps(self) -> int:
-        """The steps of all runs; with halving, if points of all groups are given up evenly."""
+        """The steps of all runs. With halving, an estimate: as if all groups lost equal shares."""
         return round(self._over_rungs(lambda group: 1.0))
 
     @property
     def cost(self) -> float:
-        """About what all these steps cost, see `Group.step_cost`."""
+        """Estimated device seconds of all these steps, see `Group.step_cost`."""
         return self._over_rungs(lambda group: group.step_cost)
 
     def _over_rungs(self, of_step: Callable[[Group], float]) -> float:
-        """Sums something of a step over the steps of all runs."""
+        """Sums a number of each step over the steps of all runs."""
         total, points, before = 0.0, len(self.points), 0
         for epochs in self.rungs:
             share = points / len(self.points)
@@ -221,10 +221,10 @@ def make(
       config: see `nnstudy.default_config`; fields that it leaves out get their defaults.
       points: see `nnstudy.spec.sweep`; None or `[{}]` for the config's own values.
       data: a data set in memory, in place of `config.dataset`.
-      data_dir: where the files of the named data sets are, see `nnstudy.data.load`.
+      data_dir: directory of the files of named data sets, see `nnstudy.data.load`.
       part: `(i, n)` for part i of n of the runs, i from 0 to n - 1; None for all. With more parts
         than runs some have none, and then the plan has no groups.
-      about: kept with the study.
+      about: stored with the study.
 
     Raises:
       UserError: anything that is wrong with the fields, their values, the points or the data.
@@ -287,9 +287,15 @@ def _group(
     part: Part | None,
     dealt: int,
 ) -> Group:
-    """Returns the group of points with equal static fields, after a look at shapes only.
+    """Returns the group of points with equal static fields; only shapes are computed.
 
-    Of its runs it has those of the part, perhaps none; `dealt` are in the groups before it.
+    Args:
+      index: of the group.
+      settings: the resolved config of each point.
+      points: number of each point.
+      prepare: loads a data set by name and prepares it with options.
+      part: which of the runs the group has, perhaps none; None for all.
+      dealt: number of runs in the groups before it.
     """
     config = settings[0]
     data = prepare(config.dataset, **resolve.data_options(config))

@@ -1,4 +1,4 @@
-"""The compiled program of a group: what the devices do, at the size that fits into memory."""
+"""The compiled program of a group, for chunks that fit into memory."""
 
 import dataclasses
 import functools
@@ -26,9 +26,9 @@ class Program:
 
     Attributes:
       group: of the plan.
-      layout: with the size of the chunks that fit.
+      layout: with a size of the chunks that fits.
       mesh: see `nnstudy.machine.devices.runs_mesh`.
-      excess_bytes: what the smallest chunk takes beyond what it may; not positive if it fits.
+      excess_bytes: what the chunks take beyond their budget; not positive if they fit.
     """
 
     group: plan_lib.Group
@@ -41,10 +41,10 @@ class Program:
     excess_bytes: float
 
     def init(self, rows: np.ndarray) -> tuple[TrainState, Any]:
-        """Returns the states of rows of the group before the first step, and what `advance` needs.
+        """Returns the states of runs before the first step, and their own inputs of `advance`.
 
         Args:
-          rows: at most as many as a chunk has, int [K].
+          rows: of the group, int [K]; at most as many as a chunk has.
         """
         seeds = self.group.seeds[rows].astype(np.uint32)
         hparams = {name: values[rows] for name, values in self.group.hparams.items()}
@@ -66,7 +66,7 @@ class Program:
         return execute.fetch(tree, self.mesh, num_runs)
 
     def tables(self, num_runs: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Returns empty tables of what is measured: in evaluations [K, E, ...], in steps [K, T]."""
+        """Returns empty tables for evaluations, [K, E, ...] each, and for single steps, [K, T]."""
         num_evaluations = len(self.group.evaluation_steps)
         num_logged = self.group.logged(0, self.group.num_steps)[1]
         history = {
@@ -100,13 +100,13 @@ class Program:
 def make(group: plan_lib.Group, mesh: Mesh, most: int | None = None) -> Program:
     """Returns the compiled program of a group.
 
-    XLA says what a chunk takes; where it is more than `config.execution.memory_gib` allows, or half
-    of the memory there is, the chunks are made smaller and the program is compiled once more.
+    XLA tells the memory of a compiled program. If a chunk takes more than its budget, chunks are
+    made smaller and the program is compiled once more.
 
     Args:
       group: of the plan.
       mesh: see `nnstudy.machine.devices.runs_mesh`.
-      most: no more runs a chunk than this.
+      most: the most runs of a chunk.
     """
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), group.data)
     budget = layout_lib.memory_budget(group.config.execution.memory_gib)
@@ -123,7 +123,7 @@ def make(group: plan_lib.Group, mesh: Mesh, most: int | None = None) -> Program:
     taken = mesh.size * max(map(device_bytes, functions[:2]))
     unit = mesh.size * chosen.lanes
     if taken + states > budget and chosen.chunk_size > unit:
-        # The states stand twice while a checkpoint is written.
+        # While a checkpoint is written, there are two copies of the states.
         fixed = max(0, taken - states)
         smaller = layout_lib.fit(chosen, len(group.runs), budget, 2 * group.state_bytes, fixed)
         if smaller.chunk_size < chosen.chunk_size:
@@ -146,8 +146,8 @@ def compiled(
     """Returns `init` and `segment` of `nnstudy.training.steps` over the runs axis, compiled, and
     the shapes of what a segment measures.
 
-    They are kept: another study that differs in its dynamic fields alone, in the same process,
-    compiles nothing.
+    They are kept, so that another study in the same process that differs only in its dynamic fields
+    does not compile anything.
 
     Args:
       static: the config of the runs, but for their dynamic fields.
@@ -160,7 +160,7 @@ def compiled(
 
     config = static.config
 
-    # A run's keys are made where they are used, of its seed.
+    # Each run makes its keys from its seed.
     def init(seed, hparams, data):
         return steps.init(Run.of_seed(config, seed, hparams, data))
 
@@ -181,8 +181,8 @@ def compiled(
     )
     own = shapes(own, runs)
     on_devices = shapes(data, shared)
-    # Lanes would only make the initialisers slower to compile, and on the CPU so would LLVM's
-    # optimisations, for a program that runs once (ResNet-20: 8.5 s with them, 2 s without).
+    # This program runs once, so it should compile fast: without lanes, and on the CPU without the
+    # optimisations of LLVM (ResNet-20: 8.5 s with them, 2 s without).
     is_cpu = jax.default_backend() == 'cpu'
     lifted_init = jax.jit(execute.lift(init, mesh, num_mapped=2))
     options: dict[str, str | bool] = {'xla_backend_optimization_level': '0'} if is_cpu else {}
@@ -197,7 +197,7 @@ def compiled(
 
 
 def device_bytes(function: Any) -> int:
-    """Returns what a compiled function takes on each device, as XLA says; 0 if it does not say."""
+    """Returns the memory of a compiled function on each device by XLA; 0 if it is not known."""
     stats = function.memory_analysis()
     if stats is None:
         return 0

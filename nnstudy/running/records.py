@@ -1,4 +1,4 @@
-"""Where each run of a study stands: the newest checkpoint of it."""
+"""The progress of every run of a study, from the newest checkpoint that has the run."""
 
 import functools
 from collections.abc import Iterator
@@ -16,37 +16,41 @@ _RESUMED = ('state', 'history', 'log', 'outcome')
 
 
 class Records:
-    """The newest checkpoint of each run; older ones are deleted.
+    """The newest checkpoint of each run. Checkpoints that are the newest of no run are deleted.
 
-    With several processes the first one reads and writes, and all of them know.
+    With several processes, the first one reads and writes the files for all.
 
     Attributes:
       step: the step that each run has reached, -1 if it has not begun: int [R].
     """
 
     def __init__(self, num_runs: int, series: AnySeries):
-        """Reads what an earlier session has left.
+        """Reads the checkpoints of earlier sessions.
 
         Args:
           num_runs: number of all runs of the study.
           series: the study's checkpoints; only the first process uses it.
         """
         self._series = series
-        # Of each run: where it stands, and number of its newest checkpoint and row in it.
+        # Of each run: its step, the number of its newest checkpoint, and its row in there.
         self.step, self._number, self._row = np.full([3, num_runs], -1)
         for number, about in processes.from_first(lambda: [list(kept) for kept in series.abouts()]):
             self._note(number, about)
 
     def behind(self, runs: np.ndarray, step: int) -> np.ndarray:
-        """Returns those of the runs that have not reached a step; the last ones saved come first.
+        """Returns the runs that have not reached a step.
 
-        So a chunk that was interrupted is the first to go on.
+        Those of the newest checkpoint come first, so that an interrupted chunk goes on first.
         """
         left = runs[self.step[runs] < step]
         return left[np.argsort(-self._number[left], kind='stable')]
 
     def begun(self, runs: np.ndarray) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
-        """Yields what is kept of the runs: places among them, and the items of the runs there."""
+        """Yields the saved items of those of the runs that have begun, one checkpoint at a time.
+
+        Yields:
+          The places of some runs in `runs`, int [K], and their items, trees of arrays [K, ...].
+        """
         numbers = self._number[runs]
         for number in sorted(set(numbers.tolist()) - {-1}):
             places = np.flatnonzero(numbers == number)
@@ -54,10 +58,10 @@ class Records:
             yield places, processes.from_first(load)
 
     def keep(self, checkpoint: Checkpoint) -> None:
-        """Saves a checkpoint, and deletes those that are of no use any more.
+        """Saves a checkpoint, and deletes those that were replaced before.
 
-        It is written while training goes on. Until the next one is saved, which waits for that,
-        those that it takes the place of are still there.
+        Saving goes on in the background. So what this checkpoint replaces is deleted with the next
+        call, when this one is known to be whole.
         """
 
         def save() -> int:
@@ -68,13 +72,13 @@ class Records:
         self._note(processes.from_first(save), checkpoint.about)
 
     def close(self) -> None:
-        """Waits until all is written, and deletes what is of no use any more."""
+        """Waits until everything is written, and deletes the checkpoints that were replaced."""
         if processes.is_first():
             self._series.retain(set(self._number.tolist()), wait=True)
             self._series.close()
 
     def tables(self) -> list[Checkpoint]:
-        """Returns the checkpoints with what tables are made of, the newest first."""
+        """Returns the checkpoints, with the items that the tables need; the newest first."""
         numbers = sorted(set(self._number.tolist()) - {-1}, reverse=True)
         loads = [functools.partial(self._table, number) for number in numbers]
         return [Checkpoint(*processes.from_first(load)) for load in loads]

@@ -1,8 +1,8 @@
-"""The best point of a study once more, with seeds that it was not chosen by.
+"""The best point of a study again, with new seeds.
 
-The best of many is the best partly by luck, so its own runs flatter it. What is reported should
-come from seeds that had no say: the AlgoPerf benchmark sets its targets so, by further runs of the
-winner of a search (Dahl et al. 2023, arXiv 2306.07179).
+The best of many points is the best partly by luck, so the runs that it was chosen by are too good.
+A result should come from other seeds. The AlgoPerf benchmark sets its targets in this way, by
+further runs of the winner of a search (Dahl et al. 2023, arXiv 2306.07179).
 """
 
 import os
@@ -22,20 +22,20 @@ def rerun(
     point: int | None = None,
     quiet: bool = False,
 ) -> Results:
-    """Trains a point with fresh seeds: those that follow the study's own.
+    """Trains a point with new seeds: those that follow the seeds of the study.
 
     Args:
       results: of the study.
-      num_seeds: number of seeds; None for as many as the study has.
+      num_seeds: number of seeds; None for that of the study.
       workdir: see `nnstudy.run`.
-      point: its number; None for the best one, chosen as the table of the study does.
+      point: its number; None for the best one by the table of the study.
       quiet: no progress display on stderr.
 
     Returns:
       The results of a study of this one point.
 
     Raises:
-      UserError: there is no such point, or none that has finite values to be chosen by.
+      UserError: there is no such point, or no run has a finite value to choose the best by.
     """
     if point is None:
         best = comparison.best(results.runs)
@@ -48,8 +48,8 @@ def rerun(
     config.seed += config.num_seeds
     if num_seeds is not None:
         config_lib.override(config, {'num_seeds': num_seeds})
-    config.data_seeds = None  # it would bring the same orders again
-    config.halving.factor = None  # of one point there is nothing to give up
+    config.data_seeds = None  # it would give the same orders again
+    config.halving.factor = None  # one point cannot be pruned
     return study.run(
         config,
         [results.points[point]],

@@ -1,21 +1,19 @@
-"""The host loop of a study, and the only owner of side effects while it trains.
+"""The host loop of a study. While a study trains, all side effects are here.
 
-For each group of the plan it compiles one program, and for each chunk of the group's runs it goes
-from segment to segment: start the next one, fetch what the one before has measured while the
-devices work, show progress, checkpoint. With `config.halving` it does so once for every rung, with
-the runs of the points that are left.
+It compiles a program for each group of the plan. It takes each chunk of the group's runs from
+segment to segment: start the next segment, fetch what the last one measured while the devices work,
+show progress, save a checkpoint. With `config.halving` it does so once for every rung, with the
+points that are left.
 
-An interrupted study goes on where its last checkpoint stands and ends with the same bits as one
-that was not interrupted:
+A study that was interrupted resumes from its checkpoints, and ends with the same bits:
 
-1. `chunks/` has the newest checkpoint of each run: of a chunk that was being trained, where some
-   runs may be a segment ahead of others, or of one that had reached a rung or its end. Nothing but
-   each run's state and step is needed to go on.
-2. The tables are written when all is done, `history.parquet` last: where it is, the study is
-   finished.
+1. `chunks/` has the newest checkpoint of each run. Its chunk was in training then, where some of
+   the runs may be one segment ahead of others, or it had reached a rung or its end. The state and
+   the step of each run are all that is needed to go on.
+2. The tables are written at the end, `history.parquet` last: where it is, the study is finished.
 
-`config.zoom.train` names training splits, for a search from coarse to fine: a study on each, one
-after the other, in the folders `stage-1`, `stage-2`, ... of the working directory.
+`config.zoom.train` names training splits for a search from coarse to fine. There is one study for
+each split, one after the other, in the folders `stage-1`, `stage-2`, ... of the working directory.
 """
 
 import dataclasses
@@ -67,14 +65,14 @@ def run(
     part: plan_lib.Part | None = None,
     quiet: bool = False,
 ) -> Results:
-    """Trains every point of a sweep times every seed, and returns what came out.
+    """Trains every point of a sweep times every seed, and returns the results.
 
     Args:
       config: see `nnstudy.default_config`.
       points: of the sweep, such as `nnstudy.logspace('optimizer.learning_rate', 1e-4, 10, 13)`;
         None for the config's own values.
-      workdir: directory to keep the study in; with one, an interrupted study goes on where it
-        stood and a finished one is only read. None keeps everything in memory.
+      workdir: directory to keep the study in. With one, an interrupted study is resumed, and a
+        finished one is only read. None keeps everything in memory.
       data: a data set in memory, in place of `config.dataset`.
       claims: kept with the results.
       references: kept with the results.
@@ -104,16 +102,16 @@ def run(
 def carry_out(
     plan: Plan, workdir: str | os.PathLike | None = None, *, quiet: bool = False
 ) -> Results:
-    """Trains the runs of a plan, and returns what came out; of `config.zoom`, of its last stage.
+    """Trains the runs of a plan, and returns the results; with `config.zoom`, of the last stage.
 
     Args:
       plan: see `nnstudy.running.plan`.
-      workdir: directory to keep the study in; with one, an interrupted study goes on where it
-        stood and a finished one is only read. None keeps everything in memory.
+      workdir: directory to keep the study in. With one, an interrupted study is resumed, and a
+        finished one is only read. None keeps everything in memory.
       quiet: no progress display on stderr.
 
     Raises:
-      UserError: something is wrong with the directory, or memory does not suffice.
+      UserError: something is wrong with the directory, or there is not enough memory.
     """
     workdir = None if workdir is None else Path(workdir)
     if plan.config.zoom.train:
@@ -154,13 +152,13 @@ def carry_out(
 
 
 def _carry_out_stages(plan: Plan, workdir: Path | None, *, quiet: bool) -> Results:
-    """Trains the stages of `config.zoom`, each a study of its own, in a folder of its own.
+    """Trains the stages of `config.zoom`: each is a study of its own, in a folder of its own.
 
-    The first stage has the points of the plan; from its best point, chosen as `comparison.best`
-    does, come those of the next one, see `nnstudy.spec.zoom`.
+    The first stage has the points of the plan. The points of each later one are around the best
+    point of the stage before it, see `nnstudy.spec.zoom`.
 
     Raises:
-      UserError: no run of a stage has a finite value to choose by.
+      UserError: no run of a stage has a finite value to choose the best point by.
     """
     splits, points = plan.config.zoom.train or (), plan.points
     check_stages(plan)
@@ -191,7 +189,7 @@ def _carry_out_stages(plan: Plan, workdir: Path | None, *, quiet: bool) -> Resul
 
 
 def check_stages(plan: Plan) -> None:
-    """Raises UserError now if something is wrong with the data of a later stage."""
+    """Raises UserError if something is wrong with the data of any stage."""
     for split in plan.config.zoom.train or ():
         _stage(plan, split, plan.points)
 
@@ -206,12 +204,12 @@ def _stage(plan: Plan, split: str, points: Sequence[Mapping[str, Any]]) -> Plan:
 def _survivors(
     plan: Plan, points: Sequence[int], epochs: int, chunks: Sequence[Checkpoint]
 ) -> list[int]:
-    """Returns the points that go on after a rung, ranked as the table ranks them."""
+    """Returns the points that go on after a rung, by the ranking of the table."""
     groups = {group.index: group for group in plan.groups}
     then = [tables.as_of(chunk, groups[chunk.about['group']].step_of(epochs)) for chunk in chunks]
     runs = tables.results(plan, then).runs
     runs = runs[runs['point'].isin(points)]
-    # Nobody is pruned yet.
+    # At this rung, none of these points was pruned yet.
     runs = runs.assign(status=runs['status'].replace('pruned', 'finished'))
     factor = plan.config.halving.factor
     assert factor is not None  # or there would be no rung before the last
@@ -219,51 +217,42 @@ def _survivors(
 
 
 class _Loop:
-    """The way through the chunks of a group, and from segment to segment of each."""
+    """Goes through the chunks of a group, and through the segments of each chunk."""
 
     def __init__(
         self, plan: Plan, records: Records, keeper: '_Keeper', display: progress.Display
     ) -> None:
         self._plan, self._records, self._keeper = plan, records, keeper
         self._display = display
-        # By group where memory did not suffice: the size of its chunks, for later rungs too.
+        # By group, where memory was not enough: the size of its chunks, also for later rungs.
         self._sizes: dict[int, int] = {}
 
     def train_group(self, group: Group, points: Sequence[int], epochs: int) -> None:
-        """Trains the runs of a group that belong to the points, chunk by chunk, up to a rung."""
-        until = group.step_of(epochs)
-        left = self._records.behind(group.runs[np.isin(group.points, points)], until)
-        if not left.size:
-            return
-        if epochs == self._plan.rungs[0]:  # later it is there
-            self._display.say('compiling')
+        """Trains those runs of a group that belong to the points, chunk by chunk, up to a rung."""
+        runs, until = group.runs[np.isin(group.points, points)], group.step_of(epochs)
         program: program_lib.Program | None = None
-        number = 0
-        while left.size:
-            size = self._sizes.get(group.index, group.layout.chunk_size)
+        number = 1
+        while (left := self._records.behind(runs, until)).size:
             try:
                 if program is None:
-                    program = self._compiled(group)
+                    program = self._compiled(group, is_new=epochs == self._plan.rungs[0])
                 size = program.layout.chunk_size
-                count = number + math.ceil(left.size / size)
-                where = self._place(group, number + 1, count)
-                done = self._train_chunk(program, left[:size], until, where)
+                count = number - 1 + math.ceil(left.size / size)
+                chunk = self._train_chunk(
+                    program, left[:size], until, self._place(group, number, count)
+                )
             except jax.errors.JaxRuntimeError as error:
-                self._halve(group, size, error)
+                self._halve(group, program, error)
+                program = None
             else:
-                self._records.keep(done)
+                self._records.keep(chunk)
                 self._keeper.obey()
-                left, number = left[size:], number + 1
-                continue
-            # Only here is what the failed chunk held let go of, with the error.
-            program = None
-            half = self._sizes[group.index]
-            self._display.say(f'out of memory with {size} runs at a time; going on with {half}')
+                number += 1
 
     def _train_chunk(
         self, program: program_lib.Program, runs: np.ndarray, until: int, where: str
     ) -> Checkpoint:
-        """Trains the runs of a chunk to a step, from where each of them stands."""
+        """Trains the runs of a chunk up to a step, each from the step that it has reached."""
         chunk = Chunk(program, runs, self._records.begun(runs))
         self._display.say(f'{where}: starting' if chunk.is_new else f'{where}: resuming')
         while segment := chunk.next_segment(until):
@@ -281,33 +270,42 @@ class _Loop:
             epoch = done.stop * epochs // group.num_steps
             self._display.advance(steps * group.step_cost, f'{where}: epoch {epoch}/{epochs}')
 
-    def _compiled(self, group: Group) -> program_lib.Program:
+    def _compiled(self, group: Group, is_new: bool) -> program_lib.Program:
+        if is_new:
+            self._display.say('compiling')
         began = time.monotonic()
         program = program_lib.make(group, devices.runs_mesh(), self._sizes.get(group.index))
         self._display.compiled(time.monotonic() - began)
         if program.excess_bytes > 0:
             self._display.say(
-                f'{program.layout.chunk_size} runs at a time, the least there is, take '
-                f'{program.excess_bytes / 2**30:.2g} GiB more than they may'
+                f'the smallest chunk, {program.layout.chunk_size} runs, takes '
+                f'{program.excess_bytes / 2**30:.2g} GiB more memory than it may'
             )
         return program
 
-    def _halve(self, group: Group, size: int, error: jax.errors.JaxRuntimeError) -> None:
-        """Notes smaller chunks for a group, after an error for want of memory; raises any other."""
-        # Other processes would not know of it, and wait for this one.
+    def _halve(
+        self,
+        group: Group,
+        program: program_lib.Program | None,
+        error: jax.errors.JaxRuntimeError,
+    ) -> None:
+        """After an out-of-memory error, makes the chunks of a group smaller, once."""
+        # Other processes would not know of it, and would wait for this one.
         if 'RESOURCE_EXHAUSTED' not in str(error) or jax.process_count() > 1:
             raise error
+        size = (program or group).layout.chunk_size
         unit = devices.runs_mesh().size * group.layout.lanes
         half = size // unit // 2 * unit
         if group.index in self._sizes or not half:
             raise errors.UserError(
-                f'out of memory with {size} runs at a time; set config.execution.memory_gib to '
-                'what there is, or make the model smaller'
+                f'out of memory with {size} runs at a time; set config.execution.memory_gib to the '
+                'memory that there is, or make the model smaller'
             ) from error
         self._sizes[group.index] = half
+        self._display.say(f'out of memory with {size} runs at a time; going on with {half}')
 
     def _place(self, group: Group, number: int, count: int) -> str:
-        """Returns where training stands: `'group 1/2, chunk 3/4'`."""
+        """Returns what is being trained: `'group 1/2, chunk 3/4'`."""
         groups = [each.index for each in self._plan.groups]
         parts = []
         if len(groups) > 1:
@@ -318,7 +316,7 @@ class _Loop:
 
 
 class _Keeper:
-    """Decides when a checkpoint is due, saves it, and ends the study after a signal."""
+    """Decides when to save a checkpoint, and ends the study after a signal."""
 
     def __init__(
         self,
@@ -353,4 +351,4 @@ class _Keeper:
 
     def _stop(self) -> None:
         if self._must_stop:
-            raise KeyboardInterrupt('interrupted; the same command goes on from what was saved')
+            raise KeyboardInterrupt('interrupted; the same command resumes it')

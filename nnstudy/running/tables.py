@@ -1,4 +1,4 @@
-"""The tables of a study, from what is kept of its chunks: a row a run, and rows along training."""
+"""From checkpoints to the tables of a study: one row for each run, and the history of each run."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from nnstudy.running import plan as plan_lib
 from nnstudy.spec import sweep as spec
 from nnstudy.training import metrics
 
-ITEMS = ('history', 'log', 'outcome')  # what the tables need of a chunk's checkpoint
+ITEMS = ('history', 'log', 'outcome')  # the items of a checkpoint that the tables need
 
 
 def results(
@@ -23,12 +23,12 @@ def results(
     chunks: Sequence[checkpoints.Checkpoint],
     workdir: Path | None = None,
 ) -> results_lib.Results:
-    """Returns what the chunks of a study come to, see `build`; nothing is written.
+    """Returns the results of a study, see `build`. It writes nothing.
 
     Args:
       plan: of the study.
-      chunks: the newest first.
-      workdir: where the study is kept.
+      chunks: the checkpoints, the newest first.
+      workdir: the working directory of the study.
     """
     runs, history, steps = build(plan.groups, plan.points, chunks)
     return results_lib.Results(
@@ -56,8 +56,7 @@ def build(
     Args:
       groups: of the plan.
       points: of the plan.
-      chunks: the checkpoints of all chunks, the newest first: a run that went on after a rung is in
-        several, and the newest one counts.
+      chunks: the checkpoints, the newest first. Of a run that is in several, the newest counts.
     """
     by_index = {group.index: group for group in groups}
     runs, history, steps = [], [], []
@@ -93,10 +92,10 @@ def build(
 
 
 def as_of(chunk: checkpoints.Checkpoint, step: int) -> checkpoints.Checkpoint:
-    """Returns a chunk with the outcomes that its runs had at an evaluation step, for `build`.
+    """Returns a checkpoint as it was when its runs were at an evaluation step.
 
-    A study that goes on after an interruption decides again what it has decided before, and must
-    not know more than it did then.
+    After an interruption, a study takes the decisions at its rungs again. It must take them with
+    the same information as the first time, without what was measured later.
     """
     outcome = chunk.items['outcome']
     is_later = outcome['frozen_at'] > step
@@ -145,9 +144,10 @@ def _runs(
 def _held(
     measured: Mapping[str, np.ndarray], evaluation_steps: np.ndarray, frozen_at: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Returns histories in which runs that were over keep what they were last evaluated at.
+    """Returns histories in which a run that is over keeps the values of its last evaluation.
 
-    They leave the devices at different times, which must not show.
+    The host stops evaluating such a run a little later than it ended, and how much later depends on
+    the segments. Without this, so would the tables.
 
     Args:
       measured: [R, E, ...] each.
@@ -162,15 +162,14 @@ def _held(
 
 
 def measures(group: plan_lib.Group) -> list[str]:
-    """Returns the names of loss and metrics of every split and of the diagnostics, in the order of
-    the tables."""
+    """Returns the names of the losses, metrics and diagnostics, in the order of the tables."""
     measured = ['loss', *metrics.select(group.config.metrics, group.data)]
     of_splits = [f'{split}_{what}' for split, _ in group.data.sizes for what in measured]
     return [*of_splits, *group.config.diagnostics]
 
 
 def _columns(measured: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns one array [R, E] a number: a metric [R, E, K] becomes K columns, `<name>_0` on."""
+    """Returns columns [R, E]; a metric [R, E, K] becomes K of them, `<name>_0`, `<name>_1`, ..."""
     columns = {}
     for name, values in measured.items():
         for index in np.ndindex(values.shape[2:]):
@@ -192,7 +191,7 @@ def _diverged_steps(
       not_finite_at: int [R], the first step with a non-finite loss, or -1.
     """
     above = ~(train_loss <= train_loss[:, :1])  # NaN is above
-    # Evaluations after the last one that is not above.
+    # True from the first evaluation on after which all are above.
     stays = np.cumprod(above[:, ::-1], axis=1)[:, ::-1].astype(bool)
     first = np.where(stays.any(axis=1), evaluation_steps[stays.argmax(axis=1)], -1)
     return np.where(not_finite_at >= 0, not_finite_at, first)

@@ -1,7 +1,7 @@
-"""The working directory of a study: whose it is, and where and with what it was executed.
+"""The working directory of a study: which study it holds, and how that was executed.
 
 config.json         the resolved config, points, claims and references, and a digest
-environment.json    a record for every session that worked on it
+environment.json    versions and devices of every session
 chunks/             states, parameters and histories, see nnstudy.results.checkpoints
 runs.csv, ...       the tables, see nnstudy.results; `history.parquet` comes last
 """
@@ -25,7 +25,7 @@ from nnstudy.running import plan as plan_lib
 from nnstudy.running.plan import Plan
 from nnstudy.spec import config as config_lib
 
-# What of an environment may change the bits of a run.
+# Parts of an environment that may change the bits of a run.
 _ROUNDING = ('versions', 'backend', 'devices', 'lanes')
 
 
@@ -66,19 +66,19 @@ def check(plan: Plan, workdir: Path) -> str:
 
 
 def _is_in_use(workdir: Path) -> bool:
-    """Whether something else is there, or on the way there."""
+    """Whether there is something else, or a file on the path to it."""
     existing = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
     return not existing.is_dir() or (existing == workdir and any(workdir.iterdir()))
 
 
 def open_session(plan: Plan, workdir: Path) -> str:
-    """Creates the directory of a study, or adds a session to it, unless it is finished.
+    """Creates the directory of a study, or adds a session to it, unless the study is finished.
 
     Returns:
-      On all processes, see `check`.
+      See `check`; the same on all processes.
 
     Raises:
-      UserError: it cannot be written, or a claim has a value that JSON does not know.
+      UserError: the directory cannot be written, or a claim has a value that JSON does not know.
     """
     return processes.from_first(lambda: _opened(plan, workdir))
 
@@ -103,24 +103,24 @@ def _opened(plan: Plan, workdir: Path) -> str:
     changed = [k for k in _ROUNDING if sessions and sessions[-1].get(k) != session[k]]
     if changed:
         print(
-            f'warning: this study was begun with other {", ".join(changed)}; the runs that are '
-            'left may round differently',
+            f'warning: this study was begun with other {", ".join(changed)}; the remaining '
+            'runs may round differently',
             file=sys.stderr,
         )
     return status
 
 
 def default(plan: Plan) -> Path:
-    """Returns `runs/<name>-<hash>`: the same config and points find the same directory again.
+    """Returns `runs/<name>-<hash>`: the same config and points give the same directory.
 
-    Of a part, it is the folder `part-<i>-of-<n>` in there.
+    A part has the folder `part-<i>-of-<n>` in there.
     """
     whole = Path('runs') / f'{plan.about.name}-{plan.identity["digest"][:8]}'
     return whole if plan.part is None else whole / plan.part.folder
 
 
 def differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
-    """Returns the names of what differs between an identity that was read and another one."""
+    """Returns the names of the fields in which two identities differ."""
     mine = json.loads(json.dumps(results_lib.plain(mine)))
     both = [config_lib.flatten(identity['config']) for identity in (stored, mine)]
     fields = [
@@ -133,7 +133,7 @@ def differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]
 
 
 def environment(plan: Plan) -> dict[str, Any]:
-    """Returns where and with what a study is executed."""
+    """Returns the versions, devices and the command of this session."""
     packages = ('nnstudy', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
     return {
         'versions': {
@@ -157,7 +157,7 @@ def _version(package: str) -> str | None:
 
 
 def _git_commit() -> str | None:
-    """Returns the commit that nnstudy's code is at, if it lies in a git checkout."""
+    """Returns the commit of nnstudy's code, if it is in a git checkout."""
     try:
         done = subprocess.run(
             ['git', '-C', str(Path(__file__).parent), 'rev-parse', 'HEAD'],

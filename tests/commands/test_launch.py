@@ -96,7 +96,7 @@ def test_a_signal_saves_and_stops(number, folder):
     # On a slow machine, lines of progress come before.
     assert [line for line in err.splitlines() if '%' not in line] == [
         'stopping after this segment; once more to stop at once',
-        'interrupted; the same command goes on from what was saved',
+        'interrupted; the same command resumes it',
     ]
     assert list((folder / 'stopped' / 'chunks').glob('*/commit_success.txt'))
 
