@@ -86,7 +86,7 @@ BAD_FIELDS = [
     ({'schedule__name': 'cosin'}, "unknown schedule 'cosin': did you mean 'cosine'"),
     ({'schedule__factor': 0.1}, "unknown field of schedule 'constant' 'factor'"),
     ({'loss__name': 'hing'}, "unknown loss 'hing': did you mean 'hinge'"),
-    ({'zoom__train': (3,)}, r'config.zoom.train must be training splits .* not \(3,\)'),
+    ({'zoom__train': (3,)}, r'config.zoom.train must be a tuple of text, not \(3,\)'),
 ]
 
 
