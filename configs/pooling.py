@@ -40,28 +40,26 @@ NUM_MOVED = 500  # images
 POOLS = {'max': ops.max_pool, 'mean': ops.avg_pool}
 
 
-class Halving(nn.Module):
+class Halving(layers.Net):
     """Convolutions with the image halved after each, and a dense layer.
 
     Attributes:
-      num_outputs: width of the last layer.
       halved_by: 'stride', 'max' or 'mean'.
       read: what the dense layer reads: 'pixels', or the 'max' or 'mean' of each filter.
     """
 
-    num_outputs: int
     halved_by: str = 'max'
     read: str = 'pixels'
+    kernel_init: str = 'he_normal'
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        init = 'he_normal'
         for width in (16, 32, 64):
             stride = 2 if self.halved_by == 'stride' else 1
-            x = layers.conv(x, width, 3, activation='relu', kernel_init=init, stride=stride)
+            x = self.conv(x, width, 3, activation='relu', stride=stride)
             x = x if stride == 2 else POOLS[self.halved_by](x)
         x = x.reshape(len(x), -1) if self.read == 'pixels' else layers.global_pool(x, self.read)
-        return layers.dense(x, self.num_outputs, kernel_init=init)
+        return self.dense(x, self.num_outputs)
 
 
 models.MODELS['halving'] = Halving

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 import statistics
 import sys
 import time
@@ -14,23 +15,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from nnstudy import commands, models
+from nnstudy import commands, errors, models
 from nnstudy.data import device
 from nnstudy.machine import devices, flops
-from nnstudy.ops import convolution
 from nnstudy.spec import components
 from nnstudy.spec import config as config_lib
 from nnstudy.training import resolve, steps
 from nnstudy.training.run import Run
 from nnstudy.training.state import make_keys
 
-FASHION, CIFAR, TEXT = (28, 28, 1), (32, 32, 3), (100,)
-INPUTS = {
-    **dict.fromkeys(('linear', 'mlp', 'lenet', 'cnn'), FASHION),
-    **dict.fromkeys(('resnet', 'pooled_resnet', 'inception'), FASHION),
-    **dict.fromkeys(('alexnet', 'vgg', 'vgg16', 'resnet20', 'resnet18', 'googlenet'), CIFAR),
-    **dict.fromkeys(('embedding', 'recurrent'), TEXT),
-}
+IMAGE, TEXT = '32x32x3', (100,)  # pixels and channels; tokens
 NUM_OUTPUTS, NUM_TOKENS, BATCH_SIZE = 10, 5000, 32
 REPETITIONS, REPETITION_SECONDS = 5, 0.3
 
@@ -49,9 +43,15 @@ def run(argv: Sequence[str]) -> None:
     parser = commands.Parser(prog='nnstudy models', description=__doc__)
     parser.add_argument('names', nargs='*', metavar='NAME', help='models; default: all')
     parser.add_argument('--no_time', action='store_true', help='measures no times')
+    parser.add_argument(
+        '--image', default=IMAGE, metavar='HxWxC', help='size of the images; default: %(default)s'
+    )
     args = parser.parse_args(argv)
     for name in args.names:
         components.get('model', models.MODELS, name)
+    if not re.fullmatch(r'([1-9]\d*x){2}[1-9]\d*', args.image):
+        raise errors.UserError(f'--image={args.image}: write --image=HxWxC, such as {IMAGE}')
+    image = tuple(map(int, args.image.split('x')))
     devices.setup()
     console = Console(width=None if sys.stdout.isatty() else 100)
     caption = CAPTION
@@ -63,36 +63,40 @@ def run(argv: Sequence[str]) -> None:
     for column in ('input', 'parameters', 'MFLOPs', *([] if args.no_time else ['ms'])):
         table.add_column(column, justify='right')
     for name in args.names or models.MODELS:
+        shape = TEXT if models.takes_tokens(models.MODELS[name]) else image
         with console.status(name):
-            cells = ['×'.join(map(str, INPUTS[name])), f'{num_params(name):,}']
-            cells.append(_short(forward_flops(name) / 1e6))
+            cells = ['×'.join(map(str, shape)), f'{num_params(name, shape):,}']
+            cells.append(_short(forward_flops(name, shape) / 1e6))
             if not args.no_time:
-                cells.append(_short(1e3 * step_seconds(name)))
+                cells.append(_short(1e3 * step_seconds(name, shape)))
         table.add_row(name, *cells)
     console.print(table)
     console.print(caption)
 
 
-def num_params(name: str) -> int:
-    """Returns the number of parameters of a model on its input in `INPUTS`."""
-    _, variables, _ = _shapes(name)
+def num_params(name: str, shape: tuple[int, ...]) -> int:
+    """Returns the number of parameters of a model on inputs of a shape."""
+    _, variables, _ = _shapes(name, shape)
     return sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
 
 
-def forward_flops(name: str) -> float:
-    """Returns the floating-point operations of one forward pass of one example, see `flops`."""
-    model, variables, x = _shapes(name)
-    with convolution.as_written():
-        return flops.count(functools.partial(model.apply, train=False), variables, x)
+def forward_flops(name: str, shape: tuple[int, ...]) -> float:
+    """Returns the floating-point operations of one forward pass of one example, see `flops`.
+
+    Those of a GPU, since convolutions on the CPU take a way with more of them where it is faster.
+    """
+    model, variables, x = _shapes(name, shape)
+    apply = functools.partial(model.apply, train=False)
+    return flops.count(apply, variables, x, platform='cuda')
 
 
-def step_seconds(name: str) -> float:
+def step_seconds(name: str, shape: tuple[int, ...]) -> float:
     """Returns the seconds of a training step of one run alone, the median of a few repetitions."""
     config = config_lib.default_config()
     config_lib.override(config, {'model': name, 'optimizer.learning_rate': 1e-3})
     config.batch_size = BATCH_SIZE
     (setting,) = resolve.study(config).settings
-    data = jax.device_put(_noise(name))
+    data = jax.device_put(_noise(shape))
 
     def run(data: device.Data) -> Run:
         return Run.bind(setting, make_keys(0), setting.hparams, data)
@@ -113,14 +117,12 @@ def step_seconds(name: str) -> float:
     return statistics.median(seconds(num_steps) / num_steps for _ in range(REPETITIONS))
 
 
-def _shapes(name: str) -> tuple[models.Model, Any, jax.ShapeDtypeStruct]:
-    """Returns a model, the shapes of its variables, and that of one input."""
+def _shapes(name: str, shape: tuple[int, ...]) -> tuple[models.Model, Any, jax.ShapeDtypeStruct]:
+    """Returns a model, the shapes of its variables, and one input."""
     entry = models.MODELS[name]
-    arguments = {}
-    if models.takes_tokens(entry):
-        arguments['num_tokens'] = NUM_TOKENS
+    arguments = {'num_tokens': NUM_TOKENS} if models.takes_tokens(entry) else {}
     model = models.make(entry, NUM_OUTPUTS, **arguments)
-    x = jax.ShapeDtypeStruct((1, *INPUTS[name]), jnp.float32)
+    x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     return model, jax.eval_shape(model.init, jax.random.key(0), x), x
 
 
@@ -129,12 +131,12 @@ def _short(value: float) -> str:
     return f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
 
 
-def _noise(name: str) -> device.Data:
+def _noise(shape: tuple[int, ...]) -> device.Data:
     """Returns random images or texts, two batches to train on and one to test."""
     rng = np.random.default_rng(0)
     size = 3 * BATCH_SIZE
-    is_text = INPUTS[name] == TEXT
-    inputs = rng.integers(0, NUM_TOKENS if is_text else 256, (size, *INPUTS[name]))
+    is_text = len(shape) == 1
+    inputs = rng.integers(0, NUM_TOKENS if is_text else 256, (size, *shape))
     return device.Data(
         inputs=inputs.astype(np.int32 if is_text else np.uint8),
         labels=rng.integers(0, NUM_OUTPUTS, size, dtype=np.int32),

@@ -1,11 +1,14 @@
-"""Models by name, and the one face that training sees of them.
+"""Models by name, and the interface through which training uses them.
 
 `MODELS` is open: `MODELS['mine'] = Mine`, with a Linen module class, a `functools.partial` of one,
 or any function `mine(num_outputs, **fields) -> Model`. Its other arguments become fields of the
-config's `model` section; float ones are dynamic and arrive as traced scalars.
+config's `model` section; float ones are dynamic and arrive as traced scalars. A new module of this
+package needs no more than a dict `MODELS` of its own.
 """
 
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -13,7 +16,6 @@ import jax
 from flax import linen as nn
 
 from nnstudy import errors
-from nnstudy.models import alexnet, cnn, embedding, inception, lenet, mlp, recurrent, resnet, vgg
 from nnstudy.spec import components
 
 Variables = Mapping[str, Any]
@@ -36,23 +38,10 @@ class Model(NamedTuple):
     apply: Callable[..., tuple[jax.Array, Variables]]
 
 
-MODELS: dict[str, Callable[..., Any]] = {
-    'linear': mlp.Linear,
-    'mlp': mlp.MLP,
-    'lenet': lenet.LeNet,
-    'cnn': cnn.CNN,
-    'alexnet': alexnet.AlexNet,
-    'vgg': vgg.VGG,
-    'vgg16': vgg.VGG16,
-    'resnet': resnet.ResNet,
-    'resnet20': resnet.ResNet20,
-    'resnet18': resnet.ResNet18,
-    'pooled_resnet': resnet.PooledResNet,
-    'inception': inception.Inception,
-    'googlenet': inception.GoogLeNet,
-    'embedding': embedding.Embedding,
-    'recurrent': recurrent.Recurrent,
-}
+# What the modules of this package call so, put together.
+MODELS: dict[str, Callable[..., Any]] = {}
+for _module in pkgutil.iter_modules(__path__, f'{__name__}.'):
+    MODELS |= getattr(importlib.import_module(_module.name), 'MODELS', {})
 
 
 def make(entry: Callable[..., Any], num_outputs: int, **arguments: Any) -> Model:

@@ -9,12 +9,12 @@ from flax import linen as nn
 
 from nnstudy import errors, ops
 from nnstudy.models import layers
-from nnstudy.spec.ranges import Count, Fraction, NonNegative
+from nnstudy.spec.ranges import Count
 
 POOL: Literal['pool'] = 'pool'
 
 
-class Inception(nn.Module):
+class Inception(layers.NormedNet):
     """Inception modules and max-pooling, global pooling, and a dense layer.
 
     A module is written as its six numbers of filters, in the order of the paper's table 1:
@@ -22,19 +22,13 @@ class Inception(nn.Module):
     channel and 10 classes the default net has 196,154 parameters. Takes images of any size.
 
     Attributes:
-      num_outputs: width of the last layer.
       stem: filters of the 3x3 convolutions before the modules.
       modules: a tuple of six for each module, and 'pool' where the image is halved.
       pool_size: height and width of the windows of 'pool', in pixels.
       pooling: over the whole image before the last layer, 'mean' or 'max'.
       activation: after every convolution.
-      kernel_init: name of the initialiser, see nnstudy.models.initializers.
-      batch_norm: of the convolutions, 'before' or 'after' the activation; None for none.
-      batch_norm_momentum: None for 0.9; see nnstudy.models.layers.Norm.
-      batch_norm_epsilon: None for 1e-5.
     """
 
-    num_outputs: int
     stem: tuple[Count, ...] = ()
     modules: tuple[tuple[Count, ...] | Literal['pool'], ...] = (
         (32, 32, 32, 32, 32, 16),
@@ -45,20 +39,14 @@ class Inception(nn.Module):
     pool_size: Count = 2
     pooling: Literal['mean', 'max'] = 'mean'
     activation: str = 'relu'
-    kernel_init: str = 'glorot_uniform'
-    batch_norm: Literal['before', 'after'] | None = None
-    batch_norm_momentum: Fraction | None = None
-    batch_norm_epsilon: NonNegative | None = None
 
     @nn.compact
     def __call__(
         self, x: jax.Array, train: bool = False, mask: jax.Array | None = None
     ) -> jax.Array:
-        layers.check_images(self, x)
-        norm = layers.norm_of(self, train, mask)
-        conv = functools.partial(
-            layers.conv, activation=self.activation, kernel_init=self.kernel_init, norm=norm
-        )
+        self.check_images(x)
+        norm = self.norm(train, mask)
+        conv = functools.partial(self.conv, activation=self.activation, norm=norm)
         for width in self.stem:
             x = conv(x, width, 3)
         # Branches are pooled one by one, and brought together where they are smallest.
@@ -70,8 +58,7 @@ class Inception(nn.Module):
             else:
                 branches = _module(jnp.concatenate(branches, axis=-1), module, conv)
         pooled = [layers.global_pool(x, self.pooling) for x in branches]
-        x = jnp.concatenate(pooled, axis=-1)
-        return layers.dense(x, self.num_outputs, kernel_init=self.kernel_init)
+        return self.dense(jnp.concatenate(pooled, axis=-1), self.num_outputs)
 
 
 def _module(x, widths, conv):
@@ -114,3 +101,5 @@ GoogLeNet = functools.partial(
     kernel_init='he_normal',
     batch_norm='before',
 )
+
+MODELS = {'inception': Inception, 'googlenet': GoogLeNet}

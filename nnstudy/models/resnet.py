@@ -1,6 +1,7 @@
 """Residual networks (He et al. 2016): pairs of convolutions that add to what they were given."""
 
 import functools
+from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -8,41 +9,36 @@ from flax import linen as nn
 
 from nnstudy import errors, ops
 from nnstudy.models import initializers, layers
-from nnstudy.spec.ranges import Count, Fraction, NonNegative
+from nnstudy.spec.ranges import Count
 
 
 def residual_block(
     x: jax.Array,
     width: int,
+    conv: Callable[..., jax.Array],
     *,
     activation: str,
-    kernel_init: str,
     stride: int = 1,
     skip: bool = True,
     shortcut_activation: str = 'identity',
-    norm: layers.Norm = layers.NO_NORM,
 ) -> jax.Array:
     """Returns activation(conv(activation(conv(x))) + shortcut(x)), with 3x3 convolutions.
 
     The shortcut is x itself, or a 1x1 convolution of x where channels or pixels change (option B
-    of the paper). Normalised convolutions need no bias, the norm having a shift of its own.
+    of the paper).
 
     Args:
       x: `[B, H, W, C]`.
       width: filters of each convolution.
+      conv: `Net.conv`, perhaps with normalisation, of the shortcut's convolution too.
       activation: after the first convolution and after the sum.
-      kernel_init: see `nnstudy.models.initializers`.
       stride: of the first convolution.
       skip: whether there is a shortcut.
       shortcut_activation: after the 1x1 convolution.
-      norm: of each convolution, the one of the shortcut included.
 
     Returns:
       `[B, ceil(H / stride), ceil(W / stride), width]`.
     """
-    conv = functools.partial(
-        layers.conv, kernel_init=kernel_init, norm=norm, use_bias=norm.place != 'before'
-    )
     y = conv(x, width, 3, activation=activation, stride=stride, padding=1)
     y = conv(y, width, 3, activation='identity', padding=1)
     if skip and y.shape == x.shape:
@@ -52,36 +48,28 @@ def residual_block(
     return initializers.activation(activation)(y)
 
 
-class ResNet(nn.Module):
+class ResNet(layers.NormedNet):
     """A 3x3 convolution, stages of residual blocks, global pooling, and a dense layer.
 
-    From one stage to the next the image is halved. On 32x32 images with three channels and 10
-    classes, ResNet-20 has 272,474 parameters and ResNet-18 has 11,173,962. Takes images of any
-    size.
+    From one stage to the next the image is halved. Convolutions that are normalised before the
+    activation have no bias, the norm having a shift of its own. On 32x32 images with three channels
+    and 10 classes, ResNet-20 has 272,474 parameters and ResNet-18 has 11,173,962. Takes images of
+    any size.
 
     Attributes:
-      num_outputs: width of the last layer.
       depth: number of layers, 2 + 2 * blocks, where each stage has the same number of blocks.
       widths: filters of the convolutions of each stage.
       skips: whether blocks have shortcuts; without them it is the plain net of the paper.
       pooling: over the whole image before the last layer, 'mean' or 'max'.
       activation: see `residual_block`; also after the first convolution.
-      kernel_init: name of the initialiser, see nnstudy.models.initializers.
-      batch_norm: of the convolutions, 'before' or 'after' the activation; None for none.
-      batch_norm_momentum: None for 0.9; see nnstudy.models.layers.Norm.
-      batch_norm_epsilon: None for 1e-5.
     """
 
-    num_outputs: int
     depth: int = 8
     widths: tuple[Count, ...] = (16,)
     skips: bool = True
     pooling: Literal['mean', 'max'] = 'mean'
     activation: str = 'relu'
     kernel_init: str = 'he_normal'
-    batch_norm: Literal['before', 'after'] | None = None
-    batch_norm_momentum: Fraction | None = None
-    batch_norm_epsilon: NonNegative | None = None
 
     @nn.compact
     def __call__(
@@ -96,29 +84,21 @@ class ResNet(nn.Module):
                 f'(first and last layer, and two for each block of the {len(self.widths)} '
                 f'stage(s)), not {self.depth}'
             )
-        layers.check_images(self, x)
-        norm = layers.norm_of(self, train, mask)
-        block = functools.partial(
-            residual_block,
-            activation=self.activation,
-            kernel_init=self.kernel_init,
-            skip=self.skips,
-            norm=norm,
-        )
-        x = layers.conv(
-            x,
-            self.widths[0],
-            3,
-            activation=self.activation,
-            kernel_init=self.kernel_init,
-            norm=norm,
-            use_bias=norm.place != 'before',
-        )
+        self.check_images(x)
+        norm = self.norm(train, mask)
+        conv = functools.partial(self.conv, norm=norm, use_bias=norm.place != 'before')
+        x = conv(x, self.widths[0], 3, activation=self.activation)
         for stage, width in enumerate(self.widths):
             for number in range(blocks):
-                x = block(x, width, stride=2 if stage > 0 and number == 0 else 1)
-        x = layers.global_pool(x, self.pooling)
-        return layers.dense(x, self.num_outputs, kernel_init=self.kernel_init)
+                x = residual_block(
+                    x,
+                    width,
+                    conv,
+                    activation=self.activation,
+                    stride=2 if stage > 0 and number == 0 else 1,
+                    skip=self.skips,
+                )
+        return self.dense(layers.global_pool(x, self.pooling), self.num_outputs)
 
 
 # The nets of the paper for CIFAR-10, with shortcuts of option B, and for ImageNet, with the first
@@ -127,39 +107,42 @@ ResNet20 = functools.partial(ResNet, depth=20, widths=(16, 32, 64), batch_norm='
 ResNet18 = functools.partial(ResNet, depth=18, widths=(64, 128, 256, 512), batch_norm='before')
 
 
-class PooledResNet(nn.Module):
+class PooledResNet(layers.Net):
     """Residual blocks with max-pooling 2x2 after each, global pooling, and a dense layer.
 
     On 28x28 images with one channel and 10 classes it has 186,058 parameters. Takes images of any
     size.
 
     Attributes:
-      num_outputs: width of the last layer.
       widths: filters of the convolutions of each block.
       pooling: over the whole image before the last layer, 'mean' or 'max'.
       activation: see `residual_block`.
       shortcut_activation: after the 1x1 convolution of a shortcut, where there is one.
-      kernel_init: name of the initialiser, see nnstudy.models.initializers.
     """
 
-    num_outputs: int
     widths: tuple[Count, ...] = (64, 64, 64)
     pooling: Literal['mean', 'max'] = 'mean'
     activation: str = 'relu'
     shortcut_activation: str = 'relu'
-    kernel_init: str = 'glorot_uniform'
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        layers.check_images(self, x)
+        self.check_images(x)
         for width in self.widths:
             x = residual_block(
                 x,
                 width,
+                self.conv,
                 activation=self.activation,
-                kernel_init=self.kernel_init,
                 shortcut_activation=self.shortcut_activation,
             )
             x = ops.max_pool(x, padding='SAME')
-        x = layers.global_pool(x, self.pooling)
-        return layers.dense(x, self.num_outputs, kernel_init=self.kernel_init)
+        return self.dense(layers.global_pool(x, self.pooling), self.num_outputs)
+
+
+MODELS = {
+    'resnet': ResNet,
+    'resnet20': ResNet20,
+    'resnet18': ResNet18,
+    'pooled_resnet': PooledResNet,
+}

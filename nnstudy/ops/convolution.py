@@ -20,10 +20,9 @@ A `custom_vjp` has no forward mode: write a Hessian-vector product as reverse ov
 `jax.grad(lambda p: vdot(jax.grad(loss)(p), v))`.
 """
 
-import contextlib
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -39,20 +38,6 @@ Padding = str | Sequence[Sequence[int]]
 
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 _CACHE_BYTES = 2**20  # of one core, more or less; a fixed number, because results round by it
-
-
-_is_as_written = False
-
-
-@contextlib.contextmanager
-def as_written() -> Iterator[None]:
-    """Convolutions that are traced in here are computed as they are written, to be counted."""
-    global _is_as_written
-    _is_as_written = True
-    try:
-        yield
-    finally:
-        _is_as_written = False
 
 
 def conv(
@@ -128,17 +113,25 @@ def _conv(x, kernel, strides, pads, lhs_dilation, rhs_dilation, precision):
         )
         pads = tuple((low + n, high + n) for (low, high), n in zip(pads, excess, strict=True))
         lhs_dilation, rhs_dilation = rhs_dilation, lhs_dilation
-    plain = strides == lhs_dilation == rhs_dilation == (1, 1) and not exchange
-    if plain and jax.default_backend() == 'cpu' and not _is_as_written:
+
+    def as_it_is(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return lax.conv_general_dilated(
+            x, kernel, strides, pads, lhs_dilation, rhs_dilation, _LAYOUT, precision=precision
+        )
+
+    if exchange:
+        return as_it_is(x, kernel).transpose(3, 1, 2, 0)
+    small = None
+    if strides == lhs_dilation == rhs_dilation == (1, 1):
         if _reaches_far_out(x, kernel, pads):
-            return _shift_and_add(x, kernel, pads, precision)
-        columns = _columns_at_once(x, kernel, pads)
-        if columns > 1:
-            return _several_columns_at_once(x, kernel, pads, columns, precision)
-    y = lax.conv_general_dilated(
-        x, kernel, strides, pads, lhs_dilation, rhs_dilation, _LAYOUT, precision=precision
-    )
-    return y.transpose(3, 1, 2, 0) if exchange else y
+            small = functools.partial(_shift_and_add, pads=pads, precision=precision)
+        elif (columns := _columns_at_once(x, kernel, pads)) > 1:
+            small = functools.partial(
+                _several_columns_at_once, columns=columns, pads=pads, precision=precision
+            )
+    if small is None:
+        return as_it_is(x, kernel)
+    return lax.platform_dependent(x, kernel, cpu=small, default=as_it_is)
 
 
 def _conv_fwd(x, kernel, *static):
@@ -194,15 +187,19 @@ def _sum_over_blocks(function: Callable[..., jax.Array], *arrays: jax.Array) -> 
     # Even sizes, because the examples are the channels of that convolution: see _columns_at_once.
     sizes = [n for n in range(2, batch, 2) if batch % n == 0 and n * example_bytes <= _CACHE_BYTES]
     fits = batch * example_bytes <= 2 * _CACHE_BYTES
-    if fits or not sizes or jax.default_backend() != 'cpu':
+    if fits or not sizes:
         return function(*arrays)
-    blocks = [a.reshape(-1, sizes[-1], *a.shape[1:]) for a in arrays]
-    shape = jax.eval_shape(function, *(block[0] for block in blocks))
 
-    def add(total: jax.Array, block: list[jax.Array]) -> tuple[jax.Array, None]:
-        return total + function(*block), None
+    def block_by_block(*arrays: jax.Array) -> jax.Array:
+        blocks = [a.reshape(-1, sizes[-1], *a.shape[1:]) for a in arrays]
+        shape = jax.eval_shape(function, *(block[0] for block in blocks))
 
-    return lax.scan(add, jnp.zeros(shape.shape, shape.dtype), blocks)[0]
+        def add(total: jax.Array, block: list[jax.Array]) -> tuple[jax.Array, None]:
+            return total + function(*block), None
+
+        return lax.scan(add, jnp.zeros(shape.shape, shape.dtype), blocks)[0]
+
+    return lax.platform_dependent(*arrays, cpu=block_by_block, default=function)
 
 
 def _output_size(x: jax.Array, kernel: jax.Array, pads: tuple[Pair, Pair]) -> Pair:
@@ -268,7 +265,7 @@ def _columns_at_once(x: jax.Array, kernel: jax.Array, pads: tuple[Pair, Pair]) -
     return max(choices, default=1)
 
 
-def _several_columns_at_once(x, kernel, pads, columns, precision):
+def _several_columns_at_once(x, kernel, columns, pads, precision):
     """The convolution with neighbouring columns of the result as its features.
 
     The kernel becomes as much wider as there are columns, a shifted copy for each of them with

@@ -96,7 +96,7 @@ def count(tree):
 
 
 def test_all_models_are_tested():
-    assert TINY.keys() == models.MODELS.keys() == overview.INPUTS.keys()
+    assert TINY.keys() == models.MODELS.keys()
 
 
 @pytest.mark.parametrize(
@@ -366,25 +366,25 @@ def normalize(x, params, epsilon=1e-5, examples=slice(None)):
     return (x - mean) / np.sqrt(var + epsilon) * params['scale'] + params['bias'], mean, var
 
 
-class Blocks(nn.Module):
-    """The function of layers that it is given, as a module."""
+class Blocks(layers.Net, kw_only=True):
+    """What a function makes of the layers of a network, and of an input."""
 
     function: object
+    num_outputs: int = 0
 
     @nn.compact
-    def __call__(self, x, **keywords):
-        return self.function(x, **keywords)
+    def __call__(self, x):
+        return self.function(self, x)
 
 
 def test_residual_block_against_scipy():
     """Two blocks: one with a 1x1 shortcut at stride 2, and one that adds its input."""
-    names = {'activation': 'relu', 'kernel_init': 'pytorch'}
 
-    def blocks(x):
-        x = resnet.residual_block(x, 4, stride=2, shortcut_activation='relu', **names)
-        return resnet.residual_block(x, 4, **names)
+    def blocks(net, x):
+        block = functools.partial(resnet.residual_block, conv=net.conv, activation='relu')
+        return block(block(x, 4, stride=2, shortcut_activation='relu'), 4)
 
-    module = Blocks(blocks)
+    module = Blocks(function=blocks, kernel_init='pytorch')
     x = jax.random.normal(jax.random.key(0), (3, 5, 6, 2))
     variables = random_variables(module, x)
     p = variables['params']
@@ -397,16 +397,15 @@ def test_residual_block_against_scipy():
 
 
 def test_plain_block_against_scipy():
-    """Without skips nothing is added; with batch normalisation convolutions have no bias."""
+    """Without skips nothing is added; here with batch normalisation, and without biases."""
 
-    def block(x):
+    def block(net, x):
         norm = layers.Norm('before', train=True)
-        return resnet.residual_block(
-            x, 4, activation='relu', kernel_init='he_normal', skip=False, norm=norm
-        )
+        conv = functools.partial(net.conv, norm=norm, use_bias=False)
+        return resnet.residual_block(x, 4, conv, activation='relu', skip=False)
 
     x = jax.random.normal(jax.random.key(0), (3, 4, 3, 4))
-    module = Blocks(block)
+    module = Blocks(function=block)
     p = random_variables(module, x)['params']
     y, _ = module.apply({'params': p, 'batch_stats': {}}, x, mutable='batch_stats')
     assert p.keys() == {'Conv_0', 'BatchNorm_0', 'Conv_1', 'BatchNorm_1'}
@@ -686,24 +685,28 @@ def test_recurrent_runs_side_by_side():
 def test_flops_against_counts_by_hand():
     """Two for each multiplication with addition; XLA counts activations and pooling too."""
     dense = 784 * 64 + 64 * 64 + 64 * 10
-    assert abs(overview.forward_flops('mlp') / (2 * dense) - 1) < 0.02
+    assert abs(overview.forward_flops('mlp', (28, 28, 1)) / (2 * dense) - 1) < 0.02
     # Of the first layer's 28 rows, the outer two at each end lack 2 and 1 of their 5 rows.
     taps = (28 * 5 - 6) ** 2
     lenet = 6 * taps + 100 * 16 * 6 * 25 + 400 * 120 + 120 * 84 + 84 * 10
-    assert abs(overview.forward_flops('lenet') / (2 * lenet) - 1) < 0.04
+    assert abs(overview.forward_flops('lenet', (28, 28, 1)) / (2 * lenet) - 1) < 0.04
     lstm = 100 * 4 * (16 * 32 + 32 * 32 + 3 * 32) + 32 * 10  # of 100 words
-    assert abs(overview.forward_flops('recurrent') / (2 * lstm) - 1) < 0.04
+    assert abs(overview.forward_flops('recurrent', (100,)) / (2 * lstm) - 1) < 0.04
 
 
 def test_overview(capsys):
     """The table has a row for each name; a wrong one costs a line and exit code 2."""
     assert commands.main(['models', 'lenet', 'resnet20', '--no_time']) == 0
     out = capsys.readouterr().out
-    assert '61,706' in out and '272,474' in out and 'vgg' not in out and ' ms' not in out
+    assert '83,126' in out and '272,474' in out and 'vgg' not in out and ' ms' not in out
     assert commands.main(['models', 'mlp', 'lennet']) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("error: unknown model 'lennet': did you mean 'lenet'?")
     assert captured.err.count('\n') == 1 and not captured.out
+    assert commands.main(['models', 'lenet', '--no_time', '--image=28x28x1']) == 0
+    assert '61,706' in capsys.readouterr().out
+    assert commands.main(['models', '--image=28']) == 2
+    assert 'error: --image=28: write --image=HxWxC' in capsys.readouterr().err
     assert commands.main(['models', '--notime']) == 2
     assert 'error: unrecognized arguments: --notime' in capsys.readouterr().err
 
