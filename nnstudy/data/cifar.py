@@ -7,19 +7,16 @@ memory, member by member: nothing is unpacked to disk.
 """
 
 import functools
-import lzma
 import os
 import pathlib
 import tarfile
-import zlib
 from collections.abc import Iterator
 from typing import IO
 
 import numpy as np
 
 from nnstudy import errors
-from nnstudy.data import dataset, splits
-from nnstudy.data.published import File
+from nnstudy.data import dataset, published, splits
 
 FILES = (*(f'data_batch_{number}.bin' for number in range(1, 6)), 'test_batch.bin')
 RECORDS_PER_FILE = 10_000
@@ -38,20 +35,12 @@ def _unpack(path: pathlib.Path) -> memoryview:
     """
     records = np.empty((len(FILES), RECORDS_PER_FILE, RECORD_BYTES), np.uint8)
     found = set()
-    try:
+    with published.reading(path):
         for name, size, file in _files(path):
             target = records[FILES.index(name)]
-            # Before reading: an archive may claim to hold any size.
-            if size != target.nbytes:
-                raise errors.UserError(
-                    f'{path}: {name} takes {target.nbytes:,} bytes, found {size:,}'
-                )
+            published.check_size(path, name, target.nbytes, size)
             target[:] = np.frombuffer(file.read(), np.uint8).reshape(target.shape)
             found.add(name)
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise errors.UserError(f'{path}: truncated or damaged archive: {error}') from error
-    except OSError as error:
-        raise errors.UserError(f'{path}: cannot be read: {error.strerror or error}') from error
     missing = [name for name in FILES if name not in found]
     if missing:
         raise errors.UserError(f'{path}: has no whole {", ".join(missing)}')
@@ -77,7 +66,7 @@ def _files(path: pathlib.Path) -> Iterator[tuple[str, int, IO[bytes]]]:
                 yield name, member.size, content
 
 
-FILE = File(
+FILE = published.File(
     'cifar10',
     (
         # The first is the published one; of the others, the quickest to read come first.

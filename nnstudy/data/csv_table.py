@@ -56,9 +56,8 @@ def _read(path: pathlib.Path) -> pd.DataFrame:
     except UnicodeDecodeError as error:
         raise errors.UserError(f'{path}: is no text in UTF-8: {error}') from error
     try:
-        # Apart, since pandas would repair a header that repeats a name or has too few of them.
-        header = _csv(text, nrows=1, dtype=str, keep_default_na=False)
-        names = header.iloc[0].tolist()
+        # On its own: pandas would repair a header that repeats a name or has too few of them.
+        names = _csv(text, nrows=1, dtype=str, keep_default_na=False).iloc[0].tolist()
         _check_header(path, names)
         frame = _csv(text, skiprows=1, low_memory=False)
     except pd.errors.EmptyDataError as error:
@@ -90,18 +89,18 @@ def _check_header(path: pathlib.Path, names: Sequence[str]) -> None:
             f'{path}: has one column, {names[0]!r}; it needs two or more, with commas between them'
         )
     for number, name in enumerate(names, start=1):
-        problem = None
         if not name:
             problem = 'is empty (remove a column that only numbers the rows)'
         elif _is_number(name):
             problem = f'is the number {name}'
         elif name in names[: number - 1]:
             problem = f'repeats {name!r}'
-        if problem:
-            raise errors.UserError(
-                f'{path}: the first row must be a header with a name for each column, but name '
-                f'{number} {problem}'
-            )
+        else:
+            continue
+        raise errors.UserError(
+            f'{path}: the first row must be a header with a name for each column, but name '
+            f'{number} {problem}'
+        )
 
 
 def _is_number(text: str) -> bool:
@@ -117,9 +116,7 @@ def _inputs(path: pathlib.Path, frame: pd.DataFrame) -> np.ndarray:
     columns = {}
     for name, column in frame.items():
         if column.dtype.kind in 'biuf':
-            with np.errstate(over='ignore'):
-                columns[name] = column.astype(np.float32)
-            _refuse(path, column, ~np.isfinite(columns[name]), 'is not finite in float32')
+            columns[name] = _float32(path, column)
         else:
             _check_text(path, column)
             columns[name] = column.astype(str)
@@ -129,10 +126,7 @@ def _inputs(path: pathlib.Path, frame: pd.DataFrame) -> np.ndarray:
 def _labels(path: pathlib.Path, column: pd.Series) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """Returns labels `[N]`, and the classes' names or None for regression."""
     if column.dtype.kind == 'f':
-        with np.errstate(over='ignore'):
-            values = column.astype(np.float32)
-        _refuse(path, column, ~np.isfinite(values), 'is not finite in float32')
-        return values.to_numpy(), None
+        return _float32(path, column).to_numpy(), None
     if column.dtype.kind not in 'biu':
         _check_text(path, column)
     classes = pd.Categorical(column)
@@ -143,6 +137,13 @@ def _labels(path: pathlib.Path, column: pd.Series) -> tuple[np.ndarray, tuple[st
             f'(such as {column.iloc[0]}.0) to predict amounts'
         )
     return classes.codes.astype(np.int32), tuple(str(name) for name in classes.categories)
+
+
+def _float32(path: pathlib.Path, column: pd.Series) -> pd.Series:
+    with np.errstate(over='ignore'):
+        values = column.astype(np.float32)
+    _refuse(path, column, ~np.isfinite(values), 'is not finite in float32')
+    return values
 
 
 def _check_text(path: pathlib.Path, column: pd.Series) -> None:

@@ -52,32 +52,29 @@ class Dataset:
     max_value: float | None = None
 
     def __post_init__(self):
+        where = f'data set {self.name!r}'
         if not isinstance(self.splits, Mapping) or not self.splits:
             raise errors.UserError(
-                f'data set {self.name!r}: splits must be a dict such as '
+                f'{where}: splits must be a dict such as '
                 "{'train': (inputs, labels), 'test': (inputs, labels)}"
             )
         splits = {
-            split: _normalise(f'data set {self.name!r}, split {split!r}', split, arrays)
+            split: _checked(f'{where}, split {split!r}', split, arrays)
             for split, arrays in self.splits.items()
         }
-        inputs = {split: arrays[0] for split, arrays in splits.items()}
-        labels = {split: arrays[1] for split, arrays in splits.items()}
-        _check_same(self.name, 'inputs', inputs)
-        _check_same(self.name, 'labels', labels)
-        class_names = _class_names(self.name, self.class_names, labels)
+        for number, what in enumerate(('inputs', 'labels')):
+            _check_same(where, what, {split: arrays[number] for split, arrays in splits.items()})
+        inputs, _ = next(iter(splits.values()))
         max_value = self.max_value
-        if max_value is not None and _is_text(next(iter(inputs.values()))):
-            raise errors.UserError(
-                f'data set {self.name!r}: max_value is for numbers, not for texts'
-            )
         if max_value is None:
-            is_uint8 = next(iter(inputs.values())).dtype == np.uint8
-            max_value = 255.0 if is_uint8 else 1.0
+            max_value = 255.0 if inputs.dtype == np.uint8 else 1.0
+        elif inputs.ndim == 1:
+            raise errors.UserError(f'{where}: max_value is for numbers, not for texts')
         if not (math.isfinite(max_value) and max_value > 0):
             raise errors.UserError(
-                f'data set {self.name!r}: max_value must be positive and finite, not {max_value}'
+                f'{where}: max_value must be positive and finite, not {max_value}'
             )
+        class_names = _class_names(where, self.class_names, splits)
         # The way to set a field of a frozen dataclass from within.
         object.__setattr__(self, 'splits', splits)
         object.__setattr__(self, 'class_names', class_names)
@@ -130,7 +127,7 @@ class Dataset:
         for arrays in self.splits.values():
             for array in arrays:
                 # An array of strings has no buffer; JSON says where each of them ends.
-                is_text = _is_text(array)
+                is_text = array.dtype.kind == 'T'
                 digest.update(json.dumps(array.tolist()).encode() if is_text else array.data)
         return digest.hexdigest()[:16]
 
@@ -141,7 +138,8 @@ def check_given(data: object) -> None:
         raise errors.UserError(f'data must be an nnstudy.Dataset, not {type(data).__name__}')
 
 
-def _normalise(where: str, split: object, arrays: object) -> tuple[np.ndarray, np.ndarray]:
+def _checked(where: str, split: object, arrays: object) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the inputs and labels of a split in the layouts and types of a `Dataset`."""
     if not (isinstance(split, str) and SPLIT_NAME.fullmatch(split)):
         raise errors.UserError(f'{where}: a split needs a name of letters, digits, "_" and "-"')
     if not (isinstance(arrays, tuple | list) and len(arrays) == 2):
@@ -163,7 +161,6 @@ def _normalise(where: str, split: object, arrays: object) -> tuple[np.ndarray, n
         raise errors.UserError(f'{where}: has {len(inputs):,} inputs but {len(labels):,} labels')
     if not len(inputs):
         raise errors.UserError(f'{where}: is empty')
-
     if inputs.ndim == 3:
         inputs = inputs[..., None]
     if not is_text and inputs.dtype != np.uint8:
@@ -171,15 +168,8 @@ def _normalise(where: str, split: object, arrays: object) -> tuple[np.ndarray, n
     if labels.dtype.kind == 'f':
         labels = _finite_float32(where, 'labels', labels)
         labels = labels[:, None] if labels.ndim == 1 else labels
-    elif labels.ndim == 1:
-        _check_labels(where, labels)
-        labels = labels.astype(np.int32)
     else:
-        raise errors.UserError(
-            f'{where}: integer labels have shape {list(labels.shape)} but must be [N]: '
-            'use labels.reshape(-1) for a column, labels.argmax(1) for one-hot rows, '
-            'or float labels for regression'
-        )
+        labels = _classes(where, labels)
     return _read_only(inputs), _read_only(labels)
 
 
@@ -230,7 +220,14 @@ def _finite_float32(where: str, what: str, array: np.ndarray) -> np.ndarray:
     return result
 
 
-def _check_labels(where: str, labels: np.ndarray) -> None:
+def _classes(where: str, labels: np.ndarray) -> np.ndarray:
+    """Returns integer labels as int32 `[N]`."""
+    if labels.ndim != 1:
+        raise errors.UserError(
+            f'{where}: integer labels have shape {list(labels.shape)} but must be [N]: '
+            'use labels.reshape(-1) for a column, labels.argmax(1) for one-hot rows, '
+            'or float labels for regression'
+        )
     smallest, largest = int(labels.min()), int(labels.max())
     if smallest < 0:
         raise errors.UserError(f'{where}: labels must be 0 or more, but there is a {smallest}')
@@ -239,6 +236,7 @@ def _check_labels(where: str, labels: np.ndarray) -> None:
             f'{where}: labels must be below {MAX_CLASSES:,}, but there is a {largest:,}; '
             'numbers to predict (regression) must be floats'
         )
+    return labels.astype(np.int32)
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
@@ -248,38 +246,36 @@ def _read_only(array: np.ndarray) -> np.ndarray:
     return view
 
 
-def _check_same(name: str, what: str, arrays: Mapping[str, np.ndarray]) -> None:
-    (first, reference), *others = arrays.items()
-    for split, array in others:
-        if (array.shape[1:], array.dtype) != (reference.shape[1:], reference.dtype):
+def _check_same(where: str, what: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises UserError if the arrays of two splits differ in type or shape."""
+    described = {
+        split: f'{array.dtype} of shape {list(array.shape[1:])}' for split, array in arrays.items()
+    }
+    (first, expected), *others = described.items()
+    for split, found in others:
+        if found != expected:
             raise errors.UserError(
-                f'data set {name!r}: {what} of split {split!r} are {array.dtype} of shape '
-                f'{list(array.shape[1:])}, but those of {first!r} {reference.dtype} of shape '
-                f'{list(reference.shape[1:])}'
+                f'{where}: {what} of split {split!r} are {found}, but those of {first!r} {expected}'
             )
 
 
-def _class_names(
-    name: str, class_names: Sequence[str] | None, labels: Mapping[str, np.ndarray]
-) -> tuple[str, ...] | None:
-    regression = next(iter(labels.values())).dtype == np.float32
-    if class_names is None:
-        if regression:
+def _class_names(where: str, given: Sequence[str] | None, splits: Splits) -> tuple[str, ...] | None:
+    labels = {split: labels for split, (_, labels) in splits.items()}
+    is_regression = next(iter(labels.values())).dtype == np.float32
+    if given is None:
+        if is_regression:
             return None
         return tuple(str(k) for k in range(1 + max(int(y.max()) for y in labels.values())))
-    if regression:
-        raise errors.UserError(
-            f'data set {name!r}: class_names are for integer labels, and these are floats'
-        )
-    if isinstance(class_names, str) or not all(isinstance(c, str) for c in class_names):
-        raise errors.UserError(f'data set {name!r}: class_names must be a tuple of strings')
-    names = tuple(class_names)
-    if len(set(names)) != len(names):
-        raise errors.UserError(f'data set {name!r}: class_names repeat a name: {", ".join(names)}')
+    if is_regression:
+        raise errors.UserError(f'{where}: class_names are for integer labels, and these are floats')
+    if isinstance(given, str) or not all(isinstance(name, str) for name in given):
+        raise errors.UserError(f'{where}: class_names must be a tuple of strings')
+    if len(set(given)) != len(given):
+        raise errors.UserError(f'{where}: class_names repeat a name: {", ".join(given)}')
     for split, y in labels.items():
-        if y.max() >= len(names):
+        if y.max() >= len(given):
             raise errors.UserError(
-                f'data set {name!r}, split {split!r}: labels must be below {len(names)}, the '
-                f'number of class names, but there is a {y.max()}'
+                f'{where}, split {split!r}: labels must be below {len(given)}, the number of class '
+                f'names, but there is a {y.max()}'
             )
-    return names
+    return tuple(given)

@@ -9,11 +9,14 @@ import contextlib
 import dataclasses
 import gzip
 import hashlib
+import lzma
 import os
 import pathlib
 import sys
+import tarfile
+import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from nnstudy import errors
 
@@ -21,6 +24,31 @@ ENVIRONMENT = 'NNSTUDY_DATA_DIR'
 TIMEOUT = 30  # seconds without any answer
 
 _GZIP_MAGIC = b'\x1f\x8b'
+
+
+_DAMAGED = (
+    EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, tarfile.TarError, zipfile.BadZipFile,
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def reading(path: pathlib.Path) -> Iterator[None]:
+    """Raises `errors.UserError` where a file cannot be read or unpacked."""
+    try:
+        yield
+    except _DAMAGED as error:
+        raise errors.UserError(f'{path}: truncated or damaged: {error}') from error
+    except OSError as error:
+        raise errors.UserError(f'{path}: cannot be read: {error.strerror or error}') from error
+
+
+def check_size(path: pathlib.Path, member: str, expected: int, found: int) -> None:
+    """Raises `errors.UserError` if a member of an archive has another size than expected.
+
+    To be called before it is unpacked: an archive may claim to hold any size.
+    """
+    if found != expected:
+        raise errors.UserError(f'{path}: {member} takes {expected:,} bytes, found {found:,}')
 
 
 def unpack(path: pathlib.Path) -> bytes:
@@ -32,13 +60,9 @@ def unpack(path: pathlib.Path) -> bytes:
     Raises:
       errors.UserError: if the file cannot be read, or its compressed content is damaged.
     """
-    try:
+    with reading(path):
         content = path.read_bytes()
         return gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise errors.UserError(f'{path}: truncated or damaged gzip file: {error}') from error
-    except OSError as error:
-        raise errors.UserError(f'{path}: cannot be read: {error.strerror}') from error
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,6 @@ import io
 import os
 import pathlib
 import zipfile
-import zlib
 
 import numpy as np
 
@@ -27,17 +26,11 @@ def _unpack(path: pathlib.Path) -> bytes:
     content = published.unpack(path)
     if not content.startswith(_ZIP_MAGIC):  # by content, since a download has no name yet
         return content
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if MEMBER not in archive.namelist():
-                raise errors.UserError(f'{path}: has no {MEMBER}')
-            size = archive.getinfo(MEMBER).file_size
-            # Before reading: an archive may claim to hold any size.
-            if size != BYTES:
-                raise errors.UserError(f'{path}: {MEMBER} takes {BYTES:,} bytes, found {size:,}')
-            return archive.read(MEMBER)
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise errors.UserError(f'{path}: truncated or damaged archive: {error}') from error
+    with published.reading(path), zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if MEMBER not in archive.namelist():
+            raise errors.UserError(f'{path}: has no {MEMBER}')
+        published.check_size(path, MEMBER, BYTES, archive.getinfo(MEMBER).file_size)
+        return archive.read(MEMBER)
 
 
 FILE = published.File(

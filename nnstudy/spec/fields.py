@@ -104,7 +104,8 @@ class Text:
 class Augmentation:
     """Random changes of the training images, anew in every epoch; 0 leaves an image as it is.
 
-    See `nnstudy.data.augmentation`.
+    See `nnstudy.data.augmentation`. In the order of their random numbers: a new one goes to the
+    end.
     """
 
     horizontal_flip: Fraction | None = None  # its probability

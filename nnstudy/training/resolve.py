@@ -12,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from nnstudy import errors, models
+from nnstudy.data import augmentation
 from nnstudy.data.device import Data
 from nnstudy.spec import components, fields, sweep
 from nnstudy.spec import config as config_lib
@@ -138,7 +139,7 @@ def check(config: Config, data: Data) -> None:
     watched = {f'{split}_{name}' for split, _ in data.sizes for name in numbers}
     if config.stop.target is not None and config.stop.metric not in watched:
         raise errors.unknown('config.stop.metric', config.stop.metric, watched)
-    _check_augmentation(config, data)
+    augmentation.check(config.augmentation, config.dataset, data)
     _check_model(config, data)
     penalties = config.regularization
     chosen = {'include': penalties.include, 'exclude': penalties.exclude}
@@ -174,24 +175,6 @@ def sources(config: Config) -> dict[str, str]:
             digest = hashlib.sha256(code.encode()).hexdigest()
             hashes[f'{section} {chosen.name}'] = digest[:16]
     return hashes
-
-
-def _check_augmentation(config: Config, data: Data) -> None:
-    strengths = vars(config.augmentation)
-    augmented = [name for name, strength in strengths.items() if strength is not None]
-    if augmented and not data.is_image:
-        raise errors.UserError(
-            f'config.augmentation.{augmented[0]} is for images, and {config.dataset!r} has none; '
-            'leave it None'
-        )
-    values = np.asarray(data.inputs)
-    for name in {'brightness', 'contrast'} & {*augmented}:
-        if values.min() < 0 or values.max() > data.max_value:
-            raise errors.UserError(
-                f'config.augmentation.{name} is for images from 0 to {data.max_value:g}, full '
-                f'intensity, and {config.dataset!r} has values from {values.min():g} to '
-                f'{values.max():g}'
-            )
 
 
 def _check_model(config: Config, data: Data) -> None:

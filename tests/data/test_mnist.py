@@ -45,9 +45,9 @@ GZIPPED = gzip.compress(bytes(24), mtime=0)  # the same in each process of the t
         (lambda content: content + b'\0', 'not the published data'),
         (lambda content: b'', 'not the published data'),
         (lambda content: b'<html>404</html>', 'not the published data'),
-        (lambda content: gzip.compress(content)[:-9], 'truncated or damaged gzip file'),
-        (lambda content: GZIPPED[:10] + bytes(4) + GZIPPED[14:], 'truncated or damaged gzip file'),
-        (lambda content: GZIPPED[:-8] + bytes(4) + GZIPPED[-4:], 'damaged gzip file: CRC'),
+        (lambda content: gzip.compress(content)[:-9], 'truncated or damaged'),
+        (lambda content: GZIPPED[:10] + bytes(4) + GZIPPED[14:], 'truncated or damaged'),
+        (lambda content: GZIPPED[:-8] + bytes(4) + GZIPPED[-4:], 'truncated or damaged: CRC'),
     ],
 )
 def test_damage_is_named(tmp_path, mnist_files, damaged, message):

@@ -78,7 +78,7 @@ def test_damaged_file(tmp_path, sms_spam_file, damage, message):
         (lambda content: _zipped(readme=content), 'has no SMSSpamCollection'),
         (lambda content: _zipped(SMSSpamCollection=content + b'x'), r'takes \d+ bytes, found \d+'),
         (lambda content: _zipped(SMSSpamCollection=b'x' + content[1:]), 'not the published data'),
-        (lambda content: _zipped(SMSSpamCollection=content)[:-30], 'truncated or damaged archive'),
+        (lambda content: _zipped(SMSSpamCollection=content)[:-30], 'truncated or damaged'),
         (lambda content: b'<html>404</html>', 'not the published data'),
         (lambda content: b'', 'not the published data'),
     ],
@@ -97,5 +97,5 @@ def test_damaged_member(tmp_path, sms_spam_file):
     content = bytearray(_zipped(SMSSpamCollection=sms_spam_file))
     content[60] ^= 0xFF
     (tmp_path / 'smsspamcollection.zip').write_bytes(content)
-    with pytest.raises(errors.UserError, match='truncated or damaged archive'):
+    with pytest.raises(errors.UserError, match='truncated or damaged'):
         sms_spam.load(tmp_path)
