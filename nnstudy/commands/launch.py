@@ -1,6 +1,6 @@
-"""Trains a study, every point times every seed, and shows what came out.
+"""Trains a study, every point times every seed, and shows the results.
 
-Nothing is compiled, written or downloaded into a study before everything was checked.
+Everything is checked before anything is compiled or written.
 """
 
 import argparse

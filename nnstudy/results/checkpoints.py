@@ -1,11 +1,10 @@
-"""What is kept of training, in orbax checkpoints: each is whole or absent.
+"""Checkpoints of the runs of a study, by orbax: each is whole or absent.
 
-A working directory has a series of them in its folder `chunks`: of the runs of a chunk that was
-being trained all that is needed to go on, of those that are finished the parameters, final and
-best, and the history.
+A working directory has a series of them in its folder `chunks`. A checkpoint of runs in training
+has their states, to resume from; one of finished runs has their final and best parameters. Both
+have the history.
 
-Everything is a dict of NumPy arrays beside a small JSON, so that neither the devices nor the
-number of them matter for reading.
+A checkpoint is a dict of NumPy arrays and a small JSON file, so it can be read on other devices.
 """
 
 import dataclasses
@@ -25,12 +24,12 @@ ITEMS = ('state', 'final', 'best', 'outcome', 'history', 'log')
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """Arrays of some runs and what they are of.
+    """Arrays of some runs of a group.
 
     Attributes:
-      about: plain data: `'group'`, and `'runs'` and `'steps'`, the numbers of the runs and where
-        they stand, in the order of the arrays' rows.
-      items: trees of arrays [R, ...] by name, see `ITEMS`; each can be read without the others.
+      about: plain data: `'group'`, its number; `'runs'` and `'steps'`, the numbers of the R runs
+        and the steps that they have reached, in the order of the rows of the arrays.
+      items: trees of arrays [R, ...] by name, see `ITEMS`. Each can be read without the others.
     """
 
     about: dict[str, Any]
@@ -42,7 +41,7 @@ class Series:
 
     def __init__(self, directory: Path):
         directory.mkdir(parents=True, exist_ok=True)
-        # With several processes, the first one writes and waits for no other.
+        # With several processes, the first one writes and does not wait for the others.
         alone = ocp.options.MultiprocessingOptions()
         if jax.process_count() > 1:
             alone = ocp.options.MultiprocessingOptions(
@@ -50,7 +49,7 @@ class Series:
             )
         self._manager = ocp.CheckpointManager(
             directory.absolute(),
-            # Named here, an item that is not asked for is not an unknown one to warn about.
+            # With the items named here, orbax does not warn about items that are not read.
             item_handlers={
                 'about': ocp.JsonCheckpointHandler(),
                 **{name: ocp.StandardCheckpointHandler() for name in ITEMS},
@@ -73,13 +72,13 @@ class Series:
         return number
 
     def abouts(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yields number and `about` of every whole checkpoint, oldest first."""
+        """Yields the number and `about` of every checkpoint, oldest first."""
         self._manager.wait_until_finished()
         for number in sorted(self._manager.all_steps()):
             yield number, self._restore(number, about=ocp.args.JsonRestore())['about']
 
     def load(self, number: int, *names: str) -> Checkpoint:
-        """Reads the named items of a checkpoint; one that it has not is left empty."""
+        """Reads the named items of a checkpoint; one that it does not have is empty."""
         self._manager.wait_until_finished()
         saved = {path.name for path in (self._manager.directory / str(number)).iterdir()}
         restored = self._restore(
@@ -90,11 +89,11 @@ class Series:
         return Checkpoint(restored['about'], {name: restored.get(name) or {} for name in names})
 
     def retain(self, numbers: Collection[int], wait: bool = False) -> None:
-        """Deletes the checkpoints with other numbers.
+        """Deletes all checkpoints but some.
 
         Args:
-          numbers: of those that stay.
-          wait: until what is being saved is written.
+          numbers: of the checkpoints that stay.
+          wait: first wait until everything is written.
         """
         if wait:
             self._manager.wait_until_finished()
@@ -112,7 +111,7 @@ class Series:
 
 
 class Memory:
-    """A series that lives in memory, for a study without a working directory."""
+    """A series in memory, for a study without a working directory."""
 
     def __init__(self) -> None:
         self._saved: dict[int, Checkpoint] = {}
@@ -140,17 +139,17 @@ AnySeries = Series | Memory
 
 
 def state_dict(tree: Any) -> dict[str, np.ndarray]:
-    """Returns the arrays of a tree by their places in it, to be put back by `restored`."""
+    """Returns the arrays of a tree by their paths in it; `restored` is the inverse."""
     flat = traverse_util.flatten_dict(serialization.to_state_dict(tree), sep='.')
     return {name: np.asarray(leaf) for name, leaf in flat.items() if leaf is not None}
 
 
 def restored(like: Any, saved: dict[str, np.ndarray]) -> Any:
-    """Returns a tree of the structure of `like` from its `state_dict`.
+    """Returns a tree with the structure of `like` and the arrays of a `state_dict`.
 
     Raises:
-      UserError: the arrays have other names, shapes (but for the first axis) or types, as after a
-        change of the code.
+      UserError: the arrays have other names, other shapes (except for the first axis) or other
+        types than those of `like`, as after a change of the code.
     """
 
     def kinds(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -162,6 +161,6 @@ def restored(like: Any, saved: dict[str, np.ndarray]) -> Any:
             'go on with the version that began it'
         )
     nested = serialization.to_state_dict(like)
-    # With the parts of the tree that have no arrays.
+    # This includes the parts of the tree without arrays.
     flat = traverse_util.flatten_dict(nested, sep='.', keep_empty_nodes=True) | saved
     return serialization.from_state_dict(like, traverse_util.unflatten_dict(flat, sep='.'))

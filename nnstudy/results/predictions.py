@@ -1,6 +1,6 @@
-"""What trained runs say of examples: `predict(results, run)`.
+"""Predictions of trained runs: `predict(results, run)`.
 
-A `Net` is what the runs of a point share, model and data; the variables are each run's own.
+The runs of a point share a `Net`, the model and the data. Each run has its own variables.
 """
 
 import dataclasses
@@ -25,13 +25,13 @@ NUM_KEPT = 2  # nets of a study, with their data
 
 
 class Predictions(NamedTuple):
-    """What a run says of N examples.
+    """The predictions of a run for N examples.
 
     Attributes:
       inputs: as stored: [N, H, W, C] or [N, F], uint8 or float32; int32 [N, T] for texts.
       labels: int32 [N] (classification) or float32 [N, K] (regression).
-      outputs: scores of the classes, float32 [N, K], of two classes perhaps one, [N, 1]; or the
-        numbers that are predicted, float32 [N, K].
+      outputs: scores of the classes, float32 [N, K], or [N, 1] for two classes with one score; or
+        predicted numbers, float32 [N, K].
     """
 
     inputs: np.ndarray
@@ -45,7 +45,7 @@ class Predictions(NamedTuple):
 
     @property
     def probabilities(self) -> np.ndarray:
-        """Of each class, the scores taken as logits: their softmax, float32 [N, K]."""
+        """The probability of each class, float32 [N, K]: the softmax of the scores as logits."""
         if self.outputs.shape[-1] > 1:
             return np.asarray(jax.nn.softmax(self.outputs, axis=-1))
         positive = np.asarray(jax.nn.sigmoid(self.outputs))
@@ -59,11 +59,11 @@ class Predictions(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Net:
-    """The model of a point and the data that its runs were trained on.
+    """The model of a point, and the data of its runs.
 
     Attributes:
       dataset: with the names of the classes.
-      data: the splits, prepared as the point's config says.
+      data: the splits, prepared by the point's config.
       apply: `apply(variables, inputs) -> outputs` in evaluation mode, jitted: inputs [B, ...] as
         stored, outputs [B, K] as in `Predictions`.
       model: see `nnstudy.models`.
@@ -91,7 +91,7 @@ class Net:
         return np.asarray(self.data.inputs[rows]), np.asarray(self.data.labels[rows])
 
     def predict(self, variables: Any, split: str = 'test', num: int | None = None) -> Predictions:
-        """Returns what a run with these variables says of examples; see `examples`."""
+        """Returns the predictions of a run with these variables; for the others see `examples`."""
         inputs, labels = self.examples(split, num)
         batches = [
             np.asarray(self.apply(variables, inputs[i : i + evaluation.BATCH_SIZE]))
@@ -100,14 +100,14 @@ class Net:
         return Predictions(inputs, labels, np.concatenate(batches))
 
     def feature_maps(self, variables: Any, inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns what every convolution makes of inputs [B, H, W, C], before the activation.
+        """Returns the output of every convolution on inputs [B, H, W, C], before the activation.
 
         Returns:
-          float32 [B, H', W', F] by the name of the layer, such as `'Conv_0'`, in the order in which
-          they are computed.
+          float32 [B, H', W', F] by the name of the layer, such as `'Conv_0'`, in the order of
+          computation.
 
         Raises:
-          UserError: the model has no convolutions of Linen.
+          UserError: the model has no Linen convolutions.
         """
         maps: dict[str, jax.Array] = {}
 
@@ -130,17 +130,17 @@ _NETS: weakref.WeakKeyDictionary[Results, dict[int, Net]] = weakref.WeakKeyDicti
 def predict(
     results: Results, run: int, split: str = 'test', which: str = 'best', num: int | None = None
 ) -> Predictions:
-    """Returns what a run says of the examples of a split, in evaluation mode.
+    """Returns the predictions of a run for the examples of a split, in evaluation mode.
 
     Args:
-      results: of the study, with the data set or the directory of its files.
+      results: of the study. It must have the data set, or find its files.
       run: the run's number.
       split: `'train'`, `'validation'` or `'test'`.
       which: the parameters at the `'best'` evaluation, or the `'final'` ones.
-      num: of so many first examples; None for all.
+      num: for the first `num` examples; None for all.
 
     Raises:
-      UserError: there is no such run, split or kind of parameters, or the data are not there.
+      UserError: there is no such run, split or kind of parameters, or the data are not found.
     """
     variables = results.variables(run, which)
     return net(results, point_of(results, run)).predict(variables, split, num)
@@ -152,13 +152,12 @@ def point_of(results: Results, run: int) -> int:
 
 
 def net(results: Results, point: int) -> Net:
-    """Returns model and data of a point.
+    """Returns the model and the data of a point. The data are prepared as for training.
 
-    The last two are kept as long as the results are: the data are read, and the model is compiled,
-    once for all that is asked of a point. The data are prepared as for training.
+    The last two nets are kept with the results, so that reading the data and compiling happen once.
 
     Raises:
-      UserError: there is no such point, or the data are not there.
+      UserError: there is no such point, or the data are not found.
     """
     kept = _NETS.setdefault(results, {})
     if point not in kept:

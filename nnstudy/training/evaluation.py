@@ -1,4 +1,4 @@
-"""What is measured of one run: loss and metrics of every split, and diagnostics."""
+"""The evaluation of one run: loss and metrics of every split, and diagnostics."""
 
 import math
 from typing import Any
@@ -17,16 +17,15 @@ BATCH_SIZE = 256  # examples of one forward pass
 
 
 def evaluate(run: Run, variables: models.Variables) -> dict[str, jax.Array]:
-    """Returns loss and metrics of every split in evaluation mode, as float32 [] each.
+    """Returns loss and metrics of every split in evaluation mode, float32 [] each.
 
-    Metrics that are arrays stay arrays. The training split counts with its first
-    `eval_train_examples`. One loop goes through the batches of all splits, so that the forward
-    pass is compiled once.
+    A metric may be an array too. Of the training split, the first `eval_train_examples` count. One
+    loop goes through the batches of all splits, so that the forward pass is compiled once.
     """
     config, data, model = run.config, run.data, run.model
     measured = metrics.select(config.metrics, data)
-    # Numbers to predict are measured from the first label on, for sums of squares that do not
-    # lose the digits in which large labels differ.
+    # Numbers to predict are shifted by the first label: large labels may differ only in their last
+    # digits, which a sum of squares would lose.
     origin = 0 if data.is_classification else jnp.asarray(data.labels[:1])
 
     def statistics(outputs: jax.Array, labels: jax.Array) -> list[jax.Array]:
@@ -51,13 +50,13 @@ def evaluate(run: Run, variables: models.Variables) -> dict[str, jax.Array]:
 
     def body(sums, batch):
         split, low, high = batch
-        # A slice that would pass the end is moved back; what does not count is masked.
+        # A slice beyond the end is moved back, and what does not belong to the batch is masked.
         offset = jnp.minimum(low, total - batch_size)
         rows = offset + jnp.arange(batch_size)
         inputs = lax.dynamic_slice_in_dim(data.inputs, offset, batch_size)
         labels = lax.dynamic_slice_in_dim(data.labels, offset, batch_size)
         outputs, _ = model.apply(variables, data.normalized(inputs), train=False, rng=None)
-        # As one array, because many small ones are slow to carry.
+        # One array, since many small ones make a slow loop.
         parts = [part.reshape(batch_size, -1) for part in statistics(outputs, labels)]
         counted = ((rows >= low) & (rows < high))[:, None]
         added = jnp.where(counted, jnp.concatenate(parts, axis=1), 0).sum(axis=0)
@@ -74,13 +73,13 @@ def evaluate(run: Run, variables: models.Variables) -> dict[str, jax.Array]:
         row[f'{name}_loss'] = mean_loss
         for (metric, measure), part, shape in zip(measured.items(), parts, shapes[1:], strict=True):
             value = measure.value(part.reshape(shape), jnp.float32(count))
-            # Outputs that are not finite predict nothing, but argmax would say class 0.
+            # argmax of outputs that are not finite would be class 0.
             row[f'{name}_{metric}'] = jnp.where(jnp.isfinite(mean_loss), value, jnp.nan)
     return row
 
 
 def diagnose(run: Run, variables: models.Variables) -> dict[str, jax.Array]:
-    """Returns the diagnostics that are asked for, float32 [] each, see `diagnostics`."""
+    """Returns the diagnostics of `config.diagnostics`, float32 [] each."""
     config, data = run.config, run.data
 
     def objective(params, rows, mask):
@@ -97,7 +96,7 @@ def diagnose(run: Run, variables: models.Variables) -> dict[str, jax.Array]:
 def evaluated(
     run: Run, state: TrainState, step: jax.Array, of_grads: dict[str, jax.Array]
 ) -> tuple[TrainState, dict[str, Any]]:
-    """Returns the state after an evaluation before step `step`, and what it measured."""
+    """Evaluates before step `step`; returns the changed state and the measurements by name."""
     row = evaluate(run, state.variables)
     row['batch_loss'] = state.loss_sum / state.num_examples  # NaN before the first step
     watched = run.schedule.observe(state.schedule, row[f'{run.data.selection_split}_loss'])

@@ -1,7 +1,7 @@
-"""Where a config is resolved, once: everything is checked, and it comes out typed and frozen.
+"""Resolving a config, once: what comes out is checked, typed and frozen.
 
-`study` looks at fields and points alone; `check` at whether they fit the data and each other. Both
-come before anything is traced, and nothing that a config asks for is left out in silence.
+`study` checks the fields and the points by themselves, and `check` whether they fit the data and
+each other. Both come before tracing. A setting that would have no effect is an error.
 """
 
 import hashlib
@@ -43,13 +43,13 @@ SLOTS = {
 
 
 class Resolved(NamedTuple):
-    """What a config and points say.
+    """A config and the points of a sweep.
 
     Attributes:
-      config: the config itself, outside of the sweep.
-      points: the swept fields of each point, with their values as the fields keep them. One that
-        leaves a swept field out has the config's value there, or its component's default.
-      settings: all fields of each point.
+      config: without the sweep.
+      points: the swept fields of each point, converted to the types of the fields. A point that
+        leaves a swept field out gets the value of the config, or the default of the component.
+      settings: the config of each point, with all fields.
     """
 
     config: Config
@@ -58,7 +58,7 @@ class Resolved(NamedTuple):
 
 
 def study(config: ConfigDict, points: Iterable[Mapping[str, Any]] | None = None) -> Resolved:
-    """Returns a config and the points of a sweep, checked.
+    """Returns a config and the points of a sweep, checked and converted.
 
     Args:
       config: see `nnstudy.default_config`; fields that it leaves out get their defaults.
@@ -81,7 +81,7 @@ def study(config: ConfigDict, points: Iterable[Mapping[str, Any]] | None = None)
 
 
 def one(flat: Mapping[str, Any]) -> Config:
-    """Returns all fields of a config or a point, checked one by one and against its components.
+    """Returns the config with these fields, each of them checked.
 
     Args:
       flat: fields by dotted name, of the right types.
@@ -106,7 +106,7 @@ def one(flat: Mapping[str, Any]) -> Config:
 
 
 def range_of(config: Config, field: str) -> Range:
-    """Returns the numbers that a field may be."""
+    """Returns the range of a field."""
     if field in fields.closed():
         return fields.closed()[field].type.range
     section, _, name = field.rpartition('.')
@@ -119,7 +119,7 @@ def check(config: Config, data: Data) -> None:
 
     Args:
       config: resolved.
-      data: what it is to be trained on, in host memory.
+      data: in host memory.
     """
     if config.batch_size > data.num_train:
         raise errors.UserError(
@@ -164,9 +164,9 @@ def data_options(config: Config) -> dict[str, Any]:
 
 
 def sources(config: Config) -> dict[str, str]:
-    """Returns a hash of the code of each component that is not nnstudy's or optax's own.
+    """Returns a hash of the code of each component of the user's own.
 
-    Such code is part of what a study is: a model that was changed is another study.
+    A study with a changed model is another study.
     """
     hashes = {}
     for section, chosen in config.components.items():
@@ -191,7 +191,7 @@ def _check_model(config: Config, data: Data) -> None:
 
 
 def _converted(flat: Mapping[str, Any], points: Iterable[Mapping[str, Any]]) -> list[sweep.Point]:
-    """Returns the points with their values as the fields keep them."""
+    """Returns the points with their values converted to the types of the fields."""
     points = points if isinstance(points, Mapping) else list(points)
     if isinstance(points, Mapping) or not all(isinstance(point, Mapping) for point in points):
         raise errors.UserError(
@@ -224,8 +224,7 @@ def _converted(flat: Mapping[str, Any], points: Iterable[Mapping[str, Any]]) -> 
 
 
 def _default(config: Config, field: str) -> Any:
-    """Returns what a component takes for an argument that it is not given, if a config can hold
-    it."""
+    """Returns a component's default for an argument, if it is a value that a config can have."""
     section, _, name = field.rpartition('.')
     default = config.components[section].defaults.get(name)
     return default if type(default) in components.VALUES else None

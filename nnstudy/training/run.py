@@ -1,4 +1,4 @@
-"""A run as traced code sees it: its config, keys and data, bound once, and the parts they make."""
+"""A run as traced code sees it: config, keys and data, and the model and optimizer made of them."""
 
 import dataclasses
 import math
@@ -15,7 +15,7 @@ from nnstudy.spec.fields import Config
 from nnstudy.training import losses, metrics, optimizers, regularization, schedules
 from nnstudy.training.state import HParams, Keys, make_keys
 
-# From parameters to what descent lowers, and beside it loss, metric and changed variables.
+# From parameters to the objective, and beside it the loss, the metric and the changed variables.
 Objective = Callable[[Any], tuple[jax.Array, tuple[jax.Array, jax.Array, models.Variables]]]
 
 
@@ -23,13 +23,13 @@ Objective = Callable[[Any], tuple[jax.Array, tuple[jax.Array, jax.Array, models.
 class Run:
     """One run.
 
-    Its parts are made anew where they are used: they are functions of traced numbers, which belong
-    to the loop or branch in which they are made.
+    Model, schedule and optimizer are made where they are used, not once: they are functions of
+    traced numbers, which must not leave the loop or branch that they were traced in.
 
     Attributes:
-      config: resolved; its dynamic fields are the run's own, traced.
+      config: resolved, with the run's own traced values in its dynamic fields.
       keys: see `nnstudy.training.state.make_keys`.
-      data: what to train and evaluate on.
+      data: the splits.
     """
 
     config: Config
@@ -38,7 +38,7 @@ class Run:
 
     @classmethod
     def bind(cls, config: Config, keys: Keys, hparams: HParams, data: Data) -> 'Run':
-        """Returns the run with these values of its dynamic fields, float32 [] by dotted name."""
+        """Returns a run with its dynamic fields, float32 [] by dotted name."""
         return cls(config.replace(hparams), keys, data)
 
     @classmethod
@@ -54,13 +54,13 @@ class Run:
 
     @property
     def model(self) -> models.Model:
-        """The network as two pure functions."""
+        """The network, as two pure functions."""
         chosen = self.config.model
         return models.make(chosen.function, **chosen.keywords, **self.model_arguments)
 
     @property
     def model_arguments(self) -> dict[str, Any]:
-        """What the data give the model."""
+        """The arguments of the model that follow from the data."""
         arguments: dict[str, Any] = {
             'num_outputs': losses.num_outputs(self.config.loss.name, self.data)
         }
@@ -81,18 +81,18 @@ class Run:
 
     @property
     def penalized(self) -> regularization.Mask:
-        """Which parameters penalties and weight decay fall on."""
+        """Which parameters get penalties and weight decay."""
         penalties = self.config.regularization
         return regularization.make_mask(penalties.include, penalties.exclude)
 
     def optimizer(self, learning_rate: jax.Array) -> optax.GradientTransformationExtraArgs:
-        """Returns the optax transform at a learning rate, float32 []."""
+        """Returns the optax transform with a learning rate, float32 []."""
         chosen = self.config.optimizer
         arguments = {**chosen.keywords, 'learning_rate': learning_rate}
         return optimizers.make(chosen.function, arguments, self.penalized)
 
     def loss(self, outputs: jax.Array, labels: jax.Array, *, train: bool) -> jax.Array:
-        """Returns the loss of each example, [B]; an evaluation is without label smoothing.
+        """Returns the loss of each example, [B]; without label smoothing unless `train`.
 
         Raises:
           UserError: the model's outputs [B, K] have another shape than the data need.
@@ -110,7 +110,7 @@ class Run:
         return chosen.function(outputs, labels, **arguments)
 
     def predictions(self, outputs: jax.Array) -> jax.Array:
-        """Returns what metrics compare with the labels: scores of classes, or numbers."""
+        """Returns what metrics compare with the labels: scores of the classes, or numbers."""
         if self.data.is_classification:
             return outputs
         return losses.traits(self.config.loss.name).link(outputs)
@@ -123,10 +123,10 @@ class Run:
         mask: jax.Array | None = None,
         rng: jax.Array | None = None,
     ) -> Objective:
-        """Returns what descent lowers, as a function of the parameters.
+        """Returns the objective of gradient descent, as a function of the parameters.
 
-        It is the mean loss of a batch (of the examples that `mask` counts; None: all) and the
-        penalties. Without `rng` the model is in evaluation mode.
+        It is the mean loss of a batch plus the penalties. Examples with mask 0 do not count; None
+        counts all. Without `rng` the model is in evaluation mode.
         """
         model, strengths = self.model, fields.given(self.config.regularization)
         (metric,) = metrics.select((), self.data).values()
@@ -179,5 +179,5 @@ def steps_per_epoch(config: Config, num_train: int) -> int:
 
 
 def _mean(values: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """Returns the mean of `[B]`, of those that count."""
+    """Returns the mean of [B], of the examples that count."""
     return values.mean() if mask is None else (values * mask).sum() / mask.sum()

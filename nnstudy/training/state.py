@@ -1,4 +1,4 @@
-"""What a run is given, and what it carries from step to step."""
+"""The random keys of a run, and its state from step to step."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,28 +12,28 @@ HParams = Mapping[str, jax.Array | np.ndarray]
 
 
 class Best(struct.PyTreeNode):
-    """The variables at the best evaluation so far, by validation, or by test if there is none."""
+    """The best evaluation so far, on the validation split, or on test if there is none."""
 
     variables: Any
-    score: jax.Array  # float32 [], the larger the better
+    score: jax.Array  # float32 [], larger is better
     step: jax.Array  # int32 []
 
 
 class TrainState(struct.PyTreeNode):
-    """What a run carries from step to step.
+    """The state of a run between two steps.
 
     Attributes:
-      variables: the model's, `'params'` among them.
+      variables: of the model, with `'params'`.
       opt_state: state of the optax transform.
-      schedule: state of the schedule, `()` for most.
-      order: the order of the training examples in this epoch, int32 [num_train]; None where it is
-        not shuffled. A function of the data key and the epoch, kept because sorting anew in every
-        step would cost more than the step.
+      schedule: state of the schedule; most have none, `()`.
+      order: the order of the training examples in this epoch, int32 [num_train]; None without
+        shuffling. It is a function of the data key and the epoch, and kept because computing it in
+        every step would take longer than the step.
       loss_sum: sum of the examples' losses over the mini-batches since the last evaluation.
       num_examples: number of those examples.
-      frozen_at: the step from which on nothing changes, because the loss was not finite or the
-        run was stopped; -1 while it is alive.
-      stopped: whether it was stopped, by target or patience (`config.stop`).
+      frozen_at: the step at which the run ended early, because its loss was not finite or it was
+        stopped; -1 before that. From then on nothing changes.
+      stopped: whether it was stopped by `config.stop`.
       best: see `Best`.
     """
 
@@ -51,8 +51,8 @@ class TrainState(struct.PyTreeNode):
 def make_keys(seed: int | jax.Array, data_seed: int | jax.Array | None = None) -> Keys:
     """Returns the random keys of a run: `{'init': ..., 'data': ...}`, both from its seed.
 
-    `jax.vmap(make_keys)` gives those of several runs. With `data_seed` the order of the data is
-    that of another seed than the initial weights.
+    `jax.vmap(make_keys)` gives the keys of several runs. With `data_seed`, the key `'data'` is that
+    of another seed.
     """
     init_key, data_key = jax.random.split(jax.random.key(seed))
     if data_seed is not None:
@@ -61,5 +61,5 @@ def make_keys(seed: int | jax.Array, data_seed: int | jax.Array | None = None) -
 
 
 def data_keys(keys: Keys) -> jax.Array:
-    """Returns three keys of a run: of the order of examples, of each step, of augmentation."""
+    """Returns three keys of a run: for the order of examples, the steps and augmentation."""
     return jax.random.split(keys['data'], 3)

@@ -47,22 +47,22 @@ def segment(
     evaluate: jax.Array,
     log_size: int = 0,
 ) -> tuple[TrainState, dict[str, Any]]:
-    """Trains from step `start` to before step `stop`, then evaluates if asked to.
+    """Takes the steps from `start` to before `stop`, and then evaluates if `evaluate` is true.
 
     Args:
-      run: which.
+      run: the run.
       state: after step `start - 1`.
       start: int32 [].
-      stop: int32 []; both may be traced, one program serves segments of every length.
+      stop: int32 []. Both may be traced, so that one program serves segments of any length.
       evaluate: bool [].
-      log_size: number of rows of the log of single steps; enough for `stop - start` steps at
-        one row every `config.log_every_steps`.
+      log_size: number of rows of the log of single steps: at least the number of steps from
+        `start` to `stop` that `config.log_every_steps` divides.
 
     Returns:
       The state, and `{'metrics': ..., 'log': ..., 'is_over': ...}`: the metrics of the
       evaluation (NaN without one); batch loss and metric of single steps, float32 [log_size]
-      each, the first of them for the first step of the segment that `log_every_steps` divides;
-      and whether the run is frozen, bool []. A frozen run has NaN for what only training has.
+      each, in the order of the steps; and whether the run is frozen, bool []. What only training
+      measures is NaN for a frozen run.
     """
     log_every = run.config.log_every_steps or 1
     first_row = (start + log_every - 1) // log_every
@@ -75,7 +75,7 @@ def segment(
         is_alive = state.frozen_at < 0
         state, loss, metric, of_grads = step(run, state, number, stop)
         if log:
-            # Steps that are not logged go to a last row, which is cut off.
+            # Steps that are not logged are written to an extra row, which is cut off.
             row = jnp.where(number % log_every == 0, number // log_every - first_row, log_size)
             row = jnp.where(number < stop, row, log_size)
             log = {
@@ -85,7 +85,8 @@ def segment(
         return state, of_grads, log
 
     carry = (state, of_no_grads(run, state.variables['params']), empty)
-    # The evaluation before the first step has the gradient of that step, which is not taken.
+    # Before the first step, an evaluation needs the gradient of that step. The step is computed
+    # then, but changes nothing.
     state, of_grads, log = lax.fori_loop(start, jnp.maximum(stop, 1), body, carry)
 
     def evaluated(state: TrainState):
@@ -103,17 +104,17 @@ def segment(
 def step(
     run: Run, state: TrainState, number: jax.Array, stop: jax.Array
 ) -> tuple[TrainState, jax.Array, jax.Array, dict[str, jax.Array]]:
-    """Takes one step; from step `stop` on, and once the run is frozen, it changes nothing.
+    """Takes one step. It changes nothing if the step is not before `stop`, or the run is frozen.
 
     Args:
-      run: which.
+      run: the run.
       state: before it.
       number: of the step, int32 [].
       stop: int32 [].
 
     Returns:
-      The state; loss and metric of the mini-batch, float32 []; and, from the last step before
-      `stop` on, what is measured of its gradient by name (before, zeros), see `of_grads`.
+      The state; loss and metric of the mini-batch, float32 []; and the measurements of its
+      gradient by name, see `of_grads`: zeros, except from the last step before `stop` on.
     """
     config, data = run.config, run.data
     epoch, batch = jnp.divmod(number, run.steps_per_epoch)
@@ -157,13 +158,13 @@ def step(
     is_finite = jnp.isfinite(value)
     old = state.variables, state.opt_state
     if config.batch_size > 1:
-        # One pass over parameters and moments less than with a choice element by element.
+        # This saves a pass over parameters and moments, compared with `where`.
         variables, opt_state = lax.cond(is_alive & is_finite, updated, lambda: old)
     else:
-        # The gradients are outer products, which the update makes as it needs them; a branch
-        # would have them written out.
+        # The gradients are outer products, which XLA fuses into the update. A branch would have
+        # them written to memory.
         variables, opt_state = optax.tree.where(is_alive & is_finite, updated(), old)
-    # Only an evaluation asks for it, and it takes a pass over all gradients.
+    # Only an evaluation needs this, and it takes a pass over all gradients.
     measured = lax.cond(
         number >= stop - 1, lambda: of_grads(run, grads), lambda: of_no_grads(run, grads)
     )
@@ -179,7 +180,7 @@ def step(
 
 
 def of_grads(run: Run, grads: Any) -> dict[str, jax.Array]:
-    """Returns what an evaluation measures of a gradient: its norm, float32 [], and histograms."""
+    """Returns the measurements of a gradient: its norm, float32 [], and histograms."""
     measured = {'l2_grads': optax.tree.norm(grads)}
     if run.config.histograms:
         measured['grads_histogram'] = histograms.count(grads)
@@ -192,7 +193,7 @@ def of_no_grads(run: Run, grads: Any) -> dict[str, jax.Array]:
 
 
 def _batch(run: Run, order: jax.Array | None, batch: jax.Array):
-    """Returns numbers, inputs, labels and mask (None: all count) of a batch's examples."""
+    """Returns the places in the epoch, inputs, labels and mask of a batch; mask None: all count."""
     data, batch_size = run.data, run.config.batch_size
     rows = batch * batch_size + jnp.arange(batch_size)
     if batch_size == data.num_train:  # the whole set: its order does not matter

@@ -1,4 +1,4 @@
-"""When a run ends before its last step, and which of its evaluations is the best."""
+"""Which evaluation of a run is the best, and when a run stops before its last step."""
 
 from collections.abc import Mapping
 
@@ -21,8 +21,8 @@ def better(
 ) -> Best:
     """Returns the better of `best` and a new evaluation; the earlier one if they are equal.
 
-    By the accuracy on the split that selects, or else by minus its loss. It is NaN where the loss
-    is not finite, and nothing is better for that.
+    The score is the accuracy on the split that selects, or minus its loss where numbers are
+    predicted. It is NaN where the loss is not finite, and NaN is never better.
     """
     split = run.data.selection_split
     is_classification = run.data.is_classification
@@ -38,7 +38,7 @@ def is_over(run: Run, best: Best, row: Mapping[str, jax.Array], step: jax.Array)
     if config.stop.target is not None:
         metric, target = config.stop.metric, config.stop.target
         measured = metrics.select(config.metrics, run.data).get(metric.partition('_')[2])
-        rises = measured is not None and measured.higher_is_better  # a loss is none of them
+        rises = measured is not None and measured.higher_is_better  # None: it is the loss
         over |= row[metric] > target if rises else row[metric] < target
     if config.stop.patience is not None:
         over |= step - best.step >= config.stop.patience * config.eval_every * epoch

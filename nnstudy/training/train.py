@@ -1,4 +1,4 @@
-"""The whole training of one run, as one pure function: no runs axis, no files, no printing."""
+"""The whole training of one run, as one pure function."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,8 +20,8 @@ from nnstudy.training.state import HParams, Keys, TrainState
 def evaluation_steps(config: Config, num_train: int) -> np.ndarray:
     """Returns the steps before which a run is evaluated: 0, every `eval_every` epochs, the last.
 
-    With `eval_in_first_epoch` as many more lie evenly within the first epoch, fewer if it has fewer
-    steps.
+    `config.eval_in_first_epoch` adds so many evaluations, evenly within the first epoch; fewer if
+    the epoch has fewer steps.
 
     Args:
       config: of the run.
@@ -38,7 +38,7 @@ def evaluation_steps(config: Config, num_train: int) -> np.ndarray:
 
 
 def make_train(config: ConfigDict) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
-    """Returns the whole training of a run as one pure function, to be jitted and vmapped at will.
+    """Returns the whole training of a run as one pure function, for `jax.jit` and `jax.vmap`.
 
         train = jax.jit(jax.vmap(nnstudy.make_train(config), in_axes=(0, 0, None)))
         state, history = train(keys, hparams, data)
@@ -48,9 +48,9 @@ def make_train(config: ConfigDict) -> Callable[..., tuple[TrainState, dict[str, 
 
     Returns:
       `train(keys, hparams, data) -> (state, history)`: keys from `make_keys`; hparams a dict of
-      any of the config's float fields by dotted name, float32 [], the others being as in the
-      config; data from `nnstudy.data.prepare`; and history a dict of float32 [E] (int32 [E] for
-      `'step'`), one row for each of `evaluation_steps`.
+      float fields by dotted name, float32 [], where fields that are left out have the config's
+      values; data from `nnstudy.data.prepare`. `history` is a dict of float32 [E] (int32 [E] for
+      `'step'`), with a row for each of the E `evaluation_steps`.
 
     Raises:
       UserError: a field or its value is wrong.
