@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from nnstudy.spec import zoom
+
 
 def plain(value: object) -> object:
     """Returns a table's cell as the config's own value: a Python scalar, a tuple or None.
@@ -91,24 +93,7 @@ def axis(field: str, values: Iterable) -> Axis:
     if len(numbers) < 2 or others:
         return Axis(field, tuple(distinct))
     off = (None,) if None in distinct else ()
-    return Axis(field, off + numbers, numbers, logarithmic(numbers))
-
-
-def logarithmic(numbers: Iterable[float]) -> bool:
-    """Whether positive numbers are spaced more evenly by ratio than by difference.
-
-    A zero among them is passed over: weight decays of 0, 1e-5, 1e-4 and 1e-3 are logarithmic with
-    one value apart.
-    """
-    numbers = sorted(n for n in numbers if n != 0)
-    if len(numbers) < 3 or numbers[0] <= 0:
-        return False
-
-    def unevenness(places) -> float:
-        steps = np.diff(places)
-        return float(np.std(steps) / np.mean(steps))
-
-    return unevenness(np.log(numbers)) < unevenness(numbers)
+    return Axis(field, off + numbers, numbers, zoom.is_logarithmic(numbers))
 
 
 def edge(axis: Axis, value: object) -> str | None:

@@ -7,14 +7,18 @@ without a single finite value is NaN throughout.
 
 import dataclasses
 import itertools
-import re
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from nnstudy.analysis import axes, intervals
-from nnstudy.training import metrics as measures
+from nnstudy.training.metrics import (
+    directions,
+    headline,
+    higher_is_better,
+    selection_split,
+)
 
 # 2 / 2^n, the smallest p-value of a two-sided sign-flip test of n pairs, is below 5% from here on.
 MIN_SEEDS = 6
@@ -22,32 +26,13 @@ LEVEL = 0.05
 # All flips of up to this many pairs are enumerated; of more, as many as of this many are drawn.
 MAX_ENUMERATED = 16
 
-_METRIC = re.compile(r'(best_)?(train|validation|test)_(loss|accuracy|mae)')
-_KNOWN = measures.METRICS
-# Of an array, such as the accuracy of each class, every element has a column, `_0` and so on.
-_HIGHER = re.compile(
-    rf'(^|_)({"|".join(name for name, known in _KNOWN.items() if known.higher_is_better)})(_\d+)?$'
-)
+_SPLITS = ('train', 'validation', 'test', 'best_test')
 
 
 def metrics(table: pd.DataFrame) -> list[str]:
-    """Returns the metric columns of a table of runs or of history."""
-    return [name for name in table.columns if _METRIC.fullmatch(name)]
-
-
-def higher_is_better(metric: str) -> bool:
-    """Whether more of a metric is better, by the name of its column: not so of a loss."""
-    return _HIGHER.search(metric) is not None
-
-
-def headline(table: pd.DataFrame) -> str:
-    """Returns what points are judged by: `'accuracy'`, or `'loss'` for regression."""
-    return 'accuracy' if 'test_accuracy' in table else 'loss'
-
-
-def selection_split(table: pd.DataFrame) -> str:
-    """Returns the split that the best point is chosen on: `'validation'` where there is one."""
-    return 'validation' if 'validation_loss' in table else 'test'
+    """Returns the metric columns of a table of runs or of history, those of arrays left out."""
+    known = {f'{split}_{name}' for split in _SPLITS for name in directions()}
+    return [name for name in table.columns if name in known]
 
 
 def finite_or_worst(table: pd.DataFrame) -> pd.DataFrame:

@@ -54,7 +54,7 @@ def per_point(results: Results, quantity: Quantity, points: Sequence[int]) -> pd
     is_last = quantity.moment == 'end'
     table = results.runs if is_last else results.history
     table = table[table['point'].isin(points)]
-    table = table.assign(value=_number(table, quantity) * quantity.factor)
+    table = table.assign(value=_number(results, table, quantity) * quantity.factor)
     if quantity.moment in ('mean', 'rises', 'jitter'):
         # Rows that repeat the last evaluation of a run that was over.
         ends = table['run'].map(results.runs.set_index('run')['steps'])
@@ -67,7 +67,7 @@ def per_point(results: Results, quantity: Quantity, points: Sequence[int]) -> pd
         else:
             # [S, E]; pruned runs have no values at the end
             curves = rows.pivot(index='seed', columns='epoch', values='value')
-            columns[point] = pd.Series(_at_moment(curves, quantity), curves.index)
+            columns[point] = pd.Series(_at_moment(results, curves, quantity), curves.index)
     return pd.concat(columns, axis=1, join='inner')
 
 
@@ -80,7 +80,7 @@ def _independent(seeds: pd.Index, data_seeds: int | None) -> dict[int, list[int]
     }
 
 
-def _number(table: pd.DataFrame, quantity: Quantity) -> np.ndarray:
+def _number(results: Results, table: pd.DataFrame, quantity: Quantity) -> np.ndarray:
     """Returns the column of a quantity, or the difference of two; see `values`."""
     columns = []
     for name in filter(None, (quantity.metric, quantity.minus)):
@@ -90,7 +90,7 @@ def _number(table: pd.DataFrame, quantity: Quantity) -> np.ndarray:
         column = table[name].to_numpy(np.float64, na_value=np.nan)
         worst = np.nan
         if name.startswith(_EVALUATED):
-            worst = -np.inf if comparison.higher_is_better(name) else np.inf
+            worst = -np.inf if results.higher_is_better(name) else np.inf
         columns.append(np.where(np.isfinite(column), column, worst))
     if len(columns) == 1:
         return columns[0]
@@ -98,7 +98,7 @@ def _number(table: pd.DataFrame, quantity: Quantity) -> np.ndarray:
         return columns[0] - columns[1]
 
 
-def _at_moment(curves: pd.DataFrame, quantity: Quantity) -> np.ndarray:
+def _at_moment(results: Results, curves: pd.DataFrame, quantity: Quantity) -> np.ndarray:
     """Returns the number of each run [S] at the moment, from its evaluations [S, E]."""
     moment = quantity.moment
     epochs = curves.columns.to_numpy(np.float64)
@@ -110,7 +110,7 @@ def _at_moment(curves: pd.DataFrame, quantity: Quantity) -> np.ndarray:
                 f'to {epochs[-1]:g}'
             )
         return curves.to_numpy()[:, place[0]]
-    higher = comparison.higher_is_better(quantity.metric) and quantity.minus is None
+    higher = results.higher_is_better(quantity.metric) and quantity.minus is None
     is_after = epochs > 0
     trained = curves.loc[:, is_after]  # of NaN, the functions of its rows make nothing
     if not trained.shape[1]:

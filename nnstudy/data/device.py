@@ -62,11 +62,6 @@ class Data(struct.PyTreeNode):
     def num_train(self) -> int:
         return dict(self.sizes)['train']
 
-    @property
-    def selection_split(self) -> str:
-        """The split that the best epoch and the best point are chosen on."""
-        return 'validation' if 'validation' in dict(self.sizes) else 'test'
-
     def normalized(self, inputs: jax.Array) -> jax.Array:
         """Returns a batch of stored inputs [B, ...] as the model reads them: float32, or ids."""
         if self.is_text:

@@ -25,7 +25,7 @@ from nnstudy.spec import claims
 from nnstudy.spec import config as config_lib
 from nnstudy.spec import sweep as spec
 from nnstudy.spec.claims import Claim, Reference
-from nnstudy.training import histograms
+from nnstudy.training import histograms, metrics
 
 WHICH = ('final', 'best')
 
@@ -48,6 +48,7 @@ class Results:
       steps: one row a run and logged step, or None without `config.log_every_steps`.
       claims: of the config file.
       references: of the config file.
+      directions: of the loss and of each metric by name, whether more of it is better.
       workdir: where it is kept, or None.
       chunks: the parameters by chunk, where there is no working directory to read them from.
       data: the data set, where it was given in memory.
@@ -62,6 +63,7 @@ class Results:
     steps: pd.DataFrame | None
     claims: list[Claim]
     references: list[Reference]
+    directions: Mapping[str, bool] = dataclasses.field(default_factory=metrics.directions)
     workdir: Path | None = None
     chunks: checkpoints.AnySeries | None = None
     data: data_lib.Dataset | None = None
@@ -71,6 +73,10 @@ class Results:
     def swept(self) -> list[str]:
         """The swept fields."""
         return spec.swept(self.points)
+
+    def higher_is_better(self, column: str) -> bool:
+        """Whether more of a column is better, see `nnstudy.training.metrics`."""
+        return metrics.higher_is_better(column, self.directions)
 
     def settings(self, point: int) -> dict[str, Any]:
         """Returns the values of all fields at a point, by dotted name.
@@ -216,6 +222,7 @@ def load(
         steps=pd.read_parquet(steps) if steps.is_file() else None,
         claims=[claims.from_dict(_with_tuples(claim)) for claim in identity['claims']],
         references=[claims.from_dict(_with_tuples(one)) for one in identity['references']],
+        directions=identity.get('directions') or metrics.directions(),
         workdir=workdir,
         data=data,
         data_dir=data_dir,

@@ -1,6 +1,6 @@
 """The working directory of a study: which study it holds, and how that was executed.
 
-config.json         the resolved config, points, claims and references, and a digest
+config.json         the resolved config, points, claims, references, directions of metrics, a digest
 environment.json    versions and devices of every session
 chunks/             states, parameters and histories, see nnstudy.results.checkpoints
 runs.csv, ...       the tables, see nnstudy.results; `history.parquet` comes last
@@ -24,6 +24,7 @@ from nnstudy.running import parts
 from nnstudy.running import plan as plan_lib
 from nnstudy.running.plan import Plan
 from nnstudy.spec import config as config_lib
+from nnstudy.training import metrics
 
 # Parts of an environment that may change the bits of a run.
 _ROUNDING = ('versions', 'backend', 'devices', 'lanes')
@@ -88,7 +89,8 @@ def _opened(plan: Plan, workdir: Path) -> str:
     if status == 'finished':
         return status
     session, path = environment(plan), workdir / 'environment.json'
-    content = {**plan.identity, **plan.about.to_dict()}
+    about = {**plan.about.to_dict(), 'directions': metrics.directions()}
+    content = {**plan.identity, **about}
     try:
         results_lib.to_json(content)
     except TypeError as error:

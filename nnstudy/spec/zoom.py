@@ -119,19 +119,29 @@ def _axis(values: Sequence[float], best: float) -> tuple[np.ndarray, np.ufunc, n
     A 0 has no place on a logarithmic axis. Where it is the best, the axis is linear.
     """
     nonzero = np.array([value for value in values if value != 0], np.float64)
-    is_logarithmic = best != 0 and nonzero[0] > 0 and len(nonzero) > 1
-    if is_logarithmic and len(nonzero) == 2:
-        is_logarithmic = bool(nonzero[1] > 3 * nonzero[0])
-    elif is_logarithmic:
-        is_logarithmic = _unevenness(np.log(nonzero)) < _unevenness(nonzero)
-    if is_logarithmic:
+    is_log = is_logarithmic(values)
+    if len(nonzero) == 2:
+        is_log = bool(nonzero[0] > 0 and nonzero[1] > 3 * nonzero[0])
+    if is_log and best != 0:
         return np.log(nonzero), np.log, np.exp
     return np.array(values, np.float64), np.positive, np.positive
 
 
-def _unevenness(places: np.ndarray) -> float:
-    steps = np.diff(places)
-    return float(np.std(steps) / np.mean(steps))
+def is_logarithmic(values: Iterable[float]) -> bool:
+    """Whether positive numbers are spaced more evenly by ratio than by difference.
+
+    A zero among them is passed over: weight decays of 0, 1e-5, 1e-4 and 1e-3 are logarithmic with
+    one value apart. Fewer than three other numbers have no spacing.
+    """
+    numbers = sorted(value for value in values if value != 0)
+    if len(numbers) < 3 or numbers[0] <= 0:
+        return False
+
+    def unevenness(places: Iterable[float]) -> float:
+        steps = np.diff(np.asarray(places))
+        return float(np.std(steps) / np.mean(steps))
+
+    return unevenness(np.log(numbers)) < unevenness(numbers)
 
 
 def _limited(

@@ -99,7 +99,7 @@ def evaluated(
     """Evaluates before step `step`; returns the changed state and the measurements by name."""
     row = evaluate(run, state.variables)
     row['batch_loss'] = state.loss_sum / state.num_examples  # NaN before the first step
-    watched = run.schedule.observe(state.schedule, row[f'{run.data.selection_split}_loss'])
+    watched = run.schedule.observe(state.schedule, row[f'{metrics.selection_split(row)}_loss'])
     of_training = {
         **diagnose(run, state.variables),
         'learning_rate': run.schedule.rate(watched, jnp.asarray(step)),

@@ -5,7 +5,8 @@ number of hits over the number of examples; R² needs sums of squares too. So a 
 measured in batches, in one pass. A new metric is an entry in `METRICS`.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Container, Mapping
 from typing import NamedTuple
 
 import jax
@@ -122,3 +123,43 @@ def select(names: tuple[str, ...], data: Data) -> dict[str, Metric]:
                 f'data set has {data.num_outputs}'
             )
     return {name: METRICS[name] for name in (fitting[0], *names)}
+
+
+def directions() -> dict[str, bool]:
+    """Returns of the loss and of each metric whether more of it is better, by name."""
+    return {'loss': False, **{name: metric.higher_is_better for name, metric in METRICS.items()}}
+
+
+def higher_is_better(column: str, known: Mapping[str, bool] | None = None) -> bool:
+    """Whether more of a column is better: as of the metric that its name ends with.
+
+    So it is for `test_accuracy`, `best_test_accuracy`, `moved_accuracy`, and the elements of an
+    array, `test_class_accuracy_0` and so on. Of a column of no metric, less is better.
+
+    Args:
+      column: of the tables.
+      known: as `directions` has it; None for those of the metrics as they are now.
+    """
+    known = directions() if known is None else known
+    for name in (column, re.sub(r'(_\d+)+$', '', column)):
+        endings = [metric for metric in known if f'_{name}'.endswith(f'_{metric}')]
+        if endings:
+            return known[max(endings, key=len)]
+    return False
+
+
+def headline(columns: Container[str]) -> str:
+    """Returns what runs and points are judged by: `'accuracy'`, or `'loss'` for regression.
+
+    Args:
+      columns: names of what is measured, of a table or of one evaluation.
+    """
+    return 'accuracy' if 'test_accuracy' in columns else 'loss'
+
+
+def selection_split(columns: Container[str]) -> str:
+    """Returns the split that the best evaluation and the best point are chosen on.
+
+    It is `'validation'` where there is one, else `'test'`; see `headline` for the argument.
+    """
+    return 'validation' if 'validation_loss' in columns else 'test'

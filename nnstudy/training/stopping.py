@@ -22,11 +22,10 @@ def better(
     """Returns the better of `best` and a new evaluation; the earlier one if they are equal.
 
     The score is the accuracy on the split that selects, or minus its loss where numbers are
-    predicted. It is NaN where the loss is not finite, and NaN is never better.
+    predicted, see `metrics.headline`. It is NaN where the loss is not finite, and NaN is never better.
     """
-    split = run.data.selection_split
-    is_classification = run.data.is_classification
-    score = row[f'{split}_accuracy'] if is_classification else -row[f'{split}_loss']
+    column = f'{metrics.selection_split(row)}_{metrics.headline(row)}'
+    score = row[column] if metrics.higher_is_better(column) else -row[column]
     new = Best(variables, score.astype(jnp.float32), jnp.asarray(step, jnp.int32))
     return optax.tree.where(new.score > best.score, new, best)
 
@@ -37,9 +36,8 @@ def is_over(run: Run, best: Best, row: Mapping[str, jax.Array], step: jax.Array)
     over = jnp.asarray(False)
     if config.stop.target is not None:
         metric, target = config.stop.metric, config.stop.target
-        measured = metrics.select(config.metrics, run.data).get(metric.partition('_')[2])
-        rises = measured is not None and measured.higher_is_better  # None: it is the loss
-        over |= row[metric] > target if rises else row[metric] < target
+        higher = metrics.higher_is_better(metric)
+        over |= row[metric] > target if higher else row[metric] < target
     if config.stop.patience is not None:
         over |= step - best.step >= config.stop.patience * config.eval_every * epoch
     return over & (step < config.epochs * epoch)

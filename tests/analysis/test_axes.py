@@ -7,25 +7,6 @@ import pytest
 from nnstudy.analysis import axes
 
 
-@pytest.mark.parametrize(
-    ('numbers', 'expected'),
-    [
-        ([1e-4, 1e-3, 1e-2], True),
-        ([16, 32, 64, 128], True),
-        (np.geomspace(1e-4, 10, 13), True),
-        ([0.1, 0.2, 0.3, 0.4], False),
-        ([1, 2, 3], False),
-        ([1, 10], False),
-        ([-1, 10, 100], False),
-        ([0, 1e-5, 1e-4, 1e-3], True),
-        ([0.0, 0.1, 0.2, 0.3], False),
-        ([], False),
-    ],
-)
-def test_logarithmic(numbers, expected):
-    assert axes.logarithmic(numbers) is expected
-
-
 def test_numeric_axis_sets_apart_what_has_no_place_on_its_scale():
     axis = axes.axis('optimizer.weight_decay', [1e-3, None, 0.0, 1e-5, 1e-4])
     assert axis.values == (None, 0.0, 1e-5, 1e-4, 1e-3)

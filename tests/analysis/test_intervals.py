@@ -63,13 +63,3 @@ def test_interquartile_mean_by_hand():
     assert intervals.interquartile_mean([1.0, 2.0, 6.0]) == 3
     assert np.isnan(intervals.interquartile_mean([]))
     assert np.isnan(intervals.interquartile_mean([1.0, np.inf]))
-
-
-def test_interval_of_the_interquartile_mean_agrees_with_enumerated_bootstrap():
-    values = np.random.default_rng(5).normal(size=6)
-    places = np.array(list(itertools.product(range(6), repeat=6)), np.int8)
-    means = np.sort(values[places], axis=1)[:, 1:-1].mean(axis=1)
-    expected = np.quantile(means, [0.025, 0.975])
-    found = intervals.interquartile_mean_interval(values)
-    np.testing.assert_allclose(found, expected, atol=0.03)
-    assert found.low <= intervals.interquartile_mean(values) <= found.high

@@ -156,3 +156,22 @@ def test_zoom_of_a_random_sweep():
     assert len({*values(found, 'batch_size')}) <= 2
     assert all(type(size) is int for size in values(found, 'batch_size'))
     assert len({repr(point) for point in zoom.zoom(found, found[0])}) == 16
+
+
+@pytest.mark.parametrize(
+    ('numbers', 'expected'),
+    [
+        ([1e-4, 1e-3, 1e-2], True),
+        ([16, 32, 64, 128], True),
+        (np.geomspace(1e-4, 10, 13), True),
+        ([0.1, 0.2, 0.3, 0.4], False),
+        ([1, 2, 3], False),
+        ([1, 10], False),
+        ([-1, 10, 100], False),
+        ([0, 1e-5, 1e-4, 1e-3], True),
+        ([0.0, 0.1, 0.2, 0.3], False),
+        ([], False),
+    ],
+)
+def test_logarithmic(numbers, expected):
+    assert zoom.is_logarithmic(numbers) is expected
