@@ -109,7 +109,7 @@ def evaluated(
     row |= {name: jnp.where(is_alive, value, jnp.nan) for name, value in of_training.items()}
     if run.config.histograms:
         row['params_histogram'] = histograms.count(state.variables['params'])
-    best = stopping.better(run, state.best, state.variables, row, step)
+    best = stopping.better(state.best, state.variables, row, step)
     stops = is_alive & stopping.is_over(run, best, row, step)
     state = state.replace(
         schedule=watched,

@@ -13,7 +13,6 @@ from nnstudy.training.state import Best
 
 
 def better(
-    run: Run,
     best: Best,
     variables: models.Variables,
     row: Mapping[str, jax.Array],
@@ -22,7 +21,8 @@ def better(
     """Returns the better of `best` and a new evaluation; the earlier one if they are equal.
 
     The score is the accuracy on the split that selects, or minus its loss where numbers are
-    predicted, see `metrics.headline`. It is NaN where the loss is not finite, and NaN is never better.
+    predicted, see `metrics.headline`. It is NaN where the loss is not finite, and NaN is never
+    better.
     """
     column = f'{metrics.selection_split(row)}_{metrics.headline(row)}'
     score = row[column] if metrics.higher_is_better(column) else -row[column]
