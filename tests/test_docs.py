@@ -11,7 +11,7 @@ from nnstudy.data import normalization
 from nnstudy.models import initializers
 from nnstudy.spec import components
 from nnstudy.spec import config as config_lib
-from nnstudy.training import losses, metrics, optimizers, schedules
+from nnstudy.training import diagnostics, losses, metrics, optimizers, schedules
 
 TEXT = (ROOT / 'docs' / 'parts.md').read_text()
 NAMES = set(re.findall(r'[\w.]+', ' '.join(re.findall(r'`([^`]+)`', TEXT))))
@@ -27,6 +27,7 @@ NAMES = set(re.findall(r'[\w.]+', ' '.join(re.findall(r'`([^`]+)`', TEXT))))
         initializers.ACTIVATIONS,
         losses.LOSSES,
         metrics.METRICS,
+        diagnostics.DIAGNOSTICS,
         schedules.SCHEDULES,
     ],
 )
@@ -56,6 +57,8 @@ def test_what_is_listed_is_there():
     first = [line.split('|')[1] for line in TEXT.splitlines() if line.startswith('| `')]
     for cell in first:
         assert set(re.findall(r'`([^`]+)`', cell)) <= known
+    section = TEXT[TEXT.index('The tables always have') : TEXT.index('`config.histograms')]
+    assert set(re.findall(r'`(\w+)`', section)) == metrics.METRICS.keys()
     section = TEXT[TEXT.index('## Optimizers') : TEXT.index('## Schedules')]
     listed = re.findall(
         r'`(\w+)`', section[section.index('as fields') : section.index('Every one')]

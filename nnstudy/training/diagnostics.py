@@ -1,12 +1,12 @@
 """Diagnostics of one run: the shape of its training loss at the parameters where it stands.
 
 They are measured at every evaluation if `config.diagnostics` names them, on the first
-`config.diagnostic_examples` training examples, and know of a run nothing but its objective:
+`config.diagnostic_examples` training examples. All they know of a run is its objective:
 `objective(params, rows, mask) -> []` is what training minimises, on the examples `rows`, int [B];
 only those count for which `mask`, bool [B], is True (None: all). Penalties and label smoothing are
 part of it, because whether a step is stable depends on the curvature of all that is minimised. It
 is deterministic, in evaluation mode: no dropout, no augmentation, and batch normalisation by its
-running statistics.
+running statistics. A new diagnostic is an entry in `DIAGNOSTICS`.
 """
 
 from collections.abc import Callable
@@ -31,17 +31,19 @@ def sharpness(objective: Objective, params: Any, num_examples: int, key: jax.Arr
 
     Gradient descent on a quadratic diverges where it is above 2 / learning rate (Cohen et al. 2021,
     "Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability", arXiv
-    2103.00065). A fixed number of power iterations, and the Rayleigh quotient v'Hv of the last unit
-    vector, which is at most the eigenvalue: mostly half a percent below it, and up to five at the
-    edge of stability, where several eigenvalues crowd. Power iteration alone finds the eigenvalue
-    of largest magnitude: where the quotient is negative, the Hessian is shifted by it, which makes
-    the positive end the larger one.
+    2103.00065).
+
+    Measured by a fixed number of power iterations, and the Rayleigh quotient v'Hv of the last unit
+    vector, which is at most the eigenvalue: mostly 0.5% below it, and up to 5% at the edge of
+    stability, where several eigenvalues are close together. Power iteration alone finds the
+    eigenvalue of largest magnitude; if the quotient is negative, the Hessian is shifted by it, so
+    that the largest eigenvalue is also the one of largest magnitude.
 
     Args:
-      objective: see above; the mean over all examples is meant.
-      params: where.
-      num_examples: the first ones count.
-      key: of the vector to start from.
+      objective: see above.
+      params: the parameters at which it is measured.
+      num_examples: how many training examples it is measured on, the first ones.
+      key: for the random vector to start from.
     """
     flat, unravel = flatten_util.ravel_pytree(params)
     batch_size = min(HESSIAN_BATCH_SIZE, num_examples)
@@ -78,15 +80,15 @@ def noise_scale(objective: Objective, params: Any, num_examples: int, key: jax.A
 
     The batch size about which the noise of a mini-batch's gradient is as large as the gradient
     itself (McCandlish et al. 2018, "An Empirical Model of Large-Batch Training", arXiv 1812.06162).
-    From gradients of small batches and of all of them together, see `noise_from_norms`; the squared
-    norm of the small ones is the mean over all of them. Infinite where these examples are too few
+    Estimated by `noise_from_norms` from the mean squared norm of the gradients of small batches and
+    the squared norm of the gradient of all of them together. Infinite if the examples are too few
     to tell the gradient from zero.
 
     Args:
       objective: see above.
-      params: where.
-      num_examples: the first ones count, without those that fill no small batch. Their order must
-        be one of chance.
+      params: the parameters at which it is measured.
+      num_examples: how many training examples it is measured on, the first ones, in random order;
+        those that do not fill a small batch are left out.
       key: not used.
     """
     del key
@@ -127,17 +129,17 @@ def noise_from_norms(
 
 
 def _unit(vector: jax.Array) -> jax.Array:
-    """Returns a vector at length 1; zeros, of a loss without curvature, stay."""
+    """Returns a vector scaled to length 1; the zero vector, of a flat loss, stays as it is."""
     return vector / jnp.maximum(jnp.linalg.norm(vector), jnp.finfo(vector.dtype).tiny)
 
 
 class Diagnostic(NamedTuple):
-    """A diagnostic by name.
+    """A diagnostic.
 
     Attributes:
-      measure: see `sharpness`.
-      passes: its cost in forward passes over the examples; a gradient is three.
-      min_examples: fewer have none.
+      measure: `measure(objective, params, num_examples, key) -> []`, see `sharpness`.
+      passes: its cost in forward passes over the examples; a gradient costs three.
+      min_examples: how many examples it needs.
     """
 
     measure: Callable[[Objective, Any, int, jax.Array], jax.Array]

@@ -1,8 +1,8 @@
-"""How the numbers of each layer are spread: counts in bins that serve every size of number.
+"""Histograms of the weights, biases and gradients of each layer.
 
-The bins are fixed, so that evaluations, runs and layers compare, and their edges are powers: 20
-to a decade, from 1e-8 to 1e2 on both sides of zero. What is nearer to zero shares a bin, and so
-does what lies beyond on each side.
+The bins are the same for all evaluations, runs and layers, so that these can be compared. Their
+edges are powers of ten: 20 a decade, from 1e-8 to 1e2 on both sides of zero. Numbers nearer to
+zero share one bin, and so do larger numbers on each side.
 """
 
 from typing import Any
@@ -33,14 +33,14 @@ def names(tree: Any) -> list[str]:
 
 
 def rebinned(counts: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Returns counts in other bins; within each of the old ones numbers are taken as even.
+    """Returns counts in other bins, as if the numbers were spread evenly within each old one.
 
     Args:
       counts: [..., B].
       edges: rising, finite, [C + 1].
 
     Returns:
-      float64 [..., C]; what lies outside `edges` is left out.
+      float64 [..., C]; numbers outside `edges` are left out.
     """
     sums = np.cumsum(counts[..., :-1], axis=-1, dtype=np.float64).reshape(-1, len(EDGES) - 2)
     at = np.stack([np.interp(edges, EDGES[1:-1], row) for row in sums])

@@ -1,12 +1,12 @@
 """Losses: one value per example, from a model's outputs and the labels.
 
 A loss is `loss(outputs, labels, **fields) -> [B]`, with outputs `[B, K]` and labels either int32
-`[B]` (classification) or float32 `[B, K]` (regression). The mean over a batch is taken by
-training, which knows which examples of a last, short batch are real. Float fields are dynamic.
-What else there is to know of a loss, such as which labels it takes, is in its `Traits`.
+`[B]` (classification) or float32 `[B, K]` (regression). Training takes the mean over a batch,
+because it knows which examples of a last, short batch are real. Float fields are dynamic. Which
+labels a loss accepts, and what its outputs mean, is in its `Traits`.
 
-Losses that are made for numbers (`squared_error`, `absolute_error`, `huber`) compare class labels
-one-hot with the outputs as they are, without a softmax.
+Losses for numbers (`squared_error`, `absolute_error`, `huber`) compare one-hot class labels with
+the outputs themselves, without a softmax.
 """
 
 from collections.abc import Callable
@@ -26,14 +26,14 @@ _Function = TypeVar('_Function', bound=Callable[..., jax.Array])
 
 
 class Traits(NamedTuple):
-    """What a loss takes, and what its outputs mean. A function without traits has the defaults.
+    """Which labels a loss accepts, and what its outputs mean; by default, all and predictions.
 
     Attributes:
       is_binary: whether class labels must be of two classes, which a single output tells apart.
-      takes: whether it can be taken of given labels that are numbers, float32 [N, K].
-      needs: for messages, the labels that it can be taken of.
-      link: from outputs `[B, K]` to predicted values, on the scale of labels that are numbers:
-        probabilities where outputs are their logits.
+      takes: whether it accepts given labels that are numbers, float32 [N, K].
+      needs: the labels that it accepts, for messages.
+      link: from outputs `[B, K]` to predictions on the scale of labels that are numbers, such as
+        from logits to probabilities.
     """
 
     is_binary: bool = False
@@ -184,7 +184,7 @@ def num_outputs(name: str, data: Data) -> int:
 
 
 def check(name: str, dataset: str, data: Data) -> None:
-    """Raises UserError if a loss cannot be taken of labels like these.
+    """Raises UserError if a loss does not accept labels like these.
 
     Args:
       name: a key of `LOSSES`.
