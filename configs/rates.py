@@ -64,7 +64,8 @@ def _panels(results):
         loss=runs['validation_loss'].where(np.isfinite(runs['validation_loss']), TOP)
     )
     runs['loss'] = runs['loss'].clip(upper=TOP)
-    limits = sensitivity.boundary_spread(runs, results.swept).set_index('model.name')['median']
+    limits = sensitivity.by_setting(runs, results.history, results.swept)
+    limits = limits.set_index('model.name')['median']
     names = runs['model.name'].unique()
     rows = -(-len(names) // 4)
     picture = figure.Figure(figsize=(9.6, 0.6 + 2.3 * rows), layout='constrained')

@@ -4,7 +4,7 @@ A setting is a value for each of the other swept fields; within it, the runs of 
 nothing but the field.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,7 @@ def sensitivity(losses: ArrayLike, initial: ArrayLike) -> np.ndarray | float:
 def of_seeds(
     runs: pd.DataFrame, history: pd.DataFrame, swept: list[str], field: str = RATE
 ) -> pd.DataFrame:
-    """Returns the sensitivity of every setting and seed to a field, by loss on selection.
+    """Returns, for every setting and seed, how much hangs on a field, and where runs diverge.
 
     Args:
       runs: a row a run.
@@ -48,55 +48,62 @@ def of_seeds(
       field: one of them, numeric.
 
     Returns:
-      A row a setting and seed: the other swept fields, `seed`, `n` (number of values of the field)
-      and `sensitivity`.
-    """
-    loss = f'{comparison.selection_split(runs)}_loss'
-    first = history[history['step'] == 0].set_index('run')[loss]
-    rows = []
-    for setting, curve in _curves(runs, swept, field):
-        # Equal, but for what the field does to it.
-        initial = first.reindex(curve['run']).mean()
-        rows.append({**setting, 'n': len(curve), 'sensitivity': sensitivity(curve[loss], initial)})
-    return pd.DataFrame(rows)
-
-
-def boundaries(runs: pd.DataFrame, swept: list[str], field: str = RATE) -> pd.DataFrame:
-    """Returns, for every setting and seed, the value of a field from which on runs diverge.
-
-    Returns:
-      A row a setting and seed: the other swept fields, `seed`; `stable`, the largest value up to
+      A row a setting and seed: the other swept fields; `seed`; `values`, how many values the field
+      has; `sensitivity`, by the loss on the split that selects; `stable`, the largest value up to
       which no run diverged, NaN if already that of the smallest did; `diverged`, the next value,
       infinite if there is none; and `boundary`, the geometric mean of the two, NaN if there are not
       two. Above the boundary there may be values of which runs did not diverge.
     """
+    loss = f'{comparison.selection_split(runs)}_loss'
+    first = history[history['step'] == 0].set_index('run')[loss]
+    others = [other for other in swept if other != field]
+    runs = runs.assign(**{other: runs[other].map(axes.plain) for other in others})
     rows = []
-    for setting, curve in _curves(runs, swept, field):
+    for key, curve in _grouped(runs, [*others, 'seed']):
+        curve = curve.sort_values(field)
+        # Equal, but for what the field does to it.
+        initial = first.reindex(curve['run']).mean()
         values = curve[field].to_numpy(np.float64)
         count = int(np.cumprod(curve['status'] != 'diverged').sum())
         stable = values[count - 1] if count else np.nan
         diverged = values[count] if count < len(values) else np.inf
-        boundary = np.sqrt(stable * diverged) if np.isfinite(diverged) else np.nan
-        rows.append({**setting, 'stable': stable, 'diverged': diverged, 'boundary': boundary})
+        rows.append(
+            {
+                **dict(zip([*others, 'seed'], key, strict=True)),
+                'values': len(values),
+                'sensitivity': sensitivity(curve[loss], initial),
+                'stable': stable,
+                'diverged': diverged,
+                'boundary': np.sqrt(stable * diverged) if np.isfinite(diverged) else np.nan,
+            }
+        )
     return pd.DataFrame(rows)
 
 
-def boundary_spread(runs: pd.DataFrame, swept: list[str], field: str = RATE) -> pd.DataFrame:
-    """Returns, for every setting, how much the boundary of divergence differs between seeds.
+def by_setting(
+    runs: pd.DataFrame, history: pd.DataFrame, swept: list[str], field: str = RATE
+) -> pd.DataFrame:
+    """Returns, for every setting, how much hangs on a field, and how the boundary varies.
+
+    Args:
+      runs: a row a run; for these and the other arguments see `of_seeds`.
 
     Returns:
-      A row a setting: the other swept fields; `n`, the number of seeds that have a boundary within
-      the values, and `outside`, of those that have not; `median`, `low` and `high` (smallest and
-      largest); and `decades`, the standard deviation of log10, NaN of fewer than two seeds.
+      A row a setting: the other swept fields; `values`, how many values the field has;
+      `sensitivity`, the median over seeds; `n`, the number of seeds that have a boundary within the
+      values, and `outside`, of those that have not; `median`, `low` and `high` of the boundary
+      (smallest and largest); and `decades`, the standard deviation of its log10, NaN of fewer than
+      two seeds.
     """
-    table = boundaries(runs, swept, field)
     others = [other for other in swept if other != field]
     rows = []
-    for key, seeds in _grouped(table, others):
+    for key, seeds in _grouped(of_seeds(runs, history, swept, field), others):
         known = seeds['boundary'].dropna()
         rows.append(
             {
                 **dict(zip(others, key, strict=True)),
+                'values': seeds['values'].max(),
+                'sensitivity': seeds['sensitivity'].median(),
                 'n': len(known),
                 'outside': len(seeds) - len(known),
                 'median': known.median(),
@@ -108,36 +115,8 @@ def boundary_spread(runs: pd.DataFrame, swept: list[str], field: str = RATE) -> 
     return pd.DataFrame(rows)
 
 
-def by_setting(
-    runs: pd.DataFrame, history: pd.DataFrame, swept: list[str], field: str = RATE
-) -> pd.DataFrame:
-    """Returns, for every setting, how much hangs on a field.
-
-    Returns:
-      The table of `boundary_spread`, with `values`, the number of values of the field, and
-      `sensitivity`, the median over seeds.
-    """
-    table = of_seeds(runs, history, swept, field)
-    others = [other for other in swept if other != field]
-    groups = [seeds for _, seeds in _grouped(table, others)]
-    return boundary_spread(runs, swept, field).assign(
-        values=[seeds['n'].max() for seeds in groups],
-        sensitivity=[seeds['sensitivity'].median() for seeds in groups],
-    )
-
-
-def _curves(
-    runs: pd.DataFrame, swept: list[str], field: str
-) -> Iterator[tuple[dict[str, Hashable], pd.DataFrame]]:
-    """Yields the runs of every setting and seed, along the field, with the setting and seed."""
-    others = [other for other in swept if other != field]
-    plain = runs.assign(**{other: runs[other].map(axes.plain) for other in others})
-    for key, curve in _grouped(plain, [*others, 'seed']):
-        yield dict(zip([*others, 'seed'], key, strict=True)), curve.sort_values(field)
-
-
-def _grouped(table: pd.DataFrame, fields: list[str]):
+def _grouped(
+    table: pd.DataFrame, fields: list[str]
+) -> Iterable[tuple[tuple[Hashable, ...], pd.DataFrame]]:
     """Groups in the order of the table, with a tuple of values each; without fields, one group."""
-    if not fields:
-        return [((), table)]
-    return table.groupby(fields, sort=False, dropna=False)
+    return table.groupby(fields, sort=False, dropna=False) if fields else [((), table)]

@@ -55,19 +55,19 @@ def test_tables():
     diverged = [[[0, 0, 1, 1], [0, 0, 0, 1]], [[0] * 4, [1, 0, 0, 1]]]
     runs, history = make_tables(losses, diverged)
     table = sensitivity.of_seeds(runs, history, SWEPT).set_index(['model.widths', 'seed'])
-    assert (table['n'] == 4).all()
+    assert (table['values'] == 4).all()
     assert table.loc[((8,), 0), 'sensitivity'] == pytest.approx((0.5 + 0 + 1.5 + 1.5) / 4)
     assert table.loc[((8,), 1), 'sensitivity'] == pytest.approx((1 + 0.5 + 0 + 1.5) / 4)
     assert table.loc[((9,), 0), 'sensitivity'] == 0
 
-    table = sensitivity.boundaries(runs, SWEPT).set_index(['model.widths', 'seed'])
-    found = {key: tuple(row) for key, row in table.iterrows()}
+    boundaries = table[['stable', 'diverged', 'boundary']]
+    found = {key: tuple(row) for key, row in boundaries.iterrows()}
     np.testing.assert_allclose(found[(8,), 0], (0.1, 1, 10**-0.5))
     np.testing.assert_allclose(found[(8,), 1], (1, 10, 10**0.5))
     np.testing.assert_allclose(found[(9,), 0], (10, np.inf, np.nan))
     np.testing.assert_allclose(found[(9,), 1], (np.nan, 0.01, np.nan))
 
-    spread = sensitivity.boundary_spread(runs, SWEPT).set_index('model.widths')
+    spread = sensitivity.by_setting(runs, history, SWEPT).set_index('model.widths')
     assert spread.loc[[(8,)], 'n'].item() == 2 and spread.loc[[(9,)], 'n'].item() == 0
     assert spread.loc[[(9,)], 'outside'].item() == 2
     row = spread.loc[[(8,)]].iloc[0]
@@ -81,10 +81,11 @@ def test_of_a_study():
     config = make_config(num_seeds=2, epochs=3, model__kernel_init='glorot_uniform')
     points = nnstudy.logspace('optimizer.learning_rate', 1e-2, 1e4, 4)
     results = nnstudy.run(config, points, data=make_dataset(), quiet=True)
-    found = sensitivity.boundaries(results.runs, results.swept)
-    assert found.columns.tolist() == ['seed', 'stable', 'diverged', 'boundary']
-    assert found['stable'].between(1e-2, 1e2).all()
     found = sensitivity.of_seeds(results.runs, results.history, results.swept)
+    columns = ['seed', 'values', 'sensitivity', 'stable', 'diverged', 'boundary']
+    assert found.columns.tolist() == columns
+    assert found['stable'].between(1e-2, 1e2).all()
     start = results.history.query('step == 0')['validation_loss'].max()
     assert found['sensitivity'].between(0.05, start).all()
-    assert len(sensitivity.boundary_spread(results.runs, results.swept)) == 1
+    by_setting = sensitivity.by_setting(results.runs, results.history, results.swept)
+    assert len(by_setting) == 1
