@@ -62,6 +62,17 @@ class Data(struct.PyTreeNode):
     def num_train(self) -> int:
         return dict(self.sizes)['train']
 
+    def describe(self) -> str:
+        """Returns what the data are: `1,437 train, 360 test: images 8×8×1, 10 classes`."""
+        shape = '×'.join(map(str, self.inputs.shape[1:]))
+        if self.is_text:
+            inputs = f'texts of {shape} tokens out of {self.num_tokens:,}'
+        else:
+            inputs = f'images {shape}' if self.is_image else f'rows of {shape} numbers'
+        labels = 'classes' if self.is_classification else 'to predict'
+        sizes = ', '.join(f'{size:,} {split}' for split, size in self.sizes)
+        return f'{sizes}: {inputs}, {self.num_outputs:,} {labels}'
+
     def normalized(self, inputs: jax.Array) -> jax.Array:
         """Returns a batch of stored inputs [B, ...] as the model reads them: float32, or ids."""
         if self.is_text:

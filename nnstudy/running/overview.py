@@ -36,7 +36,6 @@ def describe(plan: plan_lib.Plan) -> str:
     described: dict[str, int] = {}
     for group in plan.groups:
         layout = group.layout
-        sizes = ', '.join(f'{size:,} {split}' for split, size in group.data.sizes)
         states = layout.chunk_size * group.state_bytes
         data = (group.data.inputs.nbytes + group.data.labels.nbytes) * jax.device_count()
         lines += [
@@ -45,7 +44,7 @@ def describe(plan: plan_lib.Plan) -> str:
             f'{labels.count(group.num_steps, "step")} '
             f'({labels.count(group.config.epochs, "epoch")} at batch size '
             f'{group.config.batch_size}), {labels.count(group.num_params, "parameter")} each',
-            f'  examples: {sizes}',
+            f'  examples: {group.data.describe()}',
             f'  layout: {labels.count(group.num_chunks, "chunk")} of {layout.chunk_size} runs, '
             f'{labels.count(layout.lanes, "lane")} a device, '
             f'at most {labels.count(layout.segment_steps, "step")} a segment',

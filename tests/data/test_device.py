@@ -100,6 +100,15 @@ def test_another_normalization_is_the_same_program():
     assert shapes[0] == shapes[1] == shapes[2]
 
 
+def test_the_data_in_a_line():
+    said = data.prepare(_images(), train='train[:20]', validation='train[20:]').describe()
+    assert said == '20 train, 10 validation, 10 test: images 8×6×3, 3 classes'
+    said = data.prepare(_table()).describe()
+    assert said == '40 train, 10 test: rows of 3 numbers, 1 to predict'
+    said = data.prepare(_texts()).describe()
+    assert said == '4 train, 2 test: texts of 5 tokens out of 12, 2 classes'
+
+
 def test_image_size():
     dataset = _images()
     prepared = data.prepare(dataset, train='train[:20]', image_size=5)
