@@ -1,10 +1,9 @@
-"""What a person types: `nnstudy COMMAND`, or `python -m nnstudy COMMAND`.
+"""The command line: `nnstudy COMMAND`, or `python -m nnstudy COMMAND`.
 
-Every other module of this folder is a command: its name is the command's, the first line of its
-docstring says what it does, and `run(argv)` carries it out. All of them promise that a user's
-mistake costs one line on stderr and exit code 2.
+Every other module of this folder is a command with its name. The first line of the docstring says
+what it does, and `run(argv)` does it. A user's mistake gives one line on stderr and exit code 2.
 
-Flags are read with argparse, since those of absl exit with 1 and a traceback for a misspelt field.
+Flags are parsed with argparse: for a misspelt field, absl exits with 1 and a traceback.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A config as a person writes it: an `ml_collections.ConfigDict` of the fields of `spec.fields`."""
+"""The config that a user writes: an `ml_collections.ConfigDict` with the fields of `fields`."""
 
 import ast
 import math
@@ -14,10 +14,10 @@ from nnstudy.spec.fields import OPEN_SECTIONS
 
 
 def default_config() -> ConfigDict:
-    """Returns the config that a study starts from: all fields with their defaults.
+    """Returns a config with the defaults of all fields.
 
-    It is locked against misspelt fields, but for the open sections, which take the arguments of
-    whatever component is named.
+    It is locked, so that a misspelt field is an error, except in the open sections, which take the
+    arguments of any component.
     """
     values = fields.Config().flat
     for field, known in fields.closed().items():
@@ -32,7 +32,7 @@ def default_config() -> ConfigDict:
 
 
 def complete(config: ConfigDict | Mapping[str, Any]) -> ConfigDict:
-    """Returns a copy of a config with the fields that it leaves out at their defaults.
+    """Returns a copy of a config, with defaults for the fields that it leaves out.
 
     Raises:
       UserError: a field is unknown or of the wrong type.

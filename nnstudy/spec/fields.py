@@ -1,8 +1,8 @@
-"""The fields of a config: their types, defaults and ranges, each said once, here.
+"""The fields of a config: their types, defaults and ranges.
 
 A person writes an `ml_collections.ConfigDict` of them (`nnstudy.default_config`). It is resolved
-once, by `nnstudy.training.resolve`, to a `Config`, which is typed and frozen, and everything below
-takes that.
+once, by `nnstudy.training.resolve`, to a `Config`, which is typed and frozen. All other code takes
+that.
 
 Every float field is dynamic: each run of a sweep may have its own value and nothing is compiled
 again. Every other field is static: it shapes the program. `None` means off, and is static.
@@ -27,12 +27,12 @@ Value = bool | int | float | str | tuple | None
 
 
 class Fixed(NamedTuple):
-    """The mark of a field that a sweep cannot vary, and why."""
+    """The mark of a field that a sweep cannot vary, with the reason."""
 
     reason: str
 
 
-# The mark of a field that shapes the data or how a study is carried out, not a run's program.
+# The mark of a field that changes the data or how a study is executed, but not a run's program.
 OUTSIDE = 'outside of the program'
 
 _WHOLE_STUDY = Fixed('it is the same for the whole study')
@@ -48,9 +48,9 @@ class Component:
 
     Attributes:
       name: in the registry of the section.
-      arguments: the section's other fields; those that are off are None.
-      function: what the name stands for, once the config is resolved.
-      defaults: what the function itself takes for arguments that it is not given, likewise.
+      arguments: the section's other fields; None means off.
+      function: the component itself, once the config is resolved.
+      defaults: the defaults of the function's arguments, likewise.
     """
 
     name: str
@@ -60,8 +60,8 @@ class Component:
 
     @property
     def keywords(self) -> dict[str, Any]:
-        """What the function is called with: an argument that is off is left out, unless it is on
-        by default."""
+        """The arguments of a call. One that is off is left out, unless the function has it on by
+        default."""
         return {
             name: value
             for name, value in self.arguments.items()
@@ -69,17 +69,17 @@ class Component:
         }
 
     def replace(self, name: str | None = None, **arguments: Any) -> 'Component':
-        """Returns the section with other arguments beside its own, and perhaps another name."""
+        """Returns the section with further or changed arguments, and perhaps another name."""
         changed = {**self.arguments, **arguments}
         return dataclasses.replace(self, name=name or self.name, arguments=changed)
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Which examples are for what, see `nnstudy.data.splits`."""
+    """Which examples are for training, validation and test, see `nnstudy.data.splits`."""
 
     train: str = 'train[:80%]'
-    # None: no validation, the best is chosen on test.
+    # None: no validation; the best is chosen on test.
     validation: str | None = 'train[80%:]'
     test: str = 'test'
 
@@ -91,9 +91,9 @@ class Text:
     # The order of the words' ids: by frequency or first appearance in the training split. None:
     # 'frequency'.
     vocabulary: Literal['frequency', 'appearance'] | None = None
-    # Only so many of the first ids; the other words share one. None: no limit.
+    # The number of ids; all further words share one. None: no limit.
     vocabulary_size: Count | None = None
-    # Tokens of an example. None: as many as the longest of the training split has.
+    # Tokens of an example. None: that of the longest example of the training split.
     length: Count | None = None
     # Where shorter ones are filled up and longer ones cut. None: 'after'.
     padding: Literal['before', 'after'] | None = None
@@ -125,20 +125,20 @@ class Regularization:
     l1: NonNegative | None = None  # l1 Σ |w|, by its subgradient
     # L1 by a proximal step after each step of the optimizer, which makes weights exactly zero.
     proximal_l1: NonNegative | None = None
-    # Which parameters they and the weight decay fall on, as regular expressions that are searched
-    # for in paths such as 'Dense_0/kernel'. None: all kernels are included, nothing is excluded.
+    # Which parameters get penalties and weight decay: regular expressions that are searched for in
+    # paths such as 'Dense_0/kernel'. None: all kernels are included, and nothing is excluded.
     include: str | None = None
     exclude: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Stop:
-    """When a run stops before its last epoch; judged at every evaluation."""
+    """When a run stops before its last epoch; decided at every evaluation."""
 
-    # The metric passes the target: an accuracy above it, a loss or error below it. None: never.
+    # Stop when the metric is better than the target. None: never.
     metric: str = 'test_accuracy'
     target: float | None = None
-    # So many evaluations in a row without a new best one (see best_step). None: never.
+    # Stop after so many evaluations in a row that are not a new best (see best_step). None: never.
     patience: Count | None = None
 
 
@@ -146,8 +146,8 @@ class Stop:
 class Halving:
     """Successive halving: points that fall behind are pruned.
 
-    After min_epochs, min_epochs * factor, min_epochs * factor^2, ... epochs the best 1/factor of
-    the points go on, by the metric that the best point is chosen by; the others' runs end there.
+    After min_epochs, min_epochs * factor, min_epochs * factor^2, ... epochs, the best 1/factor of
+    the points go on, by the metric that chooses the best point. The runs of the others end there.
     None: all points train to the end.
     """
 
@@ -159,9 +159,8 @@ class Halving:
 class Zoom:
     """Coarse to fine: a study for each of these training splits, one after the other.
 
-    The first has the points of the sweep, each later one those of a closer look about the best
-    point of the one before; see `nnstudy.running.study`. They take the place of `split.train`.
-    None: one study.
+    The first has the points of the sweep, and each later one has points around the best one of the
+    study before; see `nnstudy.running.study`. They replace `split.train`. None: one study.
     """
 
     train: tuple[str, ...] | None = None
@@ -171,15 +170,15 @@ class Zoom:
 class Execution:
     """How the study is executed.
 
-    Not part of its identity: none of it changes what is computed, except that another number of
-    lanes may round differently.
+    It is not part of the study's identity: it does not change the results, except that numbers may
+    round differently with another number of lanes.
     """
 
-    # Runs that a device advances together; None: by a rule of the model's cost and the backend.
+    # Runs that a device advances together. None: by a rule, from the model's cost and the backend.
     lanes: Count | None = None
-    # Memory for the runs that are on the devices at once, in GiB; None: half of what is there.
+    # Memory for the runs that are on the devices at once, in GiB. None: half of the memory.
     memory_gib: Positive | None = None
-    # Least time between two checkpoints, in seconds; 0: one after every segment.
+    # The least time between two checkpoints, in seconds. 0: one after every segment.
     checkpoint_seconds: NonNegative = 30.0
 
 
@@ -194,17 +193,17 @@ class Config:
     # What inputs are scaled to: 'unit' [0, 1], 'symmetric' [-1, 1], 'standard' (mean 0 and standard
     # deviation 1 over the training split, by channel or column). None: as they are.
     normalization: Annotated[str | None, OUTSIDE] = 'unit'
-    # Images are resized to squares of so many pixels, once; None: as they are.
+    # Images are resized to squares with sides of so many pixels. None: as they are.
     image_size: Annotated[Count | None, OUTSIDE] = None
     text: Annotated[Text, OUTSIDE] = Text()
     augmentation: Augmentation = Augmentation()
 
     model: Component = Component('mlp')
-    # The initial kernels are multiplied by it. None: as the model has them.
+    # The initial kernels are multiplied by it. None: they are not.
     init_scale: NonNegative | None = None
     loss: Component = Component('softmax_cross_entropy')
     optimizer: Component = Component('sgd', {'learning_rate': 0.1})
-    # How the rate changes from optimizer.learning_rate on.
+    # How the learning rate changes in training; it starts from optimizer.learning_rate.
     schedule: Component = Component('constant')
     regularization: Regularization = Regularization()
 
@@ -221,28 +220,28 @@ class Config:
         Fixed('every point runs config.num_seeds seeds from config.seed on'),
     ] = 0
     num_seeds: Annotated[Count, OUTSIDE, Fixed('every point has the same number of seeds')] = 1
-    # Initial weights and data vary apart: the run of seed s has the initial weights of seed
-    # s // data_seeds, and the order of examples (dropout and augmentation too) of seed
-    # s % data_seeds. 20 seeds with data_seeds = 4: 5 initialisations, each with the same 4 orders.
+    # Vary initial weights and data separately: the run of seed s has the initial weights of seed
+    # s // data_seeds, and the order of examples, dropout and augmentation of seed s % data_seeds.
+    # 20 seeds with data_seeds = 4 are 5 initialisations, each with the same 4 orders.
     data_seeds: Annotated[int | None, Range(2), Fixed('all points have the same seeds')] = None
 
-    # Epochs between two evaluations; step 0 and the last step are always evaluated.
+    # Epochs between two evaluations. There is always one at step 0 and one after the last step.
     eval_every: Count = 1
-    # Evaluations within the first epoch, evenly spaced, beside those; None: none.
+    # Further evaluations within the first epoch, evenly spaced. None: none.
     eval_in_first_epoch: Count | None = None
-    # Measured beside the loss and the accuracy (of numbers to predict: the mean absolute error);
-    # see nnstudy.training.metrics.
+    # Measured in addition to the loss and the accuracy (of numbers, the mean absolute error); see
+    # nnstudy.training.metrics.
     metrics: tuple[str, ...] = ()
-    # train_loss and train_accuracy are taken on this many first training examples; None: on all.
+    # train_loss and train_accuracy use only this many training examples, the first. None: all.
     eval_train_examples: Count | None = None
-    # Measured at every evaluation too: 'sharpness', 'noise_scale'; see
+    # Also measured at every evaluation: 'sharpness', 'noise_scale'; see
     # nnstudy.training.diagnostics.
     diagnostics: tuple[str, ...] = ()
-    # Taken on this many first training examples; None: on all.
+    # They use only this many training examples, the first. None: all.
     diagnostic_examples: Count | None = None
-    # Steps between two rows of steps.parquet (batch loss and accuracy); None: no such table.
+    # Steps between two rows of steps.parquet (batch loss and accuracy). None: no such table.
     log_every_steps: Count | None = None
-    # True: evaluations count the weights, biases and gradients of each layer too, see
+    # True: evaluations also make histograms of the weights, biases and gradients of each layer, see
     # nnstudy.training.histograms and Results.histograms. None: no.
     histograms: bool | None = None
 
@@ -250,8 +249,8 @@ class Config:
     halving: Annotated[Halving, OUTSIDE, _WHOLE_STUDY] = Halving()
     zoom: Annotated[Zoom, Fixed('its stages are those of the whole study')] = Zoom()
     execution: Annotated[Execution, OUTSIDE, _WHOLE_STUDY] = Execution()
-    # What the functions of a config file read of their own, such as a level in a claim; training
-    # does not. Open: any field.
+    # Any fields, for the functions of a config file, such as a level in a claim. Training does not
+    # read them.
     study: Annotated[Mapping[str, Any], OUTSIDE, _WHOLE_STUDY] = dataclasses.field(
         default_factory=dict
     )
@@ -295,13 +294,13 @@ class Config:
         }
 
     def static(self, *, of_program: bool = False) -> tuple[Any, ...]:
-        """Returns what is equal, and can be hashed, where the static fields are.
+        """Returns a key that is equal for configs with equal static fields.
 
-        By their text, since values that are equal and of other types, such as 1 and True, differ.
-        Which fields are dynamic is part of it, and so is what the components' names stand for.
+        Values are compared as text, since 1 and True are equal but not the same. The key also has
+        the names of the dynamic fields, and the components themselves.
 
         Args:
-          of_program: without the fields that do not shape a run's program.
+          of_program: leave out the fields that do not change a run's program.
         """
         kept = {
             field: None if is_dynamic(field, value) else repr(value)
@@ -317,13 +316,13 @@ class Config:
 
 
 class Field(NamedTuple):
-    """What is known of a field of a closed section.
+    """A field of a closed section.
 
     Attributes:
       kind: the type that values have.
       default: see `Config`.
       type: what its annotation says.
-      fixed: why a sweep cannot vary it; None if it can.
+      fixed: the reason why a sweep cannot vary it; None if it can.
       is_outside: see `OUTSIDE`.
     """
 
@@ -349,12 +348,12 @@ def given(section: Any) -> dict[str, Any]:
 
 
 def is_dynamic(field: str, value: Any) -> bool:
-    """Whether a field's value is an input of the compiled program instead of a part of it."""
+    """Whether a field's value is an input of the compiled program, not a constant in it."""
     return isinstance(value, float) and not is_outside(field)
 
 
 def is_outside(field: str) -> bool:
-    """Whether a field does not shape a run's program, see `OUTSIDE`."""
+    """Whether a field does not change a run's program, see `OUTSIDE`."""
     known = closed().get(field)
     return field.startswith('study.') if known is None else known.is_outside
 

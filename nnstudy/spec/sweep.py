@@ -1,4 +1,4 @@
-"""The language of sweeps: small functions from fields and values to lists of points.
+"""Sweeps: small functions from fields and values to lists of points.
 
 A point is a plain dict of values by dotted field name, a sweep a list of points:
 
