@@ -16,10 +16,10 @@ def expected_best(
 
     Sorted from worst to best, score i of N is the best of n draws with probability
     (i/N)^n - ((i-1)/N)^n (Dodge et al. 2019, arXiv 1909.03004, equation 5). A curve over n says
-    what a search of each size would have reported: methods can be compared at equal budget. It
-    falls short of that of a new search, the more so as n nears N (Dodge et al. 2021, "Expected
-    validation performance and estimation of a random variable's maximum"), because the draws cannot
-    be better than the best that was seen.
+    what a search of each size would have reported, so that methods are compared at equal budget. It
+    is lower than that of a new search, above all where n is close to N (Dodge et al. 2021,
+    "Expected validation performance and estimation of a random variable's maximum"), because no
+    draw is better than the best that was seen.
 
     Args:
       scores: of the trials of a random search, on validation `[N]`.

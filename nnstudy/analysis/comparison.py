@@ -1,8 +1,8 @@
 """Points against each other: the summary of each, the best, and those that may be as good.
 
 A value that is not finite counts as the worst finite value that any run of the table had in that
-metric: a run that blew up is ranked with the worst, and is never left out of a median. A metric
-without a single finite value is NaN throughout.
+metric: a run that diverged is ranked with the worst, and is never left out of a median. A metric
+without a finite value is NaN for all runs.
 """
 
 import dataclasses
@@ -13,17 +13,12 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from nnstudy.analysis import axes, intervals
-from nnstudy.training.metrics import (
-    directions,
-    headline,
-    higher_is_better,
-    selection_split,
-)
+from nnstudy.training.metrics import directions, headline, higher_is_better, selection_split
 
-# 2 / 2^n, the smallest p-value of a two-sided sign-flip test of n pairs, is below 5% from here on.
+# The smallest p-value of a two-sided sign-flip test of n pairs is 2 / 2^n: below 5% from 6 on.
 MIN_SEEDS = 6
 LEVEL = 0.05
-# All flips of up to this many pairs are enumerated; of more, as many as of this many are drawn.
+# Up to this many pairs, all flips are enumerated; of more pairs, 2^16 flips are drawn.
 MAX_ENUMERATED = 16
 
 _SPLITS = ('train', 'validation', 'test', 'best_test')
@@ -72,20 +67,20 @@ def by_point(runs: pd.DataFrame, swept: list[str]) -> pd.DataFrame:
 def ranking(runs: pd.DataFrame) -> list[int]:
     """Returns all points, best first.
 
-    Classification: the highest median accuracy on the selection split, among equals the lowest
-    median loss; regression: the lowest median loss. Then the fewest diverged runs, which sets the
-    worst finite point before one that only counts as it; then the lower point. Points that were
-    given up on the way come after all others: their values are of fewer steps.
+    The median of the headline metric on the selection split decides (see `nnstudy.training.metrics`
+    for both), between equal ones the lowest median loss. Then come the fewest diverged runs, which
+    sets the worst finite point before one that only counts as it; then the lower number. Pruned
+    points come after all others: their values are of fewer steps.
     """
     summary = by_point(runs, [])
     pruned = set(runs.loc[runs['status'] == 'pruned', 'point'])
     summary['pruned'] = summary['point'].isin(pruned)
-    split = selection_split(runs)
-    keys, ascending = [f'{split}_loss_median', 'diverged', 'point'], [True, True, True]
-    if headline(runs) == 'accuracy':
-        keys, ascending = [f'{split}_accuracy_median', *keys], [False, *ascending]
-    order = summary.sort_values(['pruned', *keys], ascending=[True, *ascending])
-    return order['point'].tolist()
+    split, metric = selection_split(runs), headline(runs)
+    # Whether the lowest is first, by column.
+    order = {'pruned': True, f'{split}_{metric}_median': not higher_is_better(metric)}
+    order |= {f'{split}_loss_median': True, 'diverged': True, 'point': True}
+    ranked = summary.sort_values(list(order), ascending=list(order.values()))
+    return ranked['point'].tolist()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +89,7 @@ class Best:
 
     Attributes:
       point: its number.
-      split: what it was chosen on, `'validation'` or, for want of it, `'test'`.
+      split: what it was chosen on, see `selection_split`.
       metric: the test metric of the following three.
       median: over the point's runs.
       interval: bootstrap 95% interval of the median.

@@ -1,4 +1,4 @@
-"""Spread of a few seeds: quartiles, and intervals for the median and the interquartile mean.
+"""Spread of a few seeds: quartiles, an interval for the median, and the interquartile mean.
 
 Knows numbers only, nothing of runs or metrics.
 """
@@ -61,10 +61,10 @@ def quartiles_by(groups: ArrayLike, values: ArrayLike, num_groups: int) -> np.nd
 def median_interval(values: ArrayLike, level: float = 0.95, resamples: int = 9999) -> Interval:
     """Percentile bootstrap interval of the median of `values` `[n]`.
 
-    The percentile method, because BCa corrects with a jackknife that a median does not have: with
-    ties, which accuracies are full of, it gives NaN. Simulated coverage at level 0.95 (Gaussian
-    values): 77% at n = 3, 88% at n = 4, 92-95% for n = 5 to 20. No interval between observed
-    values does better at n = 3: even the whole range covers the median only 1 - 2^(1 - n).
+    The percentile method, because BCa is corrected by a jackknife, which does not work for a
+    median: with ties, which are common among accuracies, it gives NaN. Simulated coverage at level
+    0.95 (Gaussian values): 77% at n = 3, 88% at n = 4, 92-95% for n = 5 to 20. No interval between
+    observed values does better at n = 3: the whole range covers the median with 1 - 2^(1 - n).
 
     The resamples are drawn with a fixed seed: the same values give the same interval.
 

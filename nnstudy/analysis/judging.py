@@ -26,7 +26,7 @@ LEVEL = 0.05
 # What is true of this share of the seeds, or more, does not depend on the seed.
 MOST = 0.95
 RESAMPLES = 4999
-MAX_NEEDED = 10_000  # seeds; a claim that needs more is not going to be decided
+MAX_NEEDED = 10_000  # seeds; of a claim that needs more, no number is said
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Verdict:
       resampled: of a claim about medians, the share of resamples of the seeds in whose medians it
         is true; NaN of others.
       p_value: the corrected one of what the verdict says; NaN for `'undecided'`.
-      needed: so many seeds would decide, if the share stayed and this were the claim with the
+      needed: how many seeds would decide, if the share stayed and this were the claim with the
         smallest p-value; None if it is decided, or if more than ten thousand are needed.
       sides: the quantities of each condition.
     """
@@ -179,8 +179,8 @@ class _Comparison:
       table: float64 [S, columns], a row a seed; NaN where a run has no number.
       quantities: those of the columns, each of one point; or the number that a column repeats.
       is_true: from values [..., columns] to whether the condition is true of them, [...].
-      pairs: columns of which the first has to be below the second; empty of a trend, which is not
-        true just if all of some pairs are.
+      pairs: columns of which the first has to be below the second; empty for a trend, which is no
+        such list.
     """
 
     table: pd.DataFrame
@@ -244,7 +244,7 @@ def _medians(
 
 
 def _sign_test(successes: np.ndarray) -> float:
-    """Returns the p-value for that more than half of [n] are true."""
+    """Returns the one-sided p-value of more than half of bool [n] being true."""
     return stats.binomtest(int(successes.sum()), len(successes), 0.5, 'greater').pvalue
 
 
@@ -307,8 +307,8 @@ def _place(results: Results, point: int, field: str) -> float:
 def _labels(results: Results, sides: Sequence[Quantity | float]) -> list[str]:
     """Returns how the quantities of a claim are written, without what the claim is all about.
 
-    The words of the claim say what that is, so fields that all of them share are left out, and
-    those that are off.
+    Fields that all of them share are left out, since the statement of the claim says them, and so
+    are fields that are off.
     """
     base = config_lib.flatten(results.config)
     each = [side.fields for side in sides if isinstance(side, Quantity)]
@@ -334,7 +334,7 @@ def _concordance(values: np.ndarray) -> np.ndarray:
 
 
 def _p_values(found: _Evidence) -> tuple[float, float, float]:
-    """Returns those for that a claim holds, does not hold, and depends on the seed."""
+    """Returns the p-values of 'holds', 'does not hold' and 'depends on the seed'."""
     n, successes, of = found.n, found.successes, found.claim.of
     if of == 'fact':
         return math.nan, math.nan, math.nan
@@ -355,7 +355,7 @@ def _p_values(found: _Evidence) -> tuple[float, float, float]:
 
 
 def _rarely(share: float) -> float:
-    """Returns the p-value of what is so in a share of the resamples."""
+    """Returns the p-value of what is true in a share of the resamples."""
     return (round(share * RESAMPLES) + 1) / (RESAMPLES + 1)
 
 

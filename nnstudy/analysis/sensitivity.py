@@ -1,4 +1,4 @@
-"""How much a result hangs on one numeric field, such as the learning rate, seed by seed.
+"""How much a result depends on one numeric field, such as the learning rate, seed by seed.
 
 A setting is a value for each of the other swept fields; within it, the runs of one seed differ in
 nothing but the field.
@@ -39,7 +39,7 @@ def sensitivity(losses: ArrayLike, initial: ArrayLike) -> np.ndarray | float:
 def of_seeds(
     runs: pd.DataFrame, history: pd.DataFrame, swept: list[str], field: str = RATE
 ) -> pd.DataFrame:
-    """Returns, for every setting and seed, how much hangs on a field, and where runs diverge.
+    """Returns, for every setting and seed, how much depends on a field, and where runs diverge.
 
     Args:
       runs: a row a run.
@@ -61,7 +61,7 @@ def of_seeds(
     rows = []
     for key, curve in _grouped(runs, [*others, 'seed']):
         curve = curve.sort_values(field)
-        # Equal, but for what the field does to it.
+        # Equal for all values, unless the field changes the initial loss.
         initial = first.reindex(curve['run']).mean()
         values = curve[field].to_numpy(np.float64)
         count = int(np.cumprod(curve['status'] != 'diverged').sum())
@@ -83,7 +83,7 @@ def of_seeds(
 def by_setting(
     runs: pd.DataFrame, history: pd.DataFrame, swept: list[str], field: str = RATE
 ) -> pd.DataFrame:
-    """Returns, for every setting, how much hangs on a field, and how the boundary varies.
+    """Returns, for every setting, how much depends on a field, and how the boundary varies.
 
     Args:
       runs: a row a run; for these and the other arguments see `of_seeds`.
