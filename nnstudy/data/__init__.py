@@ -1,7 +1,7 @@
 """Data sets by name, in memory: `load('mnist')`, then `prepare` for what runs read.
 
-What is published under a name is checked against its published shape and checksum. A data set of
-one's own is a `Dataset` of one's own arrays, or a CSV file; a new name is an entry in `DATASETS`.
+Published data are checked against their published shape and checksum. Your own data are a `Dataset`
+of arrays, or a CSV file; a new name is an entry in `DATASETS`.
 """
 
 import functools
@@ -25,7 +25,7 @@ DATASETS: dict[str, Callable[[str | os.PathLike[str] | None], Dataset]] = {
     'sms_spam': sms_spam.load,
 }
 
-# What names such as 'csv:table.csv' are read by: `<reader>:<what it is given>`.
+# Readers of names such as 'csv:table.csv', which are `<reader>:<its argument>`.
 READERS: dict[str, Callable[[str, str | os.PathLike[str] | None], Dataset]] = {
     'csv': csv_table.load,
     'tfds': tfds.load,
@@ -36,8 +36,8 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """Returns the data set of that name.
 
     Args:
-      name: a key of `DATASETS`; or `csv:<file>` for a table of one's own, with `#<column>` after it
-        for what is to be predicted, by default the last column; or `tfds:<name>` for one of
+      name: a key of `DATASETS`; or `csv:<file>` for a table of your own, with `#<column>` after it
+        for the column to predict, by default the last one; or `tfds:<name>` for a set of
         TensorFlow Datasets, such as `tfds:svhn_cropped`.
       data_dir: the directory that holds its files. By default `$NNSTUDY_DATA_DIR`; without that,
         the user's cache, into which files are downloaded once. For `csv:` names, the directory

@@ -5,7 +5,7 @@ on its place in the batch, the batch size, or which other changes are on. So run
 use the same random numbers at every point of a sweep, and only the strengths differ. A strength may
 be traced, and at exactly 0 it leaves every bit as it was.
 
-`draw` makes the random numbers and `apply` changes the images; `augment` does both.
+`draw` draws the random numbers, `apply` changes the images; `augment` does both.
 """
 
 import dataclasses
@@ -53,7 +53,7 @@ def augment(
     strengths: Mapping[str, jax.Array],
     max_value: float,
 ) -> jax.Array:
-    """Returns training images with random changes; black (0) is outside of the image.
+    """Returns training images with random changes; outside of an image all is black (0).
 
     Brightness and contrast come first, then one geometric map (flip, rotation and zoom about the
     centre, then shift) with one bilinear interpolation, then cutout.
@@ -94,7 +94,7 @@ def draw(
     strengths: Mapping[str, jax.Array],
     size: tuple[int, int],
 ) -> dict[str, jax.Array]:
-    """Returns what is to happen to one example, uniform within the strengths.
+    """Returns the changes of one example, drawn uniformly within the strengths.
 
     Args:
       key: see `augment`, also for `epoch` and `strengths`.

@@ -1,7 +1,7 @@
-"""A table of one's own from a CSV file: a header with the columns' names, then a row an example.
+"""A table from a CSV file: a header with the names of the columns, then one row for each example.
 
 Numbers stay numbers, and a column of texts becomes one column of 0 and 1 for each different text.
-What is to be predicted makes it classification if it is text or whole numbers, and regression if
+The task is classification if the column to predict holds texts or whole numbers, and regression if
 any of its numbers has a decimal point.
 """
 
@@ -23,17 +23,17 @@ def load(spec: str, data_dir: str | os.PathLike[str] | None = None) -> dataset.D
     """Returns the table in a CSV file: float32 inputs `[N, F]`, numbers first and then texts.
 
     The rows are shuffled, always in the same way, and the last 20% are the test split; see
-    `splits.shuffled`. Class names are the texts, or the numbers as text, in sorted order. A file
-    without a header is refused where that shows: a name that is a number, is missing or repeats.
+    `splits.shuffled`. Class names are the texts, or the numbers as text, in sorted order. A first
+    row that cannot be a header is refused: a name is a number, is missing or repeats another one.
 
     Args:
       spec: the path of the file, plain or gzipped, in UTF-8 and with commas between values. After a
-        `#`, the name of the column that is to be predicted; by default the last one.
+        `#`, the name of the column to predict; by default the last one.
       data_dir: what a relative path starts from; by default the current directory.
 
     Raises:
-      errors.UserError: if the file cannot be read or is no table with a header, a value is missing,
-        or a column cannot be used.
+      errors.UserError: if the file cannot be read or is not a table with a header, a value is
+        missing, or a column cannot be used.
     """
     name, mark, target = spec.rpartition('#') if '#' in spec else (spec, '', '')
     if not name:
@@ -50,7 +50,7 @@ def load(spec: str, data_dir: str | os.PathLike[str] | None = None) -> dataset.D
 
 
 def _read(path: pathlib.Path) -> pd.DataFrame:
-    """Returns the rows with their columns' names; none of the values is missing."""
+    """Returns the rows, with the names of their columns and no missing values."""
     try:
         text = published.unpack(path).decode('utf-8-sig').lstrip('\r\n')  # Excel begins with a mark
     except UnicodeDecodeError as error:
@@ -147,7 +147,7 @@ def _float32(path: pathlib.Path, column: pd.Series) -> pd.Series:
 
 
 def _check_text(path: pathlib.Path, column: pd.Series) -> None:
-    """Refuses texts that are numbers but for a mistake, and those that are no categories."""
+    """Raises UserError if texts are numbers with a mistake, or too many to be categories."""
     is_number = column.astype(str).map(_is_number)
     if is_number.mean() > 0.5:
         _refuse(path, column, ~is_number, 'is not a number, as most of the column are')

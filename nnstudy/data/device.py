@@ -92,8 +92,8 @@ def prepare(
 ) -> Data:
     """Returns the splits of a data set as `Data`, still in host memory.
 
-    Whatever is learnt from data is learnt from the training split alone: means and standard
-    deviations, the vocabulary of texts and their length.
+    All that is learnt from data is learnt from the training split alone: means and standard
+    deviations, the vocabulary and the length of texts.
 
     Args:
       dataset: see `nnstudy.data.load`.

@@ -1,4 +1,4 @@
-"""The handwritten digits that come with scikit-learn: real data with no network and no files.
+"""The handwritten digits that come with scikit-learn: real data that need no download.
 
 1,797 grey images of 8x8 pixels with values 0 to 16, the test part of "Optical Recognition of
 Handwritten Digits" (Alpaydin and Kaynak, 1998, https://archive.ics.uci.edu/dataset/80).

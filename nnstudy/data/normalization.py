@@ -1,7 +1,8 @@
 """How stored inputs become what models read: scale * input + offset.
 
 A normalization gets the training inputs `[N, ...]` and the value that means full intensity, and
-returns scale and offset: float32 [], or one for each column of a table (each channel of images).
+returns scale and offset: float32 [], or [F] for a table (one a column), [C] for images (one a
+channel).
 """
 
 import functools
@@ -15,7 +16,7 @@ Coefficients = tuple[np.ndarray, np.ndarray]
 
 
 def to_range(inputs: np.ndarray, max_value: float, low: float, high: float) -> Coefficients:
-    """Maps no intensity to `low` and full intensity to `high`."""
+    """Maps 0 to `low` and full intensity to `high`."""
     return np.asarray((high - low) / max_value, np.float32), np.asarray(low, np.float32)
 
 

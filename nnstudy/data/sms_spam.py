@@ -46,7 +46,8 @@ def load(data_dir: str | os.PathLike[str] | None = None) -> dataset.Dataset:
     """Returns SMS spam: texts `[N]`, with `ham` as class 0 and `spam` as 1.
 
     It is published without splits: ours is 80% for training and 20% for test, see
-    `splits.shuffled`. 403 messages repeat an earlier one, so some are in both.
+    `splits.shuffled`. 403 messages repeat an earlier one, so some are in both
+    splits.
 
     Args:
       data_dir: where `smsspamcollection.zip` or its `SMSSpamCollection` is; see `File.find`.

@@ -1,7 +1,7 @@
 """Any data set of TensorFlow Datasets that has been prepared on this machine, without TensorFlow.
 
-Reading needs the files as `array_record`, the format with random access; preparing them is what
-needs TensorFlow, and is left to the user.
+Reading needs files in the format `array_record`, which has random access. Preparing them needs
+TensorFlow, and is left to the user.
 """
 
 import difflib
@@ -21,9 +21,9 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> dataset.D
 
     Inputs and labels are the two features that the set declares as `supervised_keys`; a set that
     declares none must have the label in `label` and the input in `image`, in `text`, or in
-    `features` for a table. An input made of several numbers by name becomes a table, its columns in
-    the order of their names. Examples are decoded one by one: for 60,000 small images that takes
-    seconds.
+    `features` for a table. An input of several named numbers becomes a table, with its columns in
+    the order of the names. Examples are decoded one by one, which takes seconds for 60,000 small
+    images.
 
     Args:
       name: as in TFDS, such as `'mnist'`, `'my_set/1.0.0'` or `'my_set/my_config:1.0.0'`.

@@ -48,7 +48,7 @@ def _hits(outputs: jax.Array, labels: jax.Array) -> jax.Array:
 
 def _top_5(outputs: jax.Array, labels: jax.Array) -> jax.Array:
     own = jnp.take_along_axis(outputs, labels[:, None], axis=-1)
-    # Of equal outputs the first class comes first, as for argmax.
+    # Among equal outputs the lower class comes first, as for argmax.
     is_before = jnp.arange(outputs.shape[-1]) < labels[:, None]
     rank = ((outputs > own) | ((outputs == own) & is_before)).sum(axis=-1)
     return (rank < 5).astype(jnp.float32)
