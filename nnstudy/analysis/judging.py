@@ -40,30 +40,45 @@ class Side:
 
 
 @dataclasses.dataclass(frozen=True)
+class MedianTest:
+    """One comparison of the medians of two columns, of all that a claim about medians makes.
+
+    Attributes:
+      resampled: the share of resamples in whose medians it is true.
+      least: what the p-values for that it is true, and false, are no smaller than.
+    """
+
+    resampled: float
+    least: tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
 class Verdict:
     """What the runs say of a claim.
 
     Attributes:
       claim: which one.
-      verdict: `'holds'`, `'does not hold'`, `'depends on the seed'` or `'undecided'`.
       n: number of seeds.
       successes: number of seeds of which it is true.
       resampled: of a claim about medians, the share of resamples of the seeds in whose medians it
         is true; NaN of others.
+      sides: the quantities of each condition.
+      medians: of a claim about medians, its comparisons.
+      verdict: `'holds'`, `'does not hold'`, `'depends on the seed'` or `'undecided'`.
       p_value: the corrected one of what the verdict says; NaN for `'undecided'`.
       needed: how many seeds would decide, if the share stayed and this were the claim with the
         smallest p-value; None if it is decided, or if more than ten thousand are needed.
-      sides: the quantities of each condition.
     """
 
     claim: Claim
-    verdict: str
     n: int
     successes: int
     resampled: float
-    p_value: float
-    needed: int | None
     sides: list[list[Side]]
+    medians: Sequence[MedianTest] = ()
+    verdict: str = 'undecided'
+    p_value: float = math.nan
+    needed: int | None = None
 
     @property
     def share(self) -> float:
@@ -107,26 +122,15 @@ def judge(results: Results, claims: Sequence[Claim] | None = None) -> list[Verdi
       UserError: a claim names a point, column or epoch that is not there.
     """
     claims = results.claims if claims is None else claims
-    evidence = [_evidence(results, claim) for claim in claims]
-    p_values = np.array([_p_values(found) for found in evidence]).reshape(-1, 3)
+    undecided = [_evidence(results, claim) for claim in claims]
+    p_values = np.array([_p_values(found) for found in undecided]).reshape(-1, 3)
     corrected = np.array([holm(column) for column in p_values.T]).reshape(3, -1).T
     num_tested = sum(claim.of != 'fact' for claim in claims)
     verdicts = []
-    for found, p in zip(evidence, corrected, strict=True):
+    for found, p in zip(undecided, corrected, strict=True):
         verdict, p_value = _verdict(found, *p)
         needed = _needed(found, num_tested) if verdict == 'undecided' else None
-        verdicts.append(
-            Verdict(
-                claim=found.claim,
-                verdict=verdict,
-                n=found.n,
-                successes=found.successes,
-                resampled=found.resampled,
-                p_value=p_value,
-                needed=needed,
-                sides=found.sides,
-            )
-        )
+        verdicts.append(dataclasses.replace(found, verdict=verdict, p_value=p_value, needed=needed))
     return verdicts
 
 
@@ -147,31 +151,6 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Part:
-    """One comparison of the medians of two columns, of all that a claim about medians makes.
-
-    Attributes:
-      resampled: the share of resamples in whose medians it is true.
-      least: what the p-values for that it is true, and false, are no smaller than.
-    """
-
-    resampled: float
-    least: tuple[float, float]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Evidence:
-    """What a verdict follows from; see `Verdict`, and `_Part` for `parts`."""
-
-    claim: Claim
-    n: int
-    successes: int
-    resampled: float
-    parts: list[_Part]
-    sides: list[list[Side]]
-
-
-@dataclasses.dataclass(frozen=True)
 class _Comparison:
     """What a condition compares.
 
@@ -189,21 +168,22 @@ class _Comparison:
     pairs: Sequence[tuple[int, int]] = ()
 
 
-def _evidence(results: Results, claim: Claim) -> _Evidence:
+def _evidence(results: Results, claim: Claim) -> Verdict:
+    """Returns what the verdict on a claim rests on, before anything is tested."""
     compared = [_comparison(results, condition) for condition in claim.conditions]
     seeds = functools.reduce(pd.Index.intersection, [c.table.index for c in compared])
     if not len(seeds):
         raise errors.UserError(f'claim {claim.name}: its points have no seed in common')
     arrays = [c.table.loc[seeds].to_numpy(np.float64) for c in compared]
     true = [c.is_true(values) for c, values in zip(compared, arrays, strict=True)]
-    resampled, parts = _medians(compared, arrays) if claim.of == 'median' else (math.nan, [])
+    resampled, medians = _medians(compared, arrays) if claim.of == 'median' else (math.nan, [])
     labels = iter(_labels(results, [what for c in compared for what in c.quantities]))
-    return _Evidence(
+    return Verdict(
         claim=claim,
         n=len(seeds),
         successes=int(np.logical_and.reduce(true).sum()),
         resampled=resampled,
-        parts=parts,
+        medians=medians,
         sides=[[_side(next(labels), column) for column in array.T] for array in arrays],
     )
 
@@ -215,7 +195,7 @@ def _side(label: str, values: np.ndarray) -> Side:
 
 def _medians(
     compared: Sequence[_Comparison], arrays: Sequence[np.ndarray]
-) -> tuple[float, list[_Part]]:
+) -> tuple[float, list[MedianTest]]:
     """Returns the share of resamples in whose medians all comparisons are true, and each one."""
     columns = np.concatenate(arrays, axis=1)  # [S, columns of all conditions]
     starts = np.cumsum([0, *(array.shape[1] for array in arrays)])
@@ -234,13 +214,13 @@ def _medians(
         medians = np.median(columns[rows], axis=1)
         resampled.append(medians[:, below] < medians[:, above])
     is_true = np.concatenate(resampled)  # [RESAMPLES, pairs]
-    parts = []
+    tests = []
     for low, high, share in zip(columns.T[below], columns.T[above], is_true.mean(0), strict=True):
         least = 0.5**n, 0.5**n
         if any((side == side[0]).all() for side in (low, high)):  # a number, or as good as one
             least = _sign_test(low < high), _sign_test(low > high)
-        parts.append(_Part(float(share), least))
-    return float(is_true.all(axis=1).mean()), parts
+        tests.append(MedianTest(float(share), least))
+    return float(is_true.all(axis=1).mean()), tests
 
 
 def _sign_test(successes: np.ndarray) -> float:
@@ -333,7 +313,7 @@ def _concordance(values: np.ndarray) -> np.ndarray:
     return (before < after).sum(axis=-1) - (before > after).sum(axis=-1)
 
 
-def _p_values(found: _Evidence) -> tuple[float, float, float]:
+def _p_values(found: Verdict) -> tuple[float, float, float]:
     """Returns the p-values of 'holds', 'does not hold' and 'depends on the seed'."""
     n, successes, of = found.n, found.successes, found.claim.of
     if of == 'fact':
@@ -348,8 +328,8 @@ def _p_values(found: _Evidence) -> tuple[float, float, float]:
         stats.binomtest(successes, n, 1 - MOST, 'greater').pvalue,
     )
     if of == 'median':
-        holds = max(_rarely(1 - found.resampled), *(part.least[0] for part in found.parts))
-        refuted = [max(_rarely(part.resampled), part.least[1]) for part in found.parts]
+        holds = max(_rarely(1 - found.resampled), *(test.least[0] for test in found.medians))
+        refuted = [max(_rarely(test.resampled), test.least[1]) for test in found.medians]
         fails = len(refuted) * min(refuted)  # Bonferroni
     return holds, fails, mixed
 
@@ -359,7 +339,7 @@ def _rarely(share: float) -> float:
     return (round(share * RESAMPLES) + 1) / (RESAMPLES + 1)
 
 
-def _verdict(found: _Evidence, holds: float, fails: float, mixed: float) -> tuple[str, float]:
+def _verdict(found: Verdict, holds: float, fails: float, mixed: float) -> tuple[str, float]:
     """Returns the verdict of corrected p-values, and the one that it rests on."""
     if found.claim.of == 'fact':
         return 'holds' if found.successes == found.n else 'does not hold', math.nan
@@ -372,17 +352,17 @@ def _verdict(found: _Evidence, holds: float, fails: float, mixed: float) -> tupl
     return 'undecided', math.nan
 
 
-def _needed(found: _Evidence, factor: int) -> int | None:
+def _needed(found: Verdict, factor: int) -> int | None:
     """Returns how many seeds would decide, if the shares stayed what they are."""
     sizes = np.unique(np.geomspace(found.n + 1, MAX_NEEDED, 500).astype(int)).tolist()
     for n in sizes:
         grown = n / found.n
-        parts = [
-            _Part(part.resampled, (part.least[0] ** grown, part.least[1] ** grown))
-            for part in found.parts
+        medians = [
+            MedianTest(test.resampled, (test.least[0] ** grown, test.least[1] ** grown))
+            for test in found.medians
         ]
         successes = round(found.successes / found.n * n)
-        more = dataclasses.replace(found, n=n, successes=successes, parts=parts)
+        more = dataclasses.replace(found, n=n, successes=successes, medians=medians)
         if _verdict(more, *(factor * p for p in _p_values(more)))[0] != 'undecided':
             return n
     return None
