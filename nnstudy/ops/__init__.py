@@ -2,7 +2,6 @@
 
 from nnstudy.ops.convolution import Conv as Conv
 from nnstudy.ops.convolution import conv as conv
-from nnstudy.ops.convolution import conv_general_dilated as conv_general_dilated
 from nnstudy.ops.dropout import dropout as dropout
 from nnstudy.ops.pooling import avg_pool as avg_pool
 from nnstudy.ops.pooling import global_avg_pool as global_avg_pool

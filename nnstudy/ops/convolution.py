@@ -31,10 +31,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from nnstudy import errors
-from nnstudy.ops import pooling
-
-Pair = tuple[int, int]
-Padding = str | Sequence[Sequence[int]]
+from nnstudy.ops import pooling, windows
+from nnstudy.ops.windows import Pair, dilated
 
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 _CACHE_BYTES = 2**20  # of one core, more or less; a fixed number, because results round by it
@@ -43,57 +41,59 @@ _CACHE_BYTES = 2**20  # of one core, more or less; a fixed number, because resul
 def conv(
     x: jax.Array,
     kernel: jax.Array,
-    *,
     strides: Sequence[int] = (1, 1),
-    padding: Padding = 'SAME',
+    padding: windows.Padding = 'SAME',
     lhs_dilation: Sequence[int] = (1, 1),
     rhs_dilation: Sequence[int] = (1, 1),
+    dimension_numbers: lax.ConvDimensionNumbers | None = None,
+    feature_group_count: int = 1,
     precision: Any = None,
 ) -> jax.Array:
     """Convolves `x` with `kernel` (no flip: the cross-correlation of deep learning).
+
+    The arguments are those of `lax.conv_general_dilated`, so that `flax.linen.Conv` can call it.
 
     Args:
       x: `[B, H, W, C]`.
       kernel: `[kh, kw, C, F]`.
       strides: rows and columns between two windows.
-      padding: `'VALID'`, every window inside of the image; `'SAME'`, ceil(H / stride) rows;
-        `'FULL'`, every window that shares a pixel with the image, so H + kh - 1 rows at stride 1;
-        or ((top, bottom), (left, right)); negative amounts crop.
+      padding: see `windows.pads`.
       lhs_dilation: distance at which the pixels of `x` are set apart, zeros between them.
       rhs_dilation: distance at which the taps of `kernel` are set apart.
+      dimension_numbers: that layout, or None.
+      feature_group_count: 1.
       precision: as in `lax.conv_general_dilated`.
 
     Returns:
       `[B, H', W', F]`.
 
     Raises:
-      UserError: the shapes do not fit each other, or the window does not fit into the padded image.
+      UserError: the shapes do not fit each other, or the window does not fit into the padded image;
+        another layout, or feature groups.
     """
-    if x.ndim != 4 or kernel.ndim != 4 or x.shape[3] != kernel.shape[2]:
+    if x.ndim != 4 or kernel.ndim != 4 or x.shape[3] != kernel.shape[2] * feature_group_count:
         raise errors.UserError(
-            f'a convolution takes x [B, H, W, C] and kernel [kh, kw, C, F], got {x.shape} and '
-            f'{kernel.shape}'
+            f'a convolution takes images [B, H, W, C] and a kernel [kh, kw, C, F], got {x.shape} '
+            f'and {kernel.shape}: for others use flax.linen.Conv'
+        )
+    layout = lax.conv_dimension_numbers(x.shape, kernel.shape, _LAYOUT)
+    if feature_group_count != 1 or dimension_numbers not in (None, layout):
+        raise errors.UserError(
+            f'a convolution takes the layout {_LAYOUT} and no feature groups, got '
+            f'{dimension_numbers} and {feature_group_count=}: use flax.linen.Conv'
         )
     strides, lhs_dilation, rhs_dilation = tuple(strides), tuple(lhs_dilation), tuple(rhs_dilation)
-    window = [_dilated(kernel.shape[i], rhs_dilation[i]) for i in (0, 1)]
-    if padding == 'FULL':
-        padding = [(n - 1, n - 1) for n in window]
-    elif isinstance(padding, str):
-        if padding not in ('SAME', 'VALID'):
-            raise errors.unknown('padding of a convolution', padding, ('FULL', 'SAME', 'VALID'))
-        padding = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
-    pads = tuple((low, high) for low, high in padding)
-    image = [_dilated(x.shape[i + 1], lhs_dilation[i]) + sum(pads[i]) for i in (0, 1)]
-    if image[0] < window[0] or image[1] < window[1]:
-        raise errors.UserError(
-            f'a convolution of {window[0]}x{window[1]} does not fit into an image of '
-            f'{image[0]}x{image[1]} (padding included)'
-        )
+    window = [dilated(kernel.shape[i], rhs_dilation[i]) for i in (0, 1)]
+    pads = windows.pads('convolution', x.shape[1:3], window, strides, padding, lhs_dilation)
     if kernel.shape[:2] == (1, 1) and pads == ((0, 0), (0, 0)) and lhs_dilation == (1, 1):
         # A stride of one pixel's window is a choice of pixels, which is what this pooling does.
         x = x if strides == (1, 1) else pooling.avg_pool(x, (1, 1), strides)
         return jnp.matmul(x, kernel[0, 0], precision=precision)
     return _conv(x, kernel, strides, pads, lhs_dilation, rhs_dilation, precision)
+
+
+# The layer of flax.linen, with these derivatives.
+Conv = functools.partial(nn.Conv, conv_general_dilated=conv)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5, 6))
@@ -104,7 +104,7 @@ def _conv(x, kernel, strides, pads, lhs_dilation, rhs_dilation, precision):
     exchange = kernel.shape[0] * kernel.shape[1] > x.shape[1] * x.shape[2]
     if exchange:
         excess = [
-            _dilated(x.shape[i + 1], lhs_dilation[i]) - _dilated(kernel.shape[i], rhs_dilation[i])
+            dilated(x.shape[i + 1], lhs_dilation[i]) - dilated(kernel.shape[i], rhs_dilation[i])
             for i in (0, 1)
         ]
         x, kernel = (
@@ -143,8 +143,8 @@ def _conv_bwd(strides, pads, lhs_dilation, rhs_dilation, precision, residuals, d
     x, kernel = residuals
     # Per direction, the extents of: the image, the window, and the strided dy.
     extents = [
-        (_dilated(x.shape[i + 1], lhs_dilation[i]), _dilated(kernel.shape[i], rhs_dilation[i]),
-         _dilated(dy.shape[i + 1], strides[i]))
+        (dilated(x.shape[i + 1], lhs_dilation[i]), dilated(kernel.shape[i], rhs_dilation[i]),
+         dilated(dy.shape[i + 1], strides[i]))
         for i in (0, 1)
     ]  # fmt: skip
     # The upper amount gives the result its size; it is more than the lower one where the windows
@@ -280,49 +280,3 @@ def _several_columns_at_once(x, kernel, columns, pads, precision):
         x, wide, (1, columns), pads, dimension_numbers=_LAYOUT, precision=precision
     )
     return y.reshape(*y.shape[:2], -1, kernel.shape[3])
-
-
-def conv_general_dilated(
-    lhs: jax.Array,
-    rhs: jax.Array,
-    window_strides: Sequence[int],
-    padding: Padding,
-    lhs_dilation: Sequence[int] = (1, 1),
-    rhs_dilation: Sequence[int] = (1, 1),
-    dimension_numbers: lax.ConvDimensionNumbers | None = None,
-    feature_group_count: int = 1,
-    precision: Any = None,
-) -> jax.Array:
-    """`conv` under the signature of `lax.conv_general_dilated` that `flax.linen.Conv` calls.
-
-    Raises:
-      UserError: not a 2-D convolution of `[B, H, W, C]`, or feature groups; and as `conv` does.
-    """
-    if lhs.ndim != 4:
-        raise errors.UserError(
-            f'ops.Conv is for images [B, H, W, C] and a kernel_size of two, got an input of shape '
-            f'{lhs.shape}: use flax.linen.Conv'
-        )
-    if feature_group_count != 1:
-        raise errors.UserError(
-            f'ops.Conv takes no feature groups, got feature_group_count={feature_group_count}: '
-            'use flax.linen.Conv'
-        )
-    if dimension_numbers != lax.conv_dimension_numbers(lhs.shape, rhs.shape, _LAYOUT):
-        raise errors.UserError(f'ops.Conv takes the layout {_LAYOUT}, got {dimension_numbers}')
-    return conv(
-        lhs,
-        rhs,
-        strides=window_strides,
-        padding=padding,
-        lhs_dilation=lhs_dilation,
-        rhs_dilation=rhs_dilation,
-        precision=precision,
-    )
-
-
-Conv = functools.partial(nn.Conv, conv_general_dilated=conv_general_dilated)
-
-
-def _dilated(n: int, dilation: int) -> int:
-    return (n - 1) * dilation + 1

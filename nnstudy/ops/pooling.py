@@ -19,8 +19,8 @@ import numpy as np
 from jax import lax
 
 from nnstudy import errors
-
-Pair = tuple[int, int]
+from nnstudy.ops import windows
+from nnstudy.ops.windows import Padding, Pair
 
 _NONE = (0, 0)  # no padding
 _FEW = 9  # elements of overlapping windows that are as soon looked at one by one as by rows
@@ -30,7 +30,7 @@ def max_pool(
     x: jax.Array,
     window: Sequence[int] = (2, 2),
     strides: Sequence[int] | None = None,
-    padding: str = 'VALID',
+    padding: Padding = 'VALID',
 ) -> jax.Array:
     """Returns the maximum of each window.
 
@@ -41,8 +41,7 @@ def max_pool(
       x: `[B, H, W, C]`, floating point.
       window: its height and width.
       strides: rows and columns between two windows; None stands for `window`, no overlap.
-      padding: `'VALID'` leaves out the last rows and columns that fill no window; `'SAME'` gives
-        `ceil(H / stride)` rows, windows at the border having fewer elements.
+      padding: see `windows.pads`; windows at the border have fewer elements.
 
     Returns:
       `[B, H', W', C]`.
@@ -63,7 +62,7 @@ def avg_pool(
     x: jax.Array,
     window: Sequence[int] = (2, 2),
     strides: Sequence[int] | None = None,
-    padding: str = 'VALID',
+    padding: Padding = 'VALID',
 ) -> jax.Array:
     """Returns the mean of each window, over the elements that are in the image.
 
@@ -106,25 +105,12 @@ def global_max_pool(x: jax.Array) -> jax.Array:
 
 
 def _geometry(x, window, strides, padding) -> tuple[Pair, Pair, tuple[Pair, Pair]]:
-    """Returns window, strides and the (low, high) padding per direction, negative to crop."""
+    """Returns window, strides and the (low, high) padding per direction."""
     if x.ndim != 4:
         raise errors.UserError(f'pooling takes x [B, H, W, C], got the shape {x.shape}')
-    if padding not in ('SAME', 'VALID'):
-        raise errors.unknown('padding of a pooling', padding, ('SAME', 'VALID'))
-    rows, columns = window
-    row_step, column_step = strides or window
-    pads = []
-    for n, w, s in zip(x.shape[1:3], window, (row_step, column_step), strict=True):
-        out = -(-n // s) if padding == 'SAME' else (n - w) // s + 1
-        if out < 1:
-            raise errors.UserError(
-                f'a {rows}x{columns} pooling window does not fit into an image of '
-                f'{x.shape[1]}x{x.shape[2]}'
-            )
-        total = (out - 1) * s + w - n
-        low = max(total, 0) // 2
-        pads.append((low, total - low))
-    return (rows, columns), (row_step, column_step), (pads[0], pads[1])
+    strides = strides or window
+    pads = windows.pads('pooling', x.shape[1:3], window, strides, padding)
+    return (window[0], window[1]), (strides[0], strides[1]), pads
 
 
 def _overlap(window: Pair, strides: Pair) -> bool:

@@ -32,6 +32,7 @@ CASES = [
     ((9, 8), (5, 4), (2, 3), 'SAME'),
     ((5, 6), (1, 1), (2, 2), 'SAME'),
     ((5, 6), (5, 6), None, 'VALID'),
+    ((5, 6), (3, 2), (2, 1), 'FULL'),
 ]
 
 
@@ -64,10 +65,11 @@ def derivatives(pool, x):
 def test_agrees_with_flax_up_to_second_derivatives(ours, flax, image, window, strides, padding):
     with jax.enable_x64(True):
         x = distinct((2, *image, 3))
+        same = [(n - 1, n - 1) for n in window] if padding == 'FULL' else padding
         both = jax.jit(
             lambda x: (
                 derivatives(lambda x: ours(x, window, strides, padding), x),
-                derivatives(lambda x: flax(x, window, strides or window, padding), x),
+                derivatives(lambda x: flax(x, window, strides or window, same), x),
             ),
             compiler_options=QUICK,
         )
@@ -201,7 +203,7 @@ def test_the_gradient_needs_no_slow_operation(pool, window, strides):
 def test_what_is_not_taken_is_named():
     with pytest.raises(errors.UserError, match="unknown padding of a pooling 'SAMEE'.*SAME, VALID"):
         ops.max_pool(jnp.zeros((1, 4, 4, 1)), padding='SAMEE')
-    with pytest.raises(errors.UserError, match='3x3 pooling window does not fit .* 2x4'):
+    with pytest.raises(errors.UserError, match='a pooling of 3x3 does not fit .* 2x4'):
         ops.avg_pool(jnp.zeros((1, 2, 4, 1)), (3, 3))
     with pytest.raises(errors.UserError, match=r'\(4, 4, 1\)'):
         ops.max_pool(jnp.zeros((4, 4, 1)))
