@@ -15,14 +15,14 @@ RUNS = 'runs'  # the mesh axis; also what the docs call the mapped axis
 def setup() -> None:
     """Makes every CPU core a device of its own; call it before anything else uses JAX.
 
-    It also has JAX keep compiled programs in the user's cache folder, so that the next process
-    starts faster; unless `JAX_COMPILATION_CACHE_DIR` names another folder.
+    It also makes JAX keep compiled programs in the user's cache folder, or in
+    `JAX_COMPILATION_CACHE_DIR`, so that the next process starts faster.
 
-    Runs do not talk to each other, so one run per core needs no synchronisation, whereas XLA's
-    intra-op threads meet after every operation. Where an accelerator is present JAX uses that
-    instead, and this changes nothing. `launch.py` and the notebooks' first cell call it; it does
-    nothing on import. Once JAX has started its backends it is too late: it warns, and the study
-    goes on with the devices there are.
+    Runs are independent, so that one run per core needs no synchronisation, whereas the threads
+    that XLA uses inside of an operation wait for each other after each one. With an accelerator JAX
+    uses that instead, and this changes nothing. `launch.py` and the first cell of the notebook call
+    it. After JAX has started its backends it is too late: it warns, and the study uses the devices
+    that there are.
     """
     if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update('jax_compilation_cache_dir', str(_cache()))
@@ -46,8 +46,8 @@ def setup() -> None:
 def _cache() -> pathlib.Path:
     """Returns the folder of compiled programs, one for each kind of processor.
 
-    A home may be shared by machines that differ, and XLA compiles for the instructions of the one
-    it is on.
+    A home folder may be shared by different machines, and XLA compiles for the instructions of the
+    processor that it runs on.
     """
     import pooch
 
@@ -66,9 +66,9 @@ def host_memory_bytes() -> int:
 
 
 def memory_bytes() -> float:
-    """Returns the memory of all devices together; that of the machine for CPU devices.
+    """Returns the memory of all devices together; for CPU devices, that of the machine.
 
-    Every process is taken to have as much as this one.
+    Every process is assumed to have as much as this one.
     """
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
     if all('bytes_limit' in s for s in stats):

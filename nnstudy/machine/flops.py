@@ -1,6 +1,6 @@
 """Floating-point operations of a function, counted before it is compiled."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -10,21 +10,23 @@ from jax.extend import core
 def count(function: Callable[..., Any], *args: Any, platform: str | None = None) -> float:
     """Returns the floating-point operations of a call, as XLA counts them.
 
-    Of loops XLA counts one round. The others are added where a `lax.scan` says how many there are,
-    as of a recurrent cell; a `lax.while_loop` may end after any of them.
+    XLA counts one round of a loop. The other rounds are added for a `lax.scan`, which says how many
+    there are, as in a recurrent network; a `lax.while_loop` may end after any round.
 
     Args:
       function: to be traced.
       *args: arrays or their shapes.
-      platform: 'cpu', 'cuda' or 'tpu', which need not be there; None for the one that is.
+      platform: 'cpu', 'cuda' or 'tpu', which need not be there; None for the one in use.
     """
+    platform = platform or jax.local_devices()[0].platform
+    platform = 'cuda' if platform == 'gpu' else platform
     traced = jax.jit(function).trace(*args)
-    lowered = traced.lower(lowering_platforms=None if platform is None else (platform,))
+    lowered = traced.lower(lowering_platforms=(platform,))
     own = float((lowered.cost_analysis() or {}).get('flops', 0.0))
     return own + _of_further_rounds(traced.jaxpr.jaxpr, platform)
 
 
-def _of_further_rounds(jaxpr: core.Jaxpr, platform: str | None) -> float:
+def _of_further_rounds(jaxpr: core.Jaxpr, platform: str) -> float:
     """Returns the operations of all rounds but the first of the scans in a function."""
     total = 0.0
     for equation in jaxpr.eqns:
@@ -32,6 +34,14 @@ def _of_further_rounds(jaxpr: core.Jaxpr, platform: str | None) -> float:
             body = equation.params['jaxpr']
             rounds = equation.params['length'] - 1
             total += rounds * count(core.jaxpr_as_fun(body), *body.in_avals, platform=platform)
-        for inner in core.jaxprs_in_params(equation.params):
-            total += _of_further_rounds(inner, platform)
+        total += sum(_of_further_rounds(inner, platform) for inner in _inner(equation, platform))
     return total
+
+
+def _inner(equation: core.JaxprEqn, platform: str) -> Iterable[core.Jaxpr]:
+    """Returns the functions in an operation; of `lax.platform_dependent`, the platform's one."""
+    platforms = equation.params.get('branches_platforms')
+    if platforms is None:
+        return core.jaxprs_in_params(equation.params)
+    chosen = next(i for i, names in enumerate(platforms) if names is None or platform in names)
+    return [equation.params['branches'][chosen].jaxpr]

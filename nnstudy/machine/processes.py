@@ -1,8 +1,8 @@
 """One study over the devices of several processes, by JAX's own multi-process runtime.
 
-All processes carry out the same loop on the same plan and dispatch the same programs, so what they
-decide must be the same everywhere. What one of them alone can know, such as what is on disk or what
-time it is, comes from the first process or from all of them through here.
+All processes run the same loop on the same plan and start the same programs, so their decisions
+must agree. What only one of them can know, such as the files on disk, the time or a signal, is
+exchanged through this module.
 """
 
 import sys
@@ -23,13 +23,14 @@ PATIENCE = 300  # seconds to wait for the other processes, JAX's own default
 def start(
     coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None
 ) -> None:
-    """Joins the other processes; call it after `nnstudy.setup` and before all else.
+    """Joins the other processes; call it after `nnstudy.setup` and before anything else.
+
+    JAX finds out by itself what is None on Slurm, Open MPI and Cloud TPU.
 
     Args:
-      coordinator: `'host:port'` of the first process; None where JAX finds it: on Slurm, Open MPI
-        and Cloud TPU.
-      num_processes: how many there are, likewise.
-      process_id: which one this is, from 0, likewise.
+      coordinator: `'host:port'` of the first process.
+      num_processes: how many there are.
+      process_id: the number of this one, from 0.
 
     Raises:
       UserError: JAX does not find the others.
@@ -49,28 +50,29 @@ def start(
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes and speaks."""
+    """Whether this is the process that writes files and prints."""
     return jax.process_index() == 0
 
 
 def leave() -> None:
-    """Waits for the other processes and lets go of them; what follows is each one's own."""
+    """Waits for the other processes and disconnects from them."""
     if jax.process_count() > 1:
         jax.distributed.shutdown()
 
 
 def from_first(make: Callable[[], Any]) -> Any:
-    """Returns on all processes what `make()` returns on the first; the others do not call it.
+    """Returns on all processes what `make()` returns on the first, which alone calls it.
 
     Args:
-      make: returns plain data, dicts and lists of arrays among it; None is not.
+      make: returns plain data: numbers, text, arrays, and dicts and lists of them, but not None.
 
     Raises:
-      UserError: on all processes, if `make` raises one; what else it raises is one on the others.
+      UserError: on all processes, if `make` raises one. Any other exception is raised as it is on
+        the first process, and as a UserError on the others.
     """
     if jax.process_count() == 1:
         return make()
-    # As bytes, because the others know neither structure nor shapes.
+    # As bytes, because the other processes know neither the structure nor the shapes.
     sent, raised = b'', None
     if is_first():
         try:
@@ -78,7 +80,7 @@ def from_first(make: Callable[[], Any]) -> Any:
         except Exception as error:
             raised = error
             sent = serialization.msgpack_serialize({'error': str(error)})
-    # Without 64-bit numbers on the devices, a length is two.
+    # The length as two numbers, because the devices have no 64-bit ones.
     high, low = multihost_utils.broadcast_one_to_all(np.array(divmod(len(sent), PIECE), np.int32))
     received = b''.join(
         _broadcast(sent[start : start + PIECE], min(PIECE, int(high) * PIECE + int(low) - start))
@@ -100,7 +102,7 @@ def _broadcast(sent: bytes, size: int) -> bytes:
 
 
 def anywhere(*flags: bool) -> list[bool]:
-    """Returns of each flag whether it is true on any process."""
+    """Returns for each flag whether it is true on any process."""
     if jax.process_count() == 1:
         return list(flags)
     return multihost_utils.process_allgather(np.array(flags)).any(axis=0).tolist()
@@ -117,7 +119,7 @@ def check_same(digest: str) -> None:
 
 
 def gathered(array: jax.Array) -> np.ndarray:
-    """Returns an array that is cut over the devices of all processes, whole and on all of them."""
+    """Returns on each process the whole of an array that is sharded over all processes."""
     if array.is_fully_addressable:
         return np.asarray(array)
     return multihost_utils.process_allgather(array, tiled=True)

@@ -12,19 +12,19 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Display:
-    """A bar on a terminal; elsewhere, as in a log file or a notebook, a line now and then.
+    """A progress bar on a terminal; elsewhere, as in a log file or a notebook, a line at times.
 
     Args:
-      total: the cost of the study in any unit, so that unequal groups share one scale.
-      done: the part of it that an interrupted study had done before.
-      quiet: shows nothing.
+      total: the cost of the whole study, in any unit.
+      done: the cost of what was done before the study was interrupted.
+      quiet: whether to show nothing.
     """
 
     def __init__(self, total: float, done: float = 0.0, quiet: bool = False):
         self._total, self._done, self._first = total, done, done
         self._began = self._last_line = time.monotonic()
         self._compiling = 0.0  # seconds
-        # In a notebook, rich needs widgets that may not be installed.
+        # In a notebook, rich would need widgets that may not be installed.
         console = Console(file=sys.stderr, quiet=quiet, force_jupyter=False)
         self._quiet, self._is_live = quiet, console.is_terminal
         self._progress = Progress(
@@ -57,15 +57,15 @@ class Display:
             print(text, file=sys.stderr, flush=True)
 
     def advance(self, cost: float, text: str) -> None:
-        """Counts what is done, and shows where training stands.
+        """Adds to what is done, and shows how far training is.
 
         Args:
-          cost: since the last call.
+          cost: of what was done since the last call.
           text: such as `'group 1/2, epoch 3/10'`.
         """
         now = time.monotonic()
         self._done += cost
-        # With halving the total is an estimate, which may be passed.
+        # With halving the total is an estimate, and more may be done.
         share = min(1.0, self._done / self._total)
         stand = f'{share:.0%}'
         if self._done > self._first:
@@ -79,9 +79,9 @@ class Display:
             print(f'{text}: {stand}', file=sys.stderr, flush=True)
 
     def compiled(self, seconds: float) -> None:
-        """Takes time that was spent on compiling out of what is foreseen."""
+        """Leaves time that was spent on compiling out of the estimate of the time that is left."""
         self._compiling += seconds
 
     def skip(self, cost: float) -> None:
-        """Counts what need not be done, of runs that were over before their end."""
+        """Takes away from the total what need not be done, of runs that ended early."""
         self._total -= cost

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as wishes that a loop grants where nothing is lost."""
+"""Ctrl-C and SIGTERM, noted so that a loop can stop where nothing is lost."""
 
 import logging
 import signal
@@ -8,9 +8,9 @@ from typing import Any
 
 
 class Interrupts:
-    """Notes a signal while it is entered; a second one acts at once.
+    """A context in which the first signal is noted, and a second one acts as usual.
 
-    Signals reach the main thread only; in another one, this does nothing.
+    Signals reach the main thread only; in another thread, this does nothing.
 
     Attributes:
       requested: whether there was a signal.
@@ -34,6 +34,6 @@ class Interrupts:
     def _note(self, *_: Any) -> None:
         self.requested = True
         self.__exit__()
-        # Stopped at once, a checkpoint that is being written is given up, which orbax logs.
+        # A second signal interrupts a checkpoint that is being written, and orbax would log it.
         logging.getLogger('absl').setLevel(logging.CRITICAL)
-        print('stopping after this segment; once more to stop at once', file=sys.stderr)
+        print('stopping after this segment; interrupt again to stop at once', file=sys.stderr)

@@ -95,7 +95,7 @@ def test_a_signal_saves_and_stops(number, folder):
     assert process.returncode == 130
     # On a slow machine, lines of progress come before.
     assert [line for line in err.splitlines() if '%' not in line] == [
-        'stopping after this segment; once more to stop at once',
+        'stopping after this segment; interrupt again to stop at once',
         'interrupted; the same command resumes it',
     ]
     assert list((folder / 'stopped' / 'chunks').glob('*/commit_success.txt'))

@@ -27,3 +27,14 @@ def power(x, exponent):
 )
 def test_count(function, products):
     assert flops.count(function, MATRIX) == pytest.approx(products * PRODUCT, rel=0.05)
+
+
+def test_a_platform_that_is_not_there():
+    """Of what depends on the platform only its own way is counted, loops and all."""
+
+    def function(x):
+        return jax.lax.platform_dependent(x, cpu=lambda x: power(x, 7), default=lambda x: x @ x)
+
+    for platform, products in (('cpu', 7), ('cuda', 1), ('tpu', 1)):
+        counted = flops.count(function, MATRIX, platform=platform)
+        assert counted == pytest.approx(products * PRODUCT, rel=0.05)
