@@ -169,9 +169,9 @@ def net(results: Results, point: int) -> Net:
 
 
 def _make_net(results: Results, point: int) -> Net:
-    fields = results.settings(point)
-    dataset = results.data or data_lib.load(fields['dataset'], results.data_dir)
-    (config,) = resolve.study(traverse_util.unflatten_dict(fields, sep='.')).settings
+    fields = traverse_util.unflatten_dict(results.settings(point), sep='.')
+    (config,) = resolve.study(fields).settings
+    dataset = results.data or data_lib.load(config.dataset, results.data_dir)
     data = device.prepare(dataset, **resolve.data_options(config))
     resolve.check(config, data)
     run = Run(config, {}, data)

@@ -25,6 +25,7 @@ from nnstudy.spec import claims
 from nnstudy.spec import config as config_lib
 from nnstudy.spec import sweep as spec
 from nnstudy.spec.claims import Claim, Reference
+from nnstudy.spec.fields import Value
 from nnstudy.training import histograms, metrics
 
 WHICH = ('final', 'best')
@@ -57,7 +58,7 @@ class Results:
 
     name: str
     config: dict[str, Any]
-    points: list[dict[str, Any]]
+    points: list[spec.Point]
     runs: pd.DataFrame
     history: pd.DataFrame
     steps: pd.DataFrame | None
@@ -78,7 +79,7 @@ class Results:
         """Whether more of a column is better, see `nnstudy.training.metrics`."""
         return metrics.higher_is_better(column, self.directions)
 
-    def settings(self, point: int) -> dict[str, Any]:
+    def settings(self, point: int) -> dict[str, Value]:
         """Returns the values of all fields at a point, by dotted name.
 
         Raises:
@@ -88,7 +89,7 @@ class Results:
             raise errors.UserError(f'no point {point!r}: there are {len(self.points)}, from 0 on')
         return config_lib.merge(self._base, self.points[point])
 
-    def points_with(self, fields: Mapping[str, Any]) -> list[int]:
+    def points_with(self, fields: Mapping[str, Value]) -> list[int]:
         """Returns the points, of those that have runs, whose fields have certain values.
 
         Args:
@@ -229,7 +230,7 @@ def load(
     )
 
 
-def with_settings(runs: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def with_settings(runs: pd.DataFrame, points: Sequence[Mapping[str, Value]]) -> pd.DataFrame:
     """Returns the table of runs with the swept fields as the points have them."""
     fields = {
         field: column([points[p][field] for p in runs['point']])

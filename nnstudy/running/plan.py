@@ -25,7 +25,7 @@ from nnstudy.running.parts import Part
 from nnstudy.spec import claims, sweep
 from nnstudy.spec import config as config_lib
 from nnstudy.spec.claims import Claim, Reference
-from nnstudy.spec.fields import Config
+from nnstudy.spec.fields import Config, Value
 from nnstudy.training import resolve, train
 from nnstudy.training.run import steps_per_epoch
 
@@ -135,7 +135,7 @@ class Plan:
     """
 
     config: Config
-    points: list[dict[str, Any]]
+    points: list[sweep.Point]
     groups: list[Group]
     fingerprints: dict[str, str]
     sources: dict[str, str]
@@ -208,7 +208,7 @@ class Plan:
 
 def make(
     config: ConfigDict,
-    points: Sequence[Mapping[str, Any]] | None = None,
+    points: Sequence[Mapping[str, Value]] | None = None,
     *,
     data: data_lib.Dataset | None = None,
     data_dir: str | os.PathLike | None = None,

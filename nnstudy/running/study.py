@@ -23,7 +23,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -49,12 +48,13 @@ from nnstudy.running.records import Records
 from nnstudy.spec import config as config_lib
 from nnstudy.spec import zoom
 from nnstudy.spec.claims import Claim, Reference
+from nnstudy.spec.fields import Value
 from nnstudy.training import resolve
 
 
 def run(
     config: ConfigDict,
-    points: Sequence[Mapping[str, Any]] | None = None,
+    points: Sequence[Mapping[str, Value]] | None = None,
     workdir: str | os.PathLike | None = None,
     data: Dataset | None = None,
     claims: Sequence[Claim] = (),
@@ -194,7 +194,7 @@ def check_stages(plan: Plan) -> None:
         _stage(plan, split, plan.points)
 
 
-def _stage(plan: Plan, split: str, points: Sequence[Mapping[str, Any]]) -> Plan:
+def _stage(plan: Plan, split: str, points: Sequence[Mapping[str, Value]]) -> Plan:
     """Returns the plan of the stage that trains on a split."""
     config = config_lib.complete(plan.config.to_dict())
     config_lib.override(config, {'zoom.train': None, 'split.train': split})

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nnstudy import errors
+from nnstudy.spec.fields import Value
 
 MOMENTS = ('end', 'best', 'worst', 'mean', 'rises', 'jitter')
 CHOICES = ('min', 'max', 'median', 'selected', 'rerun')
@@ -43,7 +44,7 @@ class Quantity:
 
     metric: str
     minus: str | None = None
-    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    fields: Mapping[str, Value] = dataclasses.field(default_factory=dict)
     moment: str | float = 'end'
     level: float | None = None
     choice: str | None = None
@@ -51,12 +52,12 @@ class Quantity:
 
     __array_ufunc__ = None  # a NumPy number beside an operator leaves it to the quantity
 
-    def where(self, *fields: Mapping[str, Any], **more: Any) -> 'Quantity':
+    def where(self, *fields: Mapping[str, Value], **more: Value) -> 'Quantity':
         """Chooses the points whose fields, swept or not, have these values.
 
         `where({'optimizer.learning_rate': 0.1}, batch_size=32)`; the last value of a field counts.
         """
-        merged: dict[str, Any] = {}
+        merged: dict[str, Value] = {}
         for values in (self.fields, *fields, more):
             merged |= values
         return dataclasses.replace(self, fields=merged)
@@ -117,7 +118,7 @@ class Quantity:
         """Is true if the quantity falls along a numeric field, see `rises_with`."""
         return Condition('falling', (self,), field=field)
 
-    def lowest_at(self, *first: Mapping[str, Any]) -> 'Condition':
+    def lowest_at(self, *first: Mapping[str, Value]) -> 'Condition':
         """Is true if certain points have the lowest values of all that `where` chooses.
 
         Args:
@@ -125,7 +126,7 @@ class Quantity:
         """
         return Condition('lowest', (self,), first=first)
 
-    def highest_at(self, *first: Mapping[str, Any]) -> 'Condition':
+    def highest_at(self, *first: Mapping[str, Value]) -> 'Condition':
         """Is true if certain points have the highest values, see `lowest_at`."""
         return Condition('highest', (self,), first=first)
 
@@ -165,7 +166,7 @@ class Quantity:
         return ', '.join(filter(None, (name, written(self.fields), over)))
 
 
-def written(fields: Mapping[str, Any]) -> str:
+def written(fields: Mapping[str, Value]) -> str:
     """Writes values of fields: `optimizer.name = sgd, batch_size = 4`."""
     return ', '.join(f'{field} = {value}' for field, value in fields.items())
 
@@ -184,7 +185,7 @@ class Condition:
     test: str
     sides: tuple[Quantity | float, ...]
     field: str | None = None
-    first: tuple[Mapping[str, Any], ...] = ()
+    first: tuple[Mapping[str, Value], ...] = ()
 
     def __bool__(self) -> bool:
         raise errors.UserError(

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict, config_dict
 
 from nnstudy import errors
 from nnstudy.spec import fields
-from nnstudy.spec.fields import OPEN_SECTIONS
+from nnstudy.spec.fields import OPEN_SECTIONS, Value
 
 
 def default_config() -> ConfigDict:
@@ -31,7 +31,7 @@ def default_config() -> ConfigDict:
     return config
 
 
-def complete(config: ConfigDict | Mapping[str, Any]) -> ConfigDict:
+def complete(config: ConfigDict | Mapping[str, Value]) -> ConfigDict:
     """Returns a copy of a config, with defaults for the fields that it leaves out.
 
     Raises:
@@ -42,7 +42,7 @@ def complete(config: ConfigDict | Mapping[str, Any]) -> ConfigDict:
     return completed
 
 
-def override(config: ConfigDict, values: Mapping[str, Any]) -> None:
+def override(config: ConfigDict, values: Mapping[str, Value]) -> None:
     """Sets fields by their dotted names, in place.
 
     `loss=hinge` is short for `loss.name=hinge`, and likewise for the other open sections. Another
@@ -74,7 +74,7 @@ def override(config: ConfigDict, values: Mapping[str, Any]) -> None:
             parent[name] = value
 
 
-def merge(flat: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
+def merge(flat: Mapping[str, Value], point: Mapping[str, Value]) -> dict[str, Value]:
     """Returns all fields of a point; another component leaves the fields of the old one behind."""
     gone: set[str] = set()
     for section in OPEN_SECTIONS:
@@ -84,15 +84,15 @@ def merge(flat: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
     return {**{field: value for field, value in flat.items() if field not in gone}, **point}
 
 
-def _own_arguments(flat: Mapping[str, Any], section: str) -> set[str]:
+def _own_arguments(flat: Mapping[str, Value], section: str) -> set[str]:
     """Returns the fields of a section that mean something to its component alone."""
     kept = {f'{section}.name', 'optimizer.learning_rate', 'optimizer.weight_decay'}
     return {field for field in flat if field.startswith(section + '.') and field not in kept}
 
 
-def parse(text: str) -> Any:
+def parse(text: str) -> Value:
     """Returns the Python value that `text` is a literal of, or else the text itself."""
-    named: dict[str, Any] = {'nan': math.nan, 'inf': math.inf, '-inf': -math.inf}
+    named: dict[str, Value] = {'nan': math.nan, 'inf': math.inf, '-inf': -math.inf}
     named |= {'true': True, 'false': False, 'none': None}
     if text.strip().lower() in named:
         return named[text.strip().lower()]
@@ -144,7 +144,7 @@ def coerce(field: str, value: Any, kind: type | None) -> Any:
     )
 
 
-def flatten(config: ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
+def flatten(config: ConfigDict | Mapping[str, Value]) -> dict[str, Value]:
     """Returns the fields by dotted name: `{'optimizer.name': 'sgd', ...}`."""
     nested = config.to_dict() if isinstance(config, ConfigDict) else config
     return traverse_util.flatten_dict(nested, sep='.')

@@ -251,12 +251,12 @@ class Config:
     execution: Annotated[Execution, OUTSIDE, _WHOLE_STUDY] = Execution()
     # Any fields, for the functions of a config file, such as a level in a claim. Training does not
     # read them.
-    study: Annotated[Mapping[str, Any], OUTSIDE, _WHOLE_STUDY] = dataclasses.field(
+    study: Annotated[Mapping[str, Value], OUTSIDE, _WHOLE_STUDY] = dataclasses.field(
         default_factory=dict
     )
 
     @functools.cached_property
-    def flat(self) -> dict[str, Any]:
+    def flat(self) -> dict[str, Value]:
         """The fields by dotted name: `{'optimizer.name': 'sgd', ...}`."""
         return dict(_flat(self, ''))
 
@@ -327,7 +327,7 @@ class Field(NamedTuple):
     """
 
     kind: type
-    default: Any
+    default: Value
     type: ranges.Type
     fixed: str | None
     is_outside: bool
@@ -347,7 +347,7 @@ def given(section: Any) -> dict[str, Any]:
     return {name: value for name, value in vars(section).items() if value is not None}
 
 
-def is_dynamic(field: str, value: Any) -> bool:
+def is_dynamic(field: str, value: Value) -> bool:
     """Whether a field's value is an input of the compiled program, not a constant in it."""
     return isinstance(value, float) and not is_outside(field)
 
@@ -377,7 +377,7 @@ def _fields(section: Any, prefix: str, inherited: tuple[Any, ...]) -> Iterator[t
             yield name, Field(kind, value, said, fixed, OUTSIDE in marks)
 
 
-def _flat(section: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+def _flat(section: Any, prefix: str) -> Iterator[tuple[str, Value]]:
     for field in dataclasses.fields(section):
         value, name = getattr(section, field.name), prefix + field.name
         if isinstance(value, Component):

@@ -31,6 +31,8 @@ from nnstudy import errors
 from nnstudy.spec import config as config_lib
 from nnstudy.spec import fields
 from nnstudy.spec.claims import Claim, Reference
+from nnstudy.spec.fields import Value
+from nnstudy.spec.sweep import Point
 
 T = TypeVar('T')
 
@@ -51,7 +53,7 @@ class StudyFile:
 
     name: str
     config: ConfigDict
-    points: list[dict[str, Any]]
+    points: list[Point]
     claims: list[Claim]
     references: list[Reference]
     get_data: Callable[[ConfigDict], Any] | None = None
@@ -59,7 +61,7 @@ class StudyFile:
     pictures: Callable[[Any], Mapping[str, Any]] | None = None
 
 
-def load(spec: str, overrides: Mapping[str, Any] | None = None) -> StudyFile:
+def load(spec: str, overrides: Mapping[str, Value] | None = None) -> StudyFile:
     """Loads `path/to/config.py`, or `path/to/config.py:variant,variant`.
 
     Args:
@@ -144,7 +146,7 @@ def _vary(config: ConfigDict, path: str, module: types.ModuleType, names: str) -
       UserError: a variant is unknown, or two of them set a field to different values, of which
         neither is `quick`.
     """
-    known: Mapping[str, Mapping[str, Any]] = getattr(module, 'VARIANTS', {})
+    known: Mapping[str, Mapping[str, Value]] = getattr(module, 'VARIANTS', {})
     if not isinstance(known, Mapping) or not all(isinstance(v, Mapping) for v in known.values()):
         raise errors.UserError(
             f"VARIANTS of {path} must be a dict such as {{'quick': {{'epochs': 5}}}}"

@@ -9,16 +9,16 @@ A point is a plain dict of values by dotted field name, a sweep a list of points
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
 from nnstudy import errors
+from nnstudy.spec.fields import Value
 
-Point = dict[str, Any]
+Point = dict[str, Value]
 
 
-def choice(field: str, values: Iterable[Any]) -> list[Point]:
+def choice(field: str, values: Iterable[Value]) -> list[Point]:
     """Returns a point for each of the values of one field."""
     points = [{field: value} for value in values]
     if not points:
@@ -83,7 +83,7 @@ def swept(points: Sequence[Point]) -> list[str]:
     return list(dict.fromkeys(itertools.chain(*points)))
 
 
-def replace_axis(points: Sequence[Point], field: str, values: Sequence[Any]) -> list[Point]:
+def replace_axis(points: Sequence[Point], field: str, values: Sequence[Value]) -> list[Point]:
     """Returns the grid of `values` with what the points say of the other fields.
 
     A field that was not swept becomes another axis.

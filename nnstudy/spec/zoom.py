@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TypeGuard
 
 import numpy as np
 
 from nnstudy.spec import sweep
+from nnstudy.spec.fields import Value
 from nnstudy.spec.ranges import Range
 from nnstudy.spec.sweep import Point
 
@@ -41,7 +42,7 @@ def zoom(
       ranges: of the fields, by name; a field without one has no limits.
       seed: of what is drawn.
     """
-    numeric = [field for field, value in best.items() if _is_number(value)]
+    numeric = {field: value for field, value in best.items() if _is_number(value)}
     alike = [
         point
         for point in points
@@ -50,12 +51,15 @@ def zoom(
             for field, value in best.items()
         )
     ]
-    axes = {field: sorted({point[field] for point in alike}) for field in numeric}
+    columns = {field: [v for point in alike if _is_number(v := point[field])] for field in numeric}
+    axes = {field: sorted(set(values)) for field, values in columns.items()}
     axes = {field: values for field, values in axes.items() if len(values) > 1}
     if not axes:
         return [dict(best)]
     limits = {field: (ranges or {}).get(field, Range()) for field in axes}
-    zoomed = {field: _zoomed(limits[field], values, best[field]) for field, values in axes.items()}
+    zoomed = {
+        field: _zoomed(limits[field], values, numeric[field]) for field, values in axes.items()
+    }
     combinations = {tuple(point[field] for field in axes) for point in alike}
     if len(combinations) == math.prod(map(len, axes.values())):
         found = sweep.grid(*(sweep.choice(field, values) for field, values in zoomed.items()))
@@ -64,7 +68,7 @@ def zoom(
         free = [field for field, values in axes.items() if len(values) == len(alike)]
         share = len(alike) ** (-1 / max(len(free), 1))
         drawn = {
-            field: _drawn(limits[field], values, best[field], share, len(points), rng)
+            field: _drawn(limits[field], values, numeric[field], share, len(points), rng)
             if field in free
             else [zoomed[field][k] for k in rng.integers(len(zoomed[field]), size=len(points))]
             for field, values in axes.items()
@@ -73,7 +77,7 @@ def zoom(
     return list({repr(point): {**best, **point} for point in found}.values())
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Value) -> TypeGuard[float]:
     return type(value) in (int, float)  # to isinstance, a bool is an int
 
 

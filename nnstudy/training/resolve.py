@@ -16,7 +16,7 @@ from nnstudy.data import augmentation
 from nnstudy.data.device import Data
 from nnstudy.spec import components, fields, sweep
 from nnstudy.spec import config as config_lib
-from nnstudy.spec.fields import OPEN_SECTIONS, Config
+from nnstudy.spec.fields import OPEN_SECTIONS, Config, Value
 from nnstudy.spec.ranges import Range
 from nnstudy.training import diagnostics, losses, metrics, optimizers, schedules
 
@@ -57,7 +57,7 @@ class Resolved(NamedTuple):
     settings: list[Config]
 
 
-def study(config: ConfigDict, points: Iterable[Mapping[str, Any]] | None = None) -> Resolved:
+def study(config: ConfigDict, points: Iterable[Mapping[str, Value]] | None = None) -> Resolved:
     """Returns a config and the points of a sweep, checked and converted.
 
     Args:
@@ -80,7 +80,7 @@ def study(config: ConfigDict, points: Iterable[Mapping[str, Any]] | None = None)
     return Resolved(one(flat) if swept else settings[0], checked, settings)
 
 
-def one(flat: Mapping[str, Any]) -> Config:
+def one(flat: Mapping[str, Value]) -> Config:
     """Returns the config with these fields, each of them checked.
 
     Args:
@@ -190,7 +190,9 @@ def _check_model(config: Config, data: Data) -> None:
         )
 
 
-def _converted(flat: Mapping[str, Any], points: Iterable[Mapping[str, Any]]) -> list[sweep.Point]:
+def _converted(
+    flat: Mapping[str, Value], points: Iterable[Mapping[str, Value]]
+) -> list[sweep.Point]:
     """Returns the points with their values converted to the types of the fields."""
     points = points if isinstance(points, Mapping) else list(points)
     if isinstance(points, Mapping) or not all(isinstance(point, Mapping) for point in points):
@@ -223,7 +225,7 @@ def _converted(flat: Mapping[str, Any], points: Iterable[Mapping[str, Any]]) -> 
     ]
 
 
-def _default(config: Config, field: str) -> Any:
+def _default(config: Config, field: str) -> Value:
     """Returns a component's default for an argument, if it is a value that a config can have."""
     section, _, name = field.rpartition('.')
     default = config.components[section].defaults.get(name)
