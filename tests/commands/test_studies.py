@@ -83,7 +83,7 @@ def test_listed_run_and_put_on_a_page(folder, capsys):
 
     # Claims are no part of what is trained: another one is judged anew, and nothing is trained.
     path = folder / 'configs' / 'rates.py'
-    path.write_text(path.read_text().replace("drop', LOW), 100", "drop', LOW), -100"))
+    path.write_text(path.read_text().replace('< 100', '< -100'))
     assert commands.main(['studies', 'run']) == 0
     assert 'finished already' in capsys.readouterr().err
     claims = pd.read_csv(folder / 'runs/studies/rates/claims.csv')
