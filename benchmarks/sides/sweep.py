@@ -132,7 +132,7 @@ class Trainer:
         (self.group,) = self.plan.groups
         group, mesh = self.group, devices.runs_mesh()
         began = time.perf_counter()
-        self.program = program.make(group, mesh)
+        self.program = program.for_group(group, mesh)
         self.compile_seconds = time.perf_counter() - began
         self.settings = {
             'runs': len(group.runs),

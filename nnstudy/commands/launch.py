@@ -125,7 +125,7 @@ def run(argv: Sequence[str]) -> None:
     workdir = args.workdir or workdir_lib.default(plan)
     splits = plan.config.zoom.train
     if not splits:
-        processes.from_first(lambda: workdir_lib.check(plan, workdir))
+        processes.from_first(lambda: workdir_lib.status(plan, workdir))
     console = conclusion.console()
     console.print(overview.headline(plan), markup=False)
     if not plan.groups:

@@ -55,7 +55,7 @@ def read(text: str) -> Part:
     return Part(int(match[1]), int(match[2]))
 
 
-def make(pair: tuple[int, int]) -> Part:
+def checked(pair: tuple[int, int]) -> Part:
     """Returns a part from `(i, n)`.
 
     Raises:

@@ -235,7 +235,7 @@ def make(
         config_lib.override(config, {'dataset': data.name})
     resolved = resolve.study(config, points)
     if part is not None:
-        part = parts.make(part)
+        part = parts.checked(part)
         _check_whole(resolved.config)
     if data is not None and 'dataset' in sweep.swept(resolved.points):
         raise errors.UserError("cannot sweep 'dataset' with a data set in memory")

@@ -97,7 +97,7 @@ class Program:
         return execute.put(jax.tree.map(put_rows, fetched, restored), self.mesh, size=size)
 
 
-def make(group: plan_lib.Group, mesh: Mesh, most: int | None = None) -> Program:
+def for_group(group: plan_lib.Group, mesh: Mesh, most: int | None = None) -> Program:
     """Returns the compiled program of a group.
 
     XLA tells the memory of a compiled program. If a chunk takes more than its budget, chunks are

@@ -274,7 +274,7 @@ class _Loop:
         if is_new:
             self._display.say('compiling')
         began = time.monotonic()
-        program = program_lib.make(group, devices.runs_mesh(), self._sizes.get(group.index))
+        program = program_lib.for_group(group, devices.runs_mesh(), self._sizes.get(group.index))
         self._display.compiled(time.monotonic() - began)
         if program.excess_bytes > 0:
             self._display.say(

@@ -30,7 +30,7 @@ from nnstudy.training import metrics
 _ROUNDING = ('versions', 'backend', 'devices', 'lanes')
 
 
-def check(plan: Plan, workdir: Path) -> str:
+def status(plan: Plan, workdir: Path) -> str:
     """Returns `'new'`, `'begun'` or `'finished'`.
 
     Raises:
@@ -76,7 +76,7 @@ def open_session(plan: Plan, workdir: Path) -> str:
     """Creates the directory of a study, or adds a session to it, unless the study is finished.
 
     Returns:
-      See `check`; the same on all processes.
+      See `status`; the same on all processes.
 
     Raises:
       UserError: the directory cannot be written, or a claim has a value that JSON does not know.
@@ -85,9 +85,9 @@ def open_session(plan: Plan, workdir: Path) -> str:
 
 
 def _opened(plan: Plan, workdir: Path) -> str:
-    status = check(plan, workdir)
-    if status == 'finished':
-        return status
+    found = status(plan, workdir)
+    if found == 'finished':
+        return found
     session, path = environment(plan), workdir / 'environment.json'
     about = {**plan.about.to_dict(), 'directions': metrics.directions()}
     content = {**plan.identity, **about}
@@ -109,7 +109,7 @@ def _opened(plan: Plan, workdir: Path) -> str:
             'runs may round differently',
             file=sys.stderr,
         )
-    return status
+    return found
 
 
 def default(plan: Plan) -> Path:

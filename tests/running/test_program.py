@@ -21,7 +21,7 @@ def planned(dataset, **fields):
 
 
 def made(dataset, **fields):
-    return program.make(planned(dataset, **fields), devices.runs_mesh())
+    return program.for_group(planned(dataset, **fields), devices.runs_mesh())
 
 
 def test_one_compilation_serves_all_values_of_dynamic_fields(dataset):
@@ -62,11 +62,11 @@ def test_what_was_saved_is_put_back_into_its_rows(dataset):
 def test_chunks_are_made_smaller_where_memory_is_short(dataset, monkeypatch):
     """XLA says what a chunk takes; the smallest that there is has a run for each device."""
     group, mesh = planned(dataset), devices.runs_mesh()
-    whole = program.make(group, mesh)
+    whole = program.for_group(group, mesh)
     assert whole.layout.chunk_size == 6 and whole.excess_bytes < 0
     monkeypatch.setattr(program, 'device_bytes', lambda function: 2**60)
-    short = program.make(group, mesh)
+    short = program.for_group(group, mesh)
     assert short.layout.chunk_size == mesh.size and short.excess_bytes > 0
     monkeypatch.undo()
-    fewer = program.make(group, mesh, most=mesh.size)
+    fewer = program.for_group(group, mesh, most=mesh.size)
     assert fewer.layout.chunk_size == mesh.size and fewer.excess_bytes < 0
