@@ -241,7 +241,7 @@ def with_settings(runs: pd.DataFrame, points: Sequence[Mapping[str, Value]]) -> 
 
 def is_finished(workdir: Path) -> bool:
     """Whether a working directory has the tables of a study."""
-    return (workdir / 'history.parquet').is_file()
+    return all((workdir / f'{name}.parquet').is_file() for name in ('runs', 'history'))
 
 
 def read_identity(workdir: Path) -> dict[str, Any] | None:
