@@ -1,11 +1,11 @@
-"""Max and average pooling from strided slices, with gradients that stay element-wise.
+"""Max and average pooling from strided slices, with element-wise gradients.
 
 The gradients JAX derives are slow on XLA:CPU: that of `lax.reduce_window` is a select-and-scatter,
 that of a strided slice a pad between the elements. Here one pair of linear functions does all of
 the work, each the gradient of the other, so derivatives of any order are fast in reverse mode:
 
-- `_gather` brings to each window the sum of its elements, or the one element an index names;
-- `_scatter` gives each window's value to all of its elements, or to the one the index names.
+- `_gather` returns for each window the sum of its elements, or the element at an index;
+- `_scatter` adds each window's value to all of its elements, or to the one at the index.
 
 With `_gather` and its index fixed, max pooling is linear as well.
 """
@@ -20,17 +20,17 @@ from jax import lax
 
 from nnstudy import errors
 from nnstudy.ops import windows
-from nnstudy.ops.windows import Padding, Pair
+from nnstudy.ops.windows import Pair
 
 _NONE = (0, 0)  # no padding
-_FEW = 9  # elements of overlapping windows that are as soon looked at one by one as by rows
+_FEW = 9  # up to so many elements, overlapping windows are no faster by rows
 
 
 def max_pool(
     x: jax.Array,
     window: Sequence[int] = (2, 2),
     strides: Sequence[int] | None = None,
-    padding: Padding = 'VALID',
+    padding: str = 'VALID',
 ) -> jax.Array:
     """Returns the maximum of each window.
 
@@ -41,7 +41,8 @@ def max_pool(
       x: `[B, H, W, C]`, floating point.
       window: its height and width.
       strides: rows and columns between two windows; None stands for `window`, no overlap.
-      padding: see `windows.pads`; windows at the border have fewer elements.
+      padding: 'VALID', 'SAME' or 'FULL', see `windows.pads`; windows at the border have fewer
+        elements.
 
     Returns:
       `[B, H', W', C]`.
@@ -62,7 +63,7 @@ def avg_pool(
     x: jax.Array,
     window: Sequence[int] = (2, 2),
     strides: Sequence[int] | None = None,
-    padding: Padding = 'VALID',
+    padding: str = 'VALID',
 ) -> jax.Array:
     """Returns the mean of each window, over the elements that are in the image.
 
@@ -162,8 +163,8 @@ def _combined(combine: Callable, elements: Sequence[jax.Array]) -> jax.Array:
 def _by_image(function: Callable, *arrays: jax.Array) -> jax.Array:
     """Returns function(*arrays); on the CPU image by image.
 
-    What is in between stays in the cache. Above all the loop is a border for XLA's fusion, which
-    would repeat what comes before for every element of a window that reads it.
+    Intermediate results stay in the cache. Above all, XLA does not fuse across the loop: otherwise
+    it would compute what comes before anew for each window that reads it.
     """
 
     def one_by_one(*arrays):

@@ -1,8 +1,8 @@
-"""Optimizers: optax's own, by name, with the section's fields as keyword arguments.
+"""Optimizers: those of optax, by name, with the section's fields as keyword arguments.
 
-There is no list of classes: `make` calls `optax.<name>(**fields)`. It is called inside the traced
-step, because the rate and the other dynamic fields are traced scalars there; a transform is only
-functions, and just its state is kept between steps.
+`make` calls `optax.<name>(**fields)` inside the traced step, where the learning rate and the other
+dynamic fields are traced scalars. An optax transform consists of functions only; what is kept
+between steps is its state.
 """
 
 import inspect
@@ -39,14 +39,14 @@ def _optax_optimizers() -> dict[str, Callable[..., optax.GradientTransformation]
 
 OPTIMIZERS = _optax_optimizers()
 
-# Arguments that are no plain data; and adafactor's name for what is `weight_decay` here.
+# Arguments that are not plain data, and adafactor's name for `weight_decay`.
 RESERVED = ('mask', 'weight_decay_mask', 'linesearch', 'weight_decay_rate')
 
-# Those that search along a line, with the loss as a function: it must be the same one at each step.
+# Those with a line search, which need the same loss function at each step.
 _FULL_BATCH = ('lbfgs',)
 
 
-# What optax's arguments may be, of which its functions say nothing.
+# The ranges of optax's arguments, which its annotations do not give.
 TYPES: dict[str, Any] = {
     **dict.fromkeys(('b1', 'b2'), DropRate),
     **dict.fromkeys(('momentum', 'decay', 'rho'), Fraction),
@@ -56,14 +56,14 @@ TYPES: dict[str, Any] = {
 
 
 def shared_arguments(optimizer: Callable[..., Any]) -> dict[str, components.Argument]:
-    """Returns the arguments that an optimizer's section has beside its own.
+    """Returns the arguments that an optimizer's section has besides the optimizer's own.
 
     `clip_norm` scales a gradient down to that norm where it is larger (Pascanu et al. 2013).
 
     `weight_decay` is there for every optimizer. One that has no weight decay of its own gets the
     decoupled one of AdamW (Loshchilov & Hutter 2019): a step subtracts learning_rate *
-    weight_decay * parameter. Where optax has a default for it, as in AdamW, that is ours too; else
-    it is off.
+    weight_decay * parameter. Its default is optax's where there is one, as in AdamW; otherwise it
+    is off.
     """
     own = components.signature(optimizer).get('weight_decay')
     weight_decay = None if own is None else float(own.default)
@@ -75,7 +75,7 @@ def shared_arguments(optimizer: Callable[..., Any]) -> dict[str, components.Argu
 
 
 def check(chosen: Component, batch_size: int, num_train: int) -> None:
-    """Raises UserError if an optimizer cannot work like this, or an argument would do nothing.
+    """Raises UserError if an optimizer does not fit the batch size, or its arguments each other.
 
     Args:
       chosen: `config.optimizer`, resolved.
@@ -111,13 +111,13 @@ def make(
 ) -> optax.GradientTransformationExtraArgs:
     """Returns the optax transform of one step.
 
-    Its `update` takes `value`, `grad` and `value_fn` beside, for optimizers with a line search.
+    Its `update` takes `value`, `grad` and `value_fn` too, for optimizers with a line search.
 
     Args:
       optimizer: a value of `OPTIMIZERS`.
-      arguments: `learning_rate` of this step, schedule included, and the section's other fields;
+      arguments: `learning_rate` of this step, by the schedule, and the section's other fields; the
         dynamic ones traced.
-      mask: which parameters decay.
+      mask: which parameters the weight decay applies to.
     """
     arguments = dict(arguments)
     clip_norm = arguments.pop('clip_norm', None)

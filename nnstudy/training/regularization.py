@@ -1,7 +1,6 @@
-"""Penalties on parameters: which ones they fall on, and what they add.
+"""Penalties on parameters, by the fields of the config's section `regularization`.
 
-The fields of the config's section `regularization`. Weight decay is the optimizer's, and falls on
-the same parameters.
+Weight decay belongs to the optimizer, and applies to the same parameters.
 """
 
 import re
@@ -18,16 +17,15 @@ Mask = Callable[[Any], Any]  # params -> a tree of bools
 
 
 def make_mask(include: str | None = None, exclude: str | None = None) -> Mask:
-    """Returns what says of each parameter whether it is regularised.
+    """Returns a function that says for each parameter whether it is regularised.
 
     Args:
       include: regular expression, searched for in a parameter's path such as `'Dense_0/kernel'`;
-        None stands for all kernels, which are the parameters of two axes and more, not biases or
-        scales.
+        None for all kernels: the parameters with two axes or more, not biases or scales.
       exclude: regular expression of paths that are left out of those.
 
     Raises:
-      UserError: an expression is malformed or, when the mask is taken, found in no path.
+      UserError: an expression is malformed, or, when the mask is called, matches no path.
     """
     patterns = {'include': include, 'exclude': exclude}
     for name, pattern in patterns.items():
@@ -67,20 +65,20 @@ def make_mask(include: str | None = None, exclude: str | None = None) -> Mask:
 
 
 def path(keys: Any) -> str:
-    """Returns where a parameter is, such as `'Dense_0/kernel'`, from its path in a tree."""
+    """Returns a parameter's path in a tree as text, such as `'Dense_0/kernel'`."""
     return jax.tree_util.keystr(keys, simple=True, separator='/')
 
 
 def penalty(params: Any, mask: Mask, strengths: Mapping[str, jax.Array]) -> jax.Array:
     """Returns l2 Σ w² + l1 Σ |w| over the parameters of the mask, float32 [].
 
-    Without the half that makes weight decay and L2 differ by a factor of 2 for SGD, as in Keras.
-    The gradient of |w| is sign(w): no weight becomes exactly zero by it.
+    There is no factor 1/2, as in Keras; so with SGD an L2 of a / 2 is a weight decay of a. The
+    gradient of |w| is sign(w), which makes no weight exactly zero.
 
     Args:
       params: the parameters.
       mask: see `make_mask`.
-      strengths: `'l2'` and `'l1'`, or one, or none of them; others are not read.
+      strengths: `'l2'`, `'l1'`, both or neither; other keys are ignored.
     """
     chosen = _chosen(params, mask)
     total = jnp.float32(0)
@@ -94,11 +92,11 @@ def penalty(params: Any, mask: Mask, strengths: Mapping[str, jax.Array]) -> jax.
 
 
 def shrink(params: Any, mask: Mask, amount: jax.Array) -> Any:
-    """Returns the parameters moved towards zero by `amount`, and to zero if nearer than that.
+    """Returns the parameters moved towards zero by `amount`, and set to zero if nearer than that.
 
     The proximal step of L1 with `amount` = learning rate · strength (soft thresholding; Beck and
-    Teboulle 2009): weights become exactly zero. With an optimizer that scales its steps, such as
-    Adam, it is still the learning rate that counts.
+    Teboulle 2009), which makes weights exactly zero. `amount` is the same for optimizers that scale
+    their steps, such as Adam.
     """
 
     def one(leaf: jax.Array, chosen: bool) -> jax.Array:
