@@ -16,7 +16,7 @@ lower it.
 
 import nnstudy
 from nnstudy import Claim, Quantity
-from nnstudy.report import traces
+from nnstudy.report import histories
 
 PICTURE = 'noise_scale_vs_epoch'
 VARIANTS = {'quick': {'split.train': 'train[:2000]', 'epochs': 6, 'study.sizes': (16, 128)}}
@@ -68,7 +68,7 @@ def claims(config):
 def pictures(results):
     drawn = {}
     for x in ('epoch', 'train_loss'):
-        picture = traces.traces(results.history, results.runs, results.swept, ['noise_scale'], x)
+        picture = histories.traces(results.history, results.runs, results.swept, ['noise_scale'], x)
         (panel,) = picture.axes
         panel.set_yscale('log')
         panel.set_ylabel('noise scale (examples)')

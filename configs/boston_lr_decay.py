@@ -20,7 +20,7 @@ have a column B that is ethically charged, see the warning.
 
 import nnstudy
 from nnstudy import Claim, Quantity, Reference
-from nnstudy.report import generalization
+from nnstudy.report import histories
 
 PICTURE = 'train_and_test'
 VARIANTS = {'quick': {'num_seeds': 20}}
@@ -102,4 +102,4 @@ def references():
 
 def pictures(results):
     rates = {'A: 0.001, constant': A, 'B: 0.02, decay': B}
-    return {'train_and_test': generalization.curves(results, rates)}
+    return {'train_and_test': histories.train_and_test(results, rates)}

@@ -14,7 +14,7 @@ of the first 10,000 images; what *overfits* means in E3a.
 import fashion_cnn
 
 from nnstudy import Claim, Quantity
-from nnstudy.report import generalization
+from nnstudy.report import histories
 
 PICTURE = 'train_and_test'
 VARIANTS = {'quick': {'split.train': 'train[:1000]', 'split.test': 'test[:2000]', 'num_seeds': 2}}
@@ -46,4 +46,4 @@ def claims():
 
 
 def pictures(results):
-    return {'train_and_test': generalization.curves(results)}
+    return {'train_and_test': histories.train_and_test(results)}

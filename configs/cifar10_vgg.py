@@ -20,7 +20,7 @@ dropout.
 
 import nnstudy
 from nnstudy import Claim, Quantity
-from nnstudy.report import generalization
+from nnstudy.report import histories
 
 PICTURE = 'train_and_test'
 RECORDED = ('reduced',)
@@ -102,4 +102,4 @@ def claims():
 
 
 def pictures(results):
-    return {'train_and_test': generalization.curves(results, {'VGG-like': VGG, 'plain CNN': CNN})}
+    return {'train_and_test': histories.train_and_test(results, {'VGG-like': VGG, 'plain CNN': CNN})}

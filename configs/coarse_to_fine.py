@@ -12,11 +12,9 @@ look closer about the best point, on 4,000 and 12,000 images. The best point of 
 one with the highest median accuracy on the same 2,000 validation images.
 """
 
-from matplotlib import figure
+from pictures import search
 
 import nnstudy
-from nnstudy.analysis import comparison
-from nnstudy.report import style
 
 PICTURE = 'search'
 VARIANTS = {
@@ -56,38 +54,4 @@ def sweep(config):
 
 
 def pictures(results):
-    """Draws what each stage saw: the validation accuracy of its points against the rate."""
-    folders = sorted(results.workdir.parent.glob('stage-*'))
-    picture = figure.Figure(figsize=(9.6, 3.6), layout='constrained')
-    panels = picture.subplots(1, len(folders), sharex=True, sharey=True)
-    names = nnstudy.load(folders[0]).runs['optimizer.name'].unique()
-    for number, (panel, folder) in enumerate(zip(panels, folders, strict=True), start=1):
-        stage = nnstudy.load(folder)
-        table = comparison.by_point(stage.runs, stage.swept)
-        if 'optimizer.name' not in table:
-            table['optimizer.name'] = stage.config['optimizer']['name']
-        accuracy = 100 * table['validation_accuracy_median']
-        rate = table['optimizer.learning_rate'].astype(float)
-        style.dress(panel)
-        for i, name in enumerate(names):
-            of_it = table['optimizer.name'] == name
-            look = {'color': style.VIRIDIS(0.4 * i), 'marker': style.MARKERS[i], 'alpha': 0.7}
-            panel.plot(rate[of_it], accuracy[of_it], linestyle='', markersize=5, **look)
-        best = table['point'] == comparison.best(stage.runs).point
-        panel.plot(rate[best], accuracy[best], linestyle='', **style.STAR)
-        size = int(stage.config['split']['train'].removeprefix('train[:').removesuffix(']'))
-        panel.set_title(f'stage {number}: {size:,} images, {len(table)} points', fontsize=9)
-        panel.set_xscale('log')
-        panel.set_xlabel('learning rate')
-    panels[0].set_ylabel('validation accuracy (%)')
-    handles = [
-        style.handle(name, style.VIRIDIS(0.4 * i), '', marker=style.MARKERS[i])
-        for i, name in enumerate(names)
-    ]
-    handles.append(style.handle('best', linestyle='', **style.STAR))
-    seeds = results.config['num_seeds']
-    style.caption(
-        picture, 'Validation accuracy of each point', [f'Medians of {seeds} seeds. Star: the best.']
-    )
-    style.legend(picture, handles, None)
-    return {'search': picture}
+    return {'search': search.stages(results)}

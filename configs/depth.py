@@ -15,12 +15,11 @@ another question.
 """
 
 import numpy as np
-from matplotlib import figure
+from pictures import depth
 
 import nnstudy
 from nnstudy import Claim, Quantity
 from nnstudy.analysis.quantities import values
-from nnstudy.report import style
 
 PICTURE = 'loss_vs_depth'
 VARIANTS = {
@@ -79,25 +78,10 @@ def claims(config):
 
 
 def pictures(results):
-    """Draws the training loss against the depth, at the better rate of each seed."""
-    picture = figure.Figure(figsize=(6.4, 4), layout='constrained')
-    panel = style.dress(picture.subplots())
     depths = sorted({point['model.depth'] for point in results.points})
-    handles = []
-    for i, (skips, name) in enumerate(((True, 'residual connections'), (False, 'plain'))):
-        # [seeds, depths]
-        losses = np.stack([values(results, train_loss(d, skips)) for d in depths], axis=1)
-        line = style.band(panel, depths, losses, i, 2, label=name, marker=style.MARKERS[i])
-        handles.append(line)
-        aside = np.array(depths) * (0.97, 1.03)[i]  # so that both are seen
-        for seed in losses:
-            panel.plot(aside, seed, '.', color=line.get_color(), markersize=4, alpha=0.6)
-    panel.set_xscale('log', base=2)
-    panel.set_xticks(depths, labels=map(str, depths))
-    style.log_y(panel, *panel.dataLim.intervaly)
-    panel.set_xlabel('depth (layers)')
-    panel.set_ylabel('training loss')
-    note = f'Median, interquartile range and each of {len(losses)} seeds.'
-    style.caption(picture, 'Training loss after 8 epochs, at the better of two rates', [note])
-    style.legend(picture, handles, None)
-    return {'loss_vs_depth': picture}
+    losses = {
+        # [seeds, depths], at the better rate of each seed
+        name: np.stack([values(results, train_loss(d, skips)) for d in depths], axis=1)
+        for skips, name in ((True, 'residual connections'), (False, 'plain'))
+    }
+    return {'loss_vs_depth': depth.losses(depths, losses)}

@@ -17,7 +17,7 @@ five percent too low at the edge.
 
 import nnstudy
 from nnstudy import Claim, Quantity
-from nnstudy.report import style, traces
+from nnstudy.report import histories, style
 
 PICTURE = 'sharpness'
 VARIANTS = {
@@ -72,13 +72,14 @@ def claims():
 
 
 def pictures(results):
-    picture = traces.traces(
+    picture = histories.traces(
         results.history, results.runs, results.swept, ['train_loss', 'sharpness']
     )
     losses, panel = picture.axes
-    style.log_y(losses, *results.history['train_loss'].agg(['min', 'max']))
+    style.log_y(losses)
     rates = [point[RATE] for point in results.points]
-    for rate, color in zip(rates, traces.colours(len(rates)), strict=True):
+    for i, rate in enumerate(rates):
+        color = style.shade(i, len(rates))
         panel.axhline(2 / rate, color=color, linestyle=(0, (5, 2)), linewidth=1, zorder=1)
         place = {'xy': (1.01, 2 / rate), 'xycoords': ('axes fraction', 'data')}
         panel.annotate(f'2 / {rate:g}', **place, va='center', fontsize=8.5, color=color)

@@ -20,11 +20,11 @@ also trains for 20 epochs at a fifth of the rate. *Generalises well* (B10c): les
 accuracy between the sets (the document's Inception has 10).
 """
 
-from matplotlib import figure, ticker
+from pictures import batch_loss
 
 import nnstudy
 from nnstudy import Claim, Quantity, Reference
-from nnstudy.report import generalization, style
+from nnstudy.report import histories
 
 PICTURE = 'train_loss'
 VARIANTS = {
@@ -142,32 +142,6 @@ def pictures(results):
         'ResNet (He)': {**RESNET, 'model.kernel_init': 'he_uniform'},
     }
     return {
-        'train_loss': _training_losses(results, nets),
-        'train_and_test': generalization.curves(results, nets),
+        'train_loss': batch_loss.losses(results, nets),
+        'train_and_test': histories.train_and_test(results, nets),
     }
-
-
-def _training_losses(results, nets):
-    """Draws the training loss of each net over the epochs: means over the batches of an epoch."""
-    epochs = results.config['epochs']
-    an_epoch = results.runs['steps'].max() // (2 * epochs)  # Inception trains twice as long
-    steps = results.steps.assign(epoch=results.steps['step'] // an_epoch + 1)
-    steps = steps[steps['epoch'] <= epochs]
-    picture = figure.Figure(figsize=(6.4, 4), layout='constrained')
-    panel = style.dress(picture.subplots())
-    handles = []
-    for i, (name, where) in enumerate(nets.items()):
-        (point,) = results.points_with(where)
-        of_net = steps[steps['point'] == point]
-        losses = of_net.groupby(['seed', 'epoch'])['batch_loss'].mean().unstack()  # [seeds, epochs]
-        handles.append(style.band(panel, losses.columns, losses, i, len(nets), label=name))
-    style.log_y(panel, *panel.dataLim.intervaly)
-    panel.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, steps=(1, 2, 5, 10)))
-    panel.set_xlabel('epoch')
-    panel.set_ylabel('training loss')
-    seeds, split = results.config['num_seeds'], results.config['split']['train']
-    num = split.removeprefix('train[:').removesuffix(']')
-    note = f'Means over the batches of an epoch; median and interquartile range of {seeds} seeds.'
-    style.caption(picture, f'Training loss on {num} images', [note])
-    style.legend(picture, handles, None)
-    return picture

@@ -15,7 +15,7 @@ classes together.
 
 import nnstudy
 from nnstudy import Claim, Quantity
-from nnstudy.report import examples, generalization
+from nnstudy.report import examples, histories
 
 PICTURE = 'confusion_fashion_mnist'
 VARIANTS = {
@@ -72,4 +72,4 @@ def pictures(results):
         dataset = setting['dataset']
         drawn[f'confusion_{dataset}'] = examples.confusion(results, point)
         drawn[f'misclassified_{dataset}'] = examples.misclassified(results, point)
-    return {**drawn, 'train_and_test': generalization.curves(results)}
+    return {**drawn, 'train_and_test': histories.train_and_test(results)}

@@ -14,7 +14,7 @@ is said in the claims. The claims were worded on seeds 0 to 11, these are others
 
 import nnstudy
 from nnstudy import Claim, Quantity
-from nnstudy.report import generalization, labels, maps
+from nnstudy.report import histories, labels, maps
 
 PICTURE = 'train_and_test'
 VARIANTS = {
@@ -112,6 +112,6 @@ def pictures(results):
     # Loss over width x number of examples.
     along = results.runs, results.swept, 'split.train', 'model.widths'
     return {
-        'train_and_test': generalization.curves(results, corners),
+        'train_and_test': histories.train_and_test(results, corners),
         **{f'{split}_loss_map': maps.heat_map(*along, f'{split}_loss') for split in SPLITS},
     }

@@ -23,7 +23,7 @@ of the time that all runs took side by side.
 
 import nnstudy
 from nnstudy import Claim, Quantity, Reference
-from nnstudy.report import examples, generalization, weights
+from nnstudy.report import examples, histories, weights
 
 PICTURE = 'train_and_test'
 RECORDED = ('mnist', 'cifar10')
@@ -152,7 +152,7 @@ def references(config):
 
 def pictures(results):
     versions = {'ReLU': RELU, 'sigmoid and tanh': SIGMOID}
-    drawn = {'train_and_test': generalization.curves(results, versions)}
+    drawn = {'train_and_test': histories.train_and_test(results, versions)}
     for point, setting in enumerate(results.points):
         version = 'relu' if setting['model.dense_activation'] == 'relu' else 'sigmoid_and_tanh'
         drawn[f'sample_{version}'] = examples.sample(results, point)

@@ -21,11 +21,10 @@ The points were recovered from the printed probabilities. The fit is convex, so 
 """
 
 import numpy as np
-from matplotlib import figure
+from pictures import fitted_curve
 
 import nnstudy
 from nnstudy import Claim, Quantity, Reference
-from nnstudy.report import style
 from nnstudy.results import predictions as predict
 from nnstudy.training import losses
 
@@ -136,16 +135,4 @@ def references():
 
 
 def pictures(results):
-    (run,) = results.runs['run']
-    inputs = np.linspace(-0.3, 3.4, 200, dtype=np.float32)[:, None]
-    picture = figure.Figure(figsize=(6, 3.8), layout='constrained')
-    panel = style.dress(picture.subplots())
-    net = predict.net(results, point=0)
-    logits = np.asarray(net.apply(results.variables(run, 'final'), inputs))[:, 0]
-    panel.plot(inputs[:, 0], 1 / (1 + np.exp(-logits)), color=style.BLUE, label='fitted curve')
-    panel.plot(X, Y, 'o', color=style.INK, label='the ten points')
-    panel.set_xlabel('x')
-    panel.set_ylabel('probability of class 1')
-    style.caption(picture, 'Logistic regression, C = 1', [])
-    style.legend(picture, panel.get_legend_handles_labels()[0], None)
-    return {'fitted_curve': picture}
+    return {'fitted_curve': fitted_curve.fitted(results, X, Y)}

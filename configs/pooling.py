@@ -26,12 +26,11 @@ initialisation.
 import jax
 import numpy as np
 from flax import linen as nn
-from matplotlib import figure
+from pictures import convolution, moved_images
 
 import nnstudy
 from nnstudy import Claim, Quantity, Reference, models, ops
 from nnstudy.models import layers
-from nnstudy.report import filtering, style
 from nnstudy.results import predictions as predict
 
 PICTURE = 'moved'
@@ -176,29 +175,8 @@ def references():
 
 
 def pictures(results):
-    """Draws the accuracy against the move, a panel for what the dense layer reads, and filters."""
-    picture = figure.Figure(figsize=(9.6, 3.8), layout='constrained')
-    reads = results.runs['model.read'].unique()
-    titles = {'pixels': 'all pixels', 'mean': 'global average', 'max': 'global max'}
-    panels = picture.subplots(1, len(reads), sharey=True)
-    handles = []
-    for panel, read in zip(panels, reads, strict=True):
-        style.dress(panel)
-        for i, by in enumerate(('stride', 'max', 'mean')):
-            runs = results.runs[
-                (results.runs['model.read'] == read) & (results.runs['model.halved_by'] == by)
-            ]
-            # [runs, shifts]
-            values = 100 * runs[['moved_0_accuracy', *(f'moved_{s}_accuracy' for s in SHIFTS)]]
-            label = {'stride': 'stride', 'max': 'max-pooling', 'mean': 'average-pooling'}[by]
-            look = {'label': label, 'marker': style.MARKERS[i]}
-            handles.append(style.band(panel, (0, *SHIFTS), values, i, 3, **look))
-        panel.set_title(titles[read])
-        panel.set_xlabel('move (pixels)')
-        panel.set_xticks((0, *SHIFTS))
-    panels[0].set_ylabel('accuracy on moved test images (%)')
-    note = f'Median and interquartile range over {len(runs)} seeds, {NUM_MOVED} images.'
-    style.caption(picture, 'Test accuracy of images that are moved', [note])
-    style.legend(picture, handles[:3], 'halved by')
     images, _ = predict.net(results, 0).examples('test', 1)
-    return {'moved': picture, 'convolution': filtering.demonstration(images[0, ..., 0])}
+    return {
+        'moved': moved_images.accuracy(results, (0, *SHIFTS), NUM_MOVED),
+        'convolution': convolution.demonstration(images[0, ..., 0]),
+    }

@@ -19,17 +19,13 @@ All of F is ours. Left out are AlexNet, VGG-16, GoogLeNet and ResNets of 18 and 
 two cores take too long, and the nets for texts.
 """
 
-import numpy as np
-from matplotlib import figure
+from pictures import rates
 
 import nnstudy
-from nnstudy.analysis import sensitivity
-from nnstudy.report import style
 
 PICTURE = 'loss'
 
 NETS = ('linear', 'mlp', 'lenet', 'cnn', 'vgg', 'resnet', 'pooled_resnet', 'inception')
-TOP = 4.0  # of the picture's axis; a guess has a loss of 2.3
 QUICK, QUICK_IMAGES = ('linear', 'mlp', 'lenet'), 'train[:250]'
 
 
@@ -54,48 +50,4 @@ def sweep(config):
 
 
 def pictures(results):
-    return {'loss': _panels(results)}
-
-
-def _panels(results):
-    """Draws the loss of each net against the rate, and where its runs begin to diverge."""
-    runs = results.runs
-    runs = runs.assign(
-        loss=runs['validation_loss'].where(np.isfinite(runs['validation_loss']), TOP)
-    )
-    runs['loss'] = runs['loss'].clip(upper=TOP)
-    limits = sensitivity.by_setting(runs, results.history, results.swept)
-    limits = limits.set_index('model.name')['median']
-    names = runs['model.name'].unique()
-    rows = -(-len(names) // 4)
-    picture = figure.Figure(figsize=(9.6, 0.6 + 2.3 * rows), layout='constrained')
-    panels = picture.subplots(rows, min(4, len(names)), sharex=True, sharey=True, squeeze=False)
-    for panel, name in zip(panels.flat, names, strict=False):
-        style.dress(panel)
-        of_net = runs[runs['model.name'] == name]
-        losses = of_net.pivot(index='seed', columns=sensitivity.RATE, values='loss')  # [S, rates]
-        band = style.band(panel, losses.columns, losses, 0, 1, color=style.BLUE, marker='o', ms=4)
-        diverged = of_net[of_net['status'] == 'diverged']
-        look = {'color': style.RED, 'marker': 'x', 's': 18, 'linewidth': 1, 'zorder': 3}
-        crosses = panel.scatter(diverged[sensitivity.RATE], diverged['loss'], **look)
-        limit = panel.axvline(limits.get(name, np.nan), color=style.GREY, linestyle=':')
-        panel.set_title(name, fontsize=10)
-        panel.set_xscale('log')
-        panel.set_xticks([1e-3, 0.1, 10.0], ['0.001', '0.1', '10'])
-        panel.minorticks_off()
-    for panel in panels[-1]:
-        panel.set_xlabel('learning rate')
-    for panel in panels[:, 0]:
-        panel.set_ylabel('validation loss')
-    told = {
-        'median and\ninterquartile range': band,
-        'diverged run': crosses,
-        'runs diverge above\n(median of seeds)': limit,
-    }
-    for name, shown in told.items():
-        shown.set_label(name)
-    seeds = results.config['num_seeds']
-    notes = [f'{seeds} seeds a point; losses above {TOP:g}, and not finite ones, are drawn there.']
-    style.caption(picture, 'Loss against the learning rate', notes)
-    style.legend(picture, list(told.values()), None)
-    return picture
+    return {'loss': rates.losses(results)}

@@ -28,7 +28,7 @@ import numpy as np
 
 import nnstudy
 from nnstudy import Claim, Quantity
-from nnstudy.report import generalization
+from nnstudy.report import histories
 
 PICTURE = 'train_and_test'
 HIDDEN = 'Dense_[01]/kernel'
@@ -186,4 +186,4 @@ def claims():
 def pictures(results):
     names = ('none', 'l2', 'proximal l1', 'dropout', 'batch norm before', 'augmentation')
     settings = {name: point(name) for name in names}
-    return {'train_and_test': generalization.curves(results, settings)}
+    return {'train_and_test': histories.train_and_test(results, settings)}

@@ -22,9 +22,9 @@ picture rests on every tenth step instead of all of them.
 
 import numpy as np
 import optax
+from pictures import trainability
 
 import nnstudy
-from nnstudy.report import maps
 from nnstudy.training import optimizers
 
 PICTURE = 'trainability'
@@ -87,12 +87,12 @@ def sweep(config):
 
 
 def measure(results):
-    speed = maps.convergence(results.history)
+    speed = trainability.convergence(results.history)
     return {'convergence': speed.reindex(results.runs['run']).to_numpy()}
 
 
 def pictures(results):
-    picture = maps.trainability(results.runs, results.history, results.swept, *RATES)
+    picture = trainability.boundary(results, *RATES)
     panel = picture.axes[0]
     panel.set_xlabel('learning rate of the hidden layer')
     panel.set_ylabel('learning rate of the output layer')

@@ -82,6 +82,11 @@ class Axis:
         """The numbers that have a place on the axis's scale."""
         return tuple(n for n in self.numbers if n > 0 or not self.logarithmic)
 
+    def positions(self, values: Iterable) -> list[int]:
+        """Returns for each of `values` which of the axis's values it is, counted from 0."""
+        position = {value: i for i, value in enumerate(self.values)}
+        return [position[value] for value in values]
+
 
 def axis(field: str, values: Iterable) -> Axis:
     """Returns the axis that `values` span: numeric if two or more differ and all but `None` are

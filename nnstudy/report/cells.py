@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib import axes as mpl_axes
-from matplotlib import collections, figure, ticker
+from matplotlib import collections, figure
 
 from nnstudy import errors
 from nnstudy.analysis import axes, comparison
@@ -27,8 +27,6 @@ Names = Mapping[str, Callable[[Any], str]]
 # A loss beyond this many times that of step 0 is off the picture. Far, because how high a run goes
 # is what a cell is looked at for.
 MAX_LOSS_RATIO = 1000.0
-# Beyond this ratio between the highest and the lowest loss, the axis is logarithmic.
-MAX_LINEAR_RATIO = 20.0
 # With so many evaluations within the first epoch, and more epochs than this, the first epoch has a
 # panel of its own.
 MIN_EARLY, MAX_UNZOOMED = 5, 4
@@ -55,17 +53,17 @@ def each(
       Figures by the names of their files, `cell_<title>`.
     """
     points = results.points_with(where or {})
-    names = names or _names(results, points)
+    fields = list(names or _differing(results, points))
     pictures = {}
     for point in points:
-        title = ', '.join(_title(results, point, names, names))
+        title = ', '.join(_title(results, point, fields, names))
         slug = re.sub(r'[^\w.-]+', '_', title).strip('_') or f'point_{point}'
-        pictures[f'cell_{slug}'] = cell(results, point, metric, names)
+        pictures[f'cell_{slug}'] = cell(results, point, metric, title)
     return pictures
 
 
 def cell(
-    results: Results, point: int, metric: str = 'train_loss', names: Names | None = None
+    results: Results, point: int, metric: str = 'train_loss', title: str | None = None
 ) -> figure.Figure:
     """Draws a metric of all runs of a point against the epoch, and the first epoch in detail.
 
@@ -73,33 +71,29 @@ def cell(
       results: of the study.
       point: its number.
       metric: a metric column of the history.
-      names: see `each`.
+      title: by default the swept fields that differ between points.
 
     Raises:
       UserError: there is no such metric.
     """
-    names = names or _names(results, range(len(results.points)))
+    if title is None:
+        fields = _differing(results, range(len(results.points)))
+        title = ', '.join(_title(results, point, fields))
     curves = _curves(results, point, metric)
     early = curves.index[(curves.index > 0) & (curves.index < 1)]
     is_zoomed = len(early) >= MIN_EARLY and curves.index[-1] > MAX_UNZOOMED
     widths = (1, 2) if is_zoomed else (1,)
-    picture = figure.Figure(figsize=(2.4 + 3.2 * len(widths), 3.8), layout='constrained')
-    grid = picture.subplots(1, len(widths), sharey=True, width_ratios=widths, squeeze=False)
-    panels = grid[0].tolist()
+    picture, (panels,) = style.panels(
+        2.4 + 3.2 * len(widths), 3.8, 1, len(widths), sharey=True, width_ratios=widths
+    )
     for panel in panels:
-        lost = _draw(style.dress(panel), curves)
-        panel.set_xlabel('epoch')
+        _draw(panel, curves)
+        style.epochs(panel)
     if is_zoomed:
         panels[0].set_xlim(-0.03, 1.03)
         panels[0].set_xlabel('first epoch')
-    panels[-1].xaxis.set_major_locator(ticker.MaxNLocator(integer=True, steps=(1, 2, 5, 10)))
     panels[0].set_ylabel(labels.metric(metric))
-    notes = [_seeds_note([curves])]
-    if lost:
-        runs = labels.count(lost, 'run')
-        notes.append(f'Cross: where the {metric.replace("_", " ")} of {runs} became not finite.')
-    notes += _scale(panels, [curves], metric)
-    style.caption(picture, ', '.join(_title(results, point, names, names)), notes)
+    style.finish(picture, title, _scale(panels, [curves], metric))
     return picture
 
 
@@ -120,13 +114,12 @@ def overview(
       columns: fields whose combinations of values are the columns.
       metric: a metric column of the history.
       where: values of fields, which choose the points; all of them by default.
-      names: see `each`.
+      names: how the values of some fields are written; by default as `learning_rate = 0.1`.
 
     Raises:
       UserError: two points are in the same place, or there is no such field or metric.
     """
     points = results.points_with(where or {})
-    names = names or {}
     of_rows, of_columns = (_settings(results, points, fields) for fields in (rows, columns))
     row_keys, column_keys = (list(dict.fromkeys(keys.values())) for keys in (of_rows, of_columns))
     places: dict[tuple, int] = {}
@@ -142,25 +135,21 @@ def overview(
     is_wrapped = not rows
     width = min(MAX_WRAPPED, len(column_keys)) if is_wrapped else len(column_keys)
     height = math.ceil(len(column_keys) / width) if is_wrapped else len(row_keys)
-    inches = 1.2 + 2.5 * width, 1.2 + (1.9 if is_wrapped else 1.15) * height
-    picture = figure.Figure(
-        figsize=(max(6.0, inches[0]), max(3.4, inches[1])), layout='constrained'
-    )
+    inches = max(6.0, 1.2 + 2.5 * width), max(3.4, 1.2 + (1.9 if is_wrapped else 1.15) * height)
     share: Any = False if is_wrapped else 'col'
-    panels = picture.subplots(height, width, sharex=share, sharey=True, squeeze=False)
-    lost = 0
+    picture, panels = style.panels(*inches, height, width, sharex=share, sharey=True)
     keys = itertools.product(row_keys, column_keys)
-    for place, panel in itertools.zip_longest(keys, panels.ravel().tolist()):
-        style.dress(panel).tick_params(which='both', labelsize=7.5)
-        panel.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True, steps=(1, 2, 5, 10)))
+    for place, panel in itertools.zip_longest(keys, panels.flat):
+        style.epochs(panel)
+        panel.set_xlabel('')
+        panel.tick_params(which='both', labelsize=7.5)
         if place in curves:
-            lost += _draw(panel, curves[place])
+            _draw(panel, curves[place])
         elif place is None:
             panel.set_axis_off()
         else:
             panel.text(0.5, 0.5, 'not run', transform=panel.transAxes, ha='center', color='0.4')
-    titled = panels.ravel() if is_wrapped else panels[0]
-    for column, panel in zip(column_keys, titled, strict=False):
+    for column, panel in zip(column_keys, panels.flat if is_wrapped else panels[0], strict=False):
         point = next(p for p in points if of_columns[p] == column)
         title = '\n'.join(_title(results, point, columns, names))
         panel.set_title(title, fontsize=9, color=style.INK)
@@ -170,38 +159,25 @@ def overview(
         point = next(p for p in points if of_rows[p] == row)
         title = '\n'.join(_title(results, point, rows, names))
         panel.set_ylabel(title, fontsize=8.5, rotation=0, ha='right', va='center')
-    notes = [_seeds_note(list(curves.values()))]
-    if lost:
-        runs = labels.count(lost, 'run')
-        notes.append(f'Cross: where the {metric.replace("_", " ")} of {runs} became not finite.')
-    notes += _scale(panels.ravel().tolist(), list(curves.values()), metric)
+    notes = _scale(panels.flat, list(curves.values()), metric)
     cells = labels.count(len(places), 'cell')
-    style.caption(picture, f'{labels.metric(metric).capitalize()} in {cells}', notes)
+    style.finish(picture, f'{labels.metric(metric).capitalize()} in {cells}', notes)
     return picture
 
 
-def _names(results: Results, points: Sequence[int]) -> Names:
-    """Returns the default names of the fields that differ between points."""
+def _differing(results: Results, points: Sequence[int]) -> list[str]:
+    """Returns the swept fields that differ between points."""
     settings = pd.DataFrame([results.points[point] for point in points])
-    fields = [field for field in results.swept if settings[field].map(repr).nunique() > 1]
-    short = labels.short(fields)
-
-    def name(field: str) -> Callable[[Any], str]:
-        return lambda value: f'{short[field]} = {labels.value(value)}'
-
-    return {field: name(field) for field in fields}
+    return [field for field in results.swept if settings[field].map(repr).nunique() > 1]
 
 
-def _title(results: Results, point: int, fields: Sequence[str] | Names, names: Names) -> list[str]:
+def _title(
+    results: Results, point: int, fields: Sequence[str], names: Names | None = None
+) -> list[str]:
     """Returns the written values of some fields of a point."""
-    values = results.settings(point)
-    short = labels.short(list(fields))
-    return [
-        names[field](values[field])
-        if field in names
-        else f'{short[field]} = {labels.value(values[field])}'
-        for field in fields
-    ]
+    values, short = results.settings(point), labels.short(fields)
+    written = {field: f'{short[field]} = {labels.value(values[field])}' for field in fields}
+    return [names[f](values[f]) if names and f in names else text for f, text in written.items()]
 
 
 def _settings(
@@ -227,54 +203,38 @@ def _curves(results: Results, point: int, metric: str) -> pd.DataFrame:
     return curves.where(np.isfinite(curves)) * labels.scale(metric)
 
 
-def _draw(panel: mpl_axes.Axes, curves: pd.DataFrame) -> int:
-    """Draws the runs of a point and their median; returns how many became not finite."""
+def _draw(panel: mpl_axes.Axes, curves: pd.DataFrame) -> None:
+    """Draws the runs of a point and their median, and a cross where one became not finite."""
     epochs, values = curves.index.to_numpy(), curves.to_numpy()
     if not np.isfinite(values).any():
         style.say_empty(panel)
-        return values.shape[1]
+        return
     size = style.size(values.shape[1])
     lines = [np.column_stack([epochs, run]) for run in values.T]
     look: dict[str, Any] = {'alpha': 0.55 * size, 'linewidths': 0.8, 'zorder': 2}
     panel.add_collection(collections.LineCollection(lines, colors=[style.BLUE], **look))
-    ended = np.isnan(values[-1])
-    for run in values.T[ended & np.isfinite(values).any(axis=0)]:
+    for run in values.T[np.isnan(values[-1]) & np.isfinite(values).any(axis=0)]:
         last = np.flatnonzero(np.isfinite(run))[-1]
         panel.plot(epochs[last], run[last], color=style.RED, linestyle='', **style.DIVERGED)
     # A run that is lost counts as the worst, not as absent; the median of such runs is no number.
-    worst = np.where(np.isnan(values), np.inf, values)
-    median = np.median(worst, axis=1)
+    median = np.median(np.where(np.isnan(values), np.inf, values), axis=1)
     median[~np.isfinite(median)] = np.nan
     panel.plot(epochs, median, color=style.INK, linewidth=1.7, zorder=4)
     panel.autoscale_view()
-    return int(ended.sum())
 
 
-def _scale(panels: list[mpl_axes.Axes], curves: list[pd.DataFrame], metric: str) -> list[str]:
-    """Gives panels that share their y-axis its scale; returns notes on what was cut."""
-    values = np.concatenate([table.to_numpy().ravel() for table in curves])
-    values = values[np.isfinite(values)]
-    if comparison.higher_is_better(metric) or not values.size:
-        return []
-    first = max(float(np.nanmax(table.to_numpy()[0], initial=0.0)) for table in curves)
-    ceiling = MAX_LOSS_RATIO * first if first > 0 else np.inf
-    low, high = values.min(), min(values.max(), ceiling)
-    if low > 0 and high > MAX_LINEAR_RATIO * low:
-        low = max(low, 1e-6 * high)
-        for panel in panels:
-            style.log_y(panel, low, high)
-            panel.set_ylim(low / 1.2, high * 1.2)
-    elif values.max() > ceiling:
-        for panel in panels:
-            panel.set_ylim(top=ceiling)
-    if values.max() <= ceiling:
-        return []
-    return [f'The axis ends at {MAX_LOSS_RATIO:g} times the loss of step 0; curves may leave it.']
-
-
-def _seeds_note(curves: list[pd.DataFrame]) -> str:
+def _scale(panels: Any, curves: list[pd.DataFrame], metric: str) -> list[str]:
+    """Gives panels that share their y-axis its scale; returns the notes below them."""
     counts = sorted({table.shape[1] for table in curves})
     seeds = labels.count(counts[-1], 'seed')
     if len(counts) > 1:
         seeds = f'{counts[0]} to {seeds}'
-    return f'Thin: each of {seeds}; thick: their median.'
+    notes = [f'Thin: each of {seeds}; thick: their median.']
+    if lost := sum(int(table.iloc[-1].isna().sum()) for table in curves):
+        runs = labels.count(lost, 'run')
+        notes.append(f'Cross: where the {metric.replace("_", " ")} of {runs} became not finite.')
+    if comparison.higher_is_better(metric):
+        return notes
+    values = np.concatenate([table.to_numpy().ravel() for table in curves])
+    first = max(table.iloc[0].max() for table in curves)
+    return notes + style.loss_y(panels, values, first, MAX_LOSS_RATIO)

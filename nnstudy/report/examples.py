@@ -3,7 +3,7 @@
 Where one net is shown, it is that of the median seed, and how many of the others agree is said.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +21,7 @@ from nnstudy.training import metrics
 SHADES = colors.LinearSegmentedColormap.from_list('paper', ['white', *style.VIRIDIS((0.45, 0.0))])
 MAX_WRITTEN = 20  # classes of a matrix whose cells are written out
 MAX_BARS = 10  # classes of an image's probabilities
+COLUMNS = 5  # misclassified images in a row
 
 
 def confusion(results: Results, point: int = 0, split: str = 'test') -> figure.Figure:
@@ -38,7 +39,10 @@ def confusion(results: Results, point: int = 0, split: str = 'test') -> figure.F
     Raises:
       UserError: there is no such point or split, or what is predicted are no classes.
     """
-    names = _class_names(results, point)
+    dataset = predict.net(results, point).dataset
+    names = dataset.class_names
+    if names is None:
+        raise errors.UserError(f'{dataset.name!r} has numbers to predict, not classes')
     # [R, K, K], a row of each matrix a true class
     counts = _confusions(results, point, split, len(names))
     lost = ~np.isfinite(counts).all(axis=(1, 2))
@@ -47,29 +51,30 @@ def confusion(results: Results, point: int = 0, split: str = 'test') -> figure.F
         raise errors.UserError(f'no run of point {point} ended with finite outputs')
     with np.errstate(invalid='ignore'):
         shares = 100 * counts / counts.sum(axis=2, keepdims=True)
-    seeds = labels.count(len(counts), 'seed')
+    is_written = len(names) <= MAX_WRITTEN
     side = 1.6 + max(0.42 * min(len(names), MAX_WRITTEN), 3.0)
-    picture = figure.Figure(figsize=(2 * side, side + 0.4), layout='constrained')
-    panels = picture.subplots(1, 2)
+    picture, (panels,) = style.panels(2 * side, side + 0.4, 1, 2)
+    # By the root, for a confusion of 5% to be seen beside 90% that are right.
+    shades = cm.ScalarMappable(colors.PowerNorm(0.5, 0, 100), SHADES)
     share = np.median(shares, axis=0)
-    texts = [_counted(np.median(counts, axis=0)), _ranged(shares)]
-    titles = [f'number of {split} examples', 'share of the true class (%)']
-    for panel, text, title in zip(panels, texts, titles, strict=True):
-        _matrix(panel, share, text if len(names) <= MAX_WRITTEN else None, names)
-        panel.set_title(title, fontsize=9.5, color=style.INK)
+    for panel in panels:
+        _draw_matrix(panel, share, shades, names)
+    panels[0].set_ylabel('true class')
     panels[1].set_yticklabels([])
-    panels[1].set_ylabel('')
-    notes = [f'Median over {seeds}.']
-    if len(names) > MAX_WRITTEN:
-        bar = picture.colorbar(cm.ScalarMappable(_norm(), SHADES), ax=panels, aspect=28, pad=0.01)
-        bar.set_label('share of the true class (%)', color=style.INK)
-    else:
+    panels[0].set_title(f'number of {split} examples', fontsize=9.5, color=style.INK)
+    panels[1].set_title('share of the true class (%)', fontsize=9.5, color=style.INK)
+    notes = [f'Median over {labels.count(len(counts), "seed")}.']
+    if is_written:
+        for panel, values in zip(panels, (np.median(counts, axis=0)[None], shares), strict=True):
+            _write_cells(panel, values, share, shades)
         notes += ['Small: from the lowest to the highest.'] if len(counts) > 1 else []
         notes.append('Shades: the share. Empty: no example.')
+    else:
+        style.colour_bar(picture, shades, panels, 'share of the true class (%)')
     if lost.any():
         runs = labels.count(int(lost.sum()), 'run')
         notes.append(f'Without {runs} whose outputs are not finite.')
-    style.caption(picture, f'Confusion matrix, {setting(results, point)}', notes)
+    style.finish(picture, f'Confusion matrix, {setting(results, point)}', notes)
     return picture
 
 
@@ -90,42 +95,35 @@ def misclassified(
     """
     net = predict.net(results, point)
     names = _image_classes(net)
-    run = typical(results, point)
-    shown = net.predict(results.variables(run, which), split)
-    # [R, N]; the median seed is one of them.
-    said = np.stack(
-        [
-            net.predict(results.variables(r, which), split).classes if r != run else shown.classes
-            for r in _runs(results, point)
-        ]
-    )
-    agreeing = (said == shown.classes).sum(axis=0)
+    median = typical(results, point)
+    runs = _runs(results, point)
+    predictions = {run: net.predict(results.variables(run, which), split) for run in runs}
+    shown = predictions[median.run]
+    agreeing = sum(one.classes == shown.classes for one in predictions.values())
     wrong = np.flatnonzero(shown.classes != shown.labels)
     confidence = shown.confidence
     chosen = wrong[np.argsort(-confidence[wrong], kind='stable')][:num]
 
-    columns = 5
-    rows = max(1, -(-len(chosen) // columns))
-    picture = figure.Figure(figsize=(8.2, 0.7 + 1.75 * rows), layout='constrained')
-    panels = picture.subplots(rows, columns, squeeze=False).ravel()
-    for panel in panels:
+    rows = max(1, -(-len(chosen) // COLUMNS))
+    picture, panels = style.panels(8.2, 0.7 + 1.75 * rows, rows, COLUMNS)
+    for panel in panels.flat:
         panel.set_axis_off()
-    for panel, i in zip(panels, chosen, strict=False):
+    for panel, i in zip(panels.flat, chosen, strict=False):
         draw_image(panel, shown.inputs[i], net)
-        seeds = f', {agreeing[i]}/{len(said)}' if len(said) > 1 else ''
+        seeds = f', {agreeing[i]}/{len(runs)}' if len(runs) > 1 else ''
         title = f'{names[shown.labels[i]]}\n→ {names[shown.classes[i]]}\n{confidence[i]:.0%}{seeds}'
         panel.set_title(title, fontsize=8, color=style.INK, pad=3)
+    if not len(chosen):
+        panels[0, 0].text(0.5, 0.5, 'no image is misclassified', ha='center', color=style.INK)
     share = len(wrong) / len(shown.labels)
-    seed = results.runs.set_index('run').loc[run, 'seed']
     notes = [
         f'{len(wrong):,} of {len(shown.labels):,} images ({share:.1%}) are taken for another class '
-        f'by the net of seed {seed}, the median one. Shown: the {len(chosen)} it is surest of.',
+        f'by the net of seed {median.seed}, the median one. Shown: the {len(chosen)} it is surest '
+        'of.',
         'Above each: its class, → what it is taken for, confidence (softmax)'
-        + (f', and how many of {len(said)} seeds say so.' if len(said) > 1 else '.'),
+        + (f', and how many of {len(runs)} seeds say so.' if len(runs) > 1 else '.'),
     ]
-    if not len(chosen):
-        panels[0].text(0.5, 0.5, 'no image is misclassified', ha='center', color=style.INK)
-    style.caption(picture, f'Misclassified {split} images, {setting(results, point)}', notes)
+    style.finish(picture, f'Misclassified {split} images, {setting(results, point)}', notes)
     return picture
 
 
@@ -147,47 +145,41 @@ def sample(
     net = predict.net(results, point)
     names = _image_classes(net)
     picked, label = image_of(net, split, index)
-    runs, run = _runs(results, point), typical(results, point)
-    outputs = [np.asarray(net.apply(results.variables(r, which), picked[None])) for r in runs]
+    runs, median = _runs(results, point), typical(results, point)
+    outputs = [np.asarray(net.apply(results.variables(run, which), picked[None])) for run in runs]
     said = predict.Predictions(picked[None], np.array([label]), np.concatenate(outputs))
-    own = runs.index(run)
-    # [R, K]
-    probabilities = 100 * said.probabilities
+    own = runs.index(median.run)
+    probabilities = 100 * said.probabilities  # [R, K]
     medians = np.median(probabilities, axis=0)
 
-    picture = figure.Figure(figsize=(7.4, 3.6), layout='constrained')
-    image, bars = picture.subplots(1, 2, width_ratios=(1, 1.5))
-    image.set_axis_off()
+    picture, [[image, bars]] = style.panels(7.4, 3.6, 1, 2, width_ratios=(1, 1.5))
     draw_image(image, picked, net)
     title = f'predicted: {names[said.classes[own]]} ({said.confidence[own]:.1%})'
     title += f'\ntrue: {names[label]}'
     image.set_title(title, fontsize=9.5, color=style.INK, loc='left')
 
     # The likeliest ones, and the true one anyhow; in the order of the classes.
-    order = np.argsort(-medians, kind='stable')
-    kept = np.sort([k for place, k in enumerate(order) if place < MAX_BARS or k == label])
-    places = np.arange(len(kept))
+    kept = np.union1d(np.argsort(-medians, kind='stable')[:MAX_BARS], [label])
     shade = [style.BLUE if k == label else '0.75' for k in kept]
-    style.dress(bars).barh(places, medians[kept], color=shade, height=0.7)
+    bars.barh(range(len(kept)), medians[kept], color=shade, height=0.7)
     if len(runs) > 1:
-        for place, k in zip(places, kept, strict=True):
-            x = probabilities[:, k]
-            dot = style.RUN | {'markeredgecolor': 'white', 'markeredgewidth': 0.5, 'alpha': 0.8}
-            bars.plot(x, np.full(len(x), place), color=style.INK, linestyle='', **dot)
+        dot = {'markeredgecolor': 'white', 'markeredgewidth': 0.5, 'alpha': 0.8}
+        look = style.RUN | dot | {'color': style.INK, 'linestyle': ''}
+        bars.plot(probabilities[:, kept].T, range(len(kept)), **look)
     written = [f'{names[k]}  (true)' if k == label else names[k] for k in kept]
-    bars.set_yticks(places, written)
+    bars.set_yticks(range(len(kept)), written)
     bars.invert_yaxis()
     bars.set_xlim(0, 100)
     bars.set_xlabel('probability, softmax of the outputs (%)')
     right = int((said.classes == label).sum())
     notes = [
         f'{right} of {labels.count(len(runs), "seed")} right; on the left the prediction of seed '
-        f'{results.runs.set_index("run").loc[run, "seed"]}, the median one.'
+        f'{median.seed}, the median one.'
     ]
     if len(runs) > 1:
         notes.append('Bars: median over seeds; dots: each seed.')
     what = f'{split.capitalize()} image {index}, {setting(results, point)}'
-    style.caption(picture, what, notes)
+    style.finish(picture, what, notes)
     return picture
 
 
@@ -204,23 +196,24 @@ def image_of(net: predict.Net, split: str, index: int) -> tuple[np.ndarray, int]
     return inputs[index], int(truth[index])
 
 
-def typical(results: Results, point: int) -> int:
+class Typical(NamedTuple):
+    """The run that stands for a point, and its seed."""
+
+    run: int
+    seed: int
+
+
+def typical(results: Results, point: int) -> Typical:
     """Returns the run of a point whose final test metric is the median one, or just below it."""
     name = f'test_{comparison.headline(results.runs)}'
     runs = comparison.finite_or_worst(results.runs)
     runs = runs[runs['point'] == point].sort_values([name, 'run'])
-    return int(runs['run'].iloc[(len(runs) - 1) // 2])
+    row = runs.iloc[(len(runs) - 1) // 2]
+    return Typical(int(row['run']), int(row['seed']))
 
 
 def _runs(results: Results, point: int) -> list[int]:
     return results.runs.loc[results.runs['point'] == point, 'run'].tolist()
-
-
-def _class_names(results: Results, point: int) -> tuple[str, ...]:
-    dataset = predict.net(results, point).dataset
-    if dataset.class_names is None:
-        raise errors.UserError(f'{dataset.name!r} has numbers to predict, not classes')
-    return dataset.class_names
 
 
 def _image_classes(net: predict.Net) -> tuple[str, ...]:
@@ -248,69 +241,48 @@ def _confusions(results: Results, point: int, split: str, num_classes: int) -> n
     return np.stack(matrices).astype(np.float64)
 
 
-def _counted(counts: np.ndarray) -> list[list[str]]:
-    return [[labels.number(float(n)) if n else '' for n in row] for row in counts]
-
-
-def _ranged(shares: np.ndarray) -> list[list[str]]:
-    """Writes the median of shares [R, K, K], and below it from where to where they go."""
-
-    def text(values: np.ndarray) -> str:
-        if not np.nan_to_num(values).any():
-            return ''
-        low, median, high = (f'{v:.0f}' for v in np.quantile(values, (0, 0.5, 1)))
-        return median if len(values) == 1 else f'{median}\n{low}–{high}'
-
-    return [[text(shares[:, i, j]) for j in range(shares.shape[2])] for i in range(shares.shape[1])]
-
-
-def _norm() -> colors.Normalize:
-    # By the root, for a confusion of 5% to be seen beside 90% that are right.
-    return colors.PowerNorm(0.5, 0, 100)
-
-
-def _matrix(
-    panel: mpl_axes.Axes,
-    shares: np.ndarray,
-    texts: list[list[str]] | None,
-    names: tuple[str, ...],
+def _draw_matrix(
+    panel: mpl_axes.Axes, share: np.ndarray, shades: cm.ScalarMappable, names: tuple[str, ...]
 ) -> None:
-    norm = _norm()
-    panel.imshow(np.nan_to_num(shares), cmap=SHADES, norm=norm)
-    panel.spines[:].set_color(style.GREY)
-    size = 8.5 if len(names) <= 12 else 6.5
-    places = np.arange(len(names))
-    panel.set_xticks(places, names, rotation=45, ha='right', rotation_mode='anchor')
-    panel.set_yticks(places, names)
-    panel.tick_params(labelsize=size, labelcolor=style.INK, color=style.GREY, length=2)
-    panel.set_xlabel('predicted class', color=style.INK)
-    panel.set_ylabel('true class', color=style.INK)
-    for i, row in enumerate(texts or []):
-        for j, text in enumerate(row):
-            if not text:
-                continue
-            dark = norm(np.nan_to_num(shares[i, j])) > 0.45
-            head, _, small = text.partition('\n')
-            look: dict[str, Any] = {'color': 'white' if dark else style.INK, 'ha': 'center'}
-            panel.text(
-                j, i - (0.14 if small else 0), head, va='center', fontsize=size - 0.5, **look
-            )
-            if small:
-                panel.text(j, i + 0.27, small, va='center', fontsize=size - 3, **look)
+    """Draws the shares [K, K] of a confusion matrix as shades."""
+    panel.imshow(np.nan_to_num(share), cmap=shades.cmap, norm=shades.norm)
+    panel.grid(False)
+    panel.spines[:].set(visible=True, color=style.GREY)
+    panel.set_xticks(range(len(names)), names, rotation=45, ha='right', rotation_mode='anchor')
+    panel.set_yticks(range(len(names)), names)
+    panel.tick_params(labelsize=_font_size(len(names)), length=2)
+    panel.set_xlabel('predicted class')
+
+
+def _write_cells(
+    panel: mpl_axes.Axes, values: np.ndarray, share: np.ndarray, shades: cm.ScalarMappable
+) -> None:
+    """Writes the median of values [R, K, K] into their cells, and below it their range."""
+    size = _font_size(len(share))
+    for i, j in np.ndindex(share.shape):
+        cell = values[:, i, j]
+        if not np.nan_to_num(cell).any():
+            continue
+        low, median, high = np.quantile(cell, (0, 0.5, 1))
+        dark = shades.norm(np.nan_to_num(share[i, j])) > 0.45
+        look: dict[str, Any] = {'color': 'white' if dark else style.INK, 'ha': 'center'}
+        up = 0.14 if len(cell) > 1 else 0
+        text = labels.number(float(median)) if len(values) == 1 else f'{median:.0f}'
+        panel.text(j, i - up, text, va='center', fontsize=size - 0.5, **look)
+        if len(cell) > 1:
+            panel.text(j, i + 0.27, f'{low:.0f}–{high:.0f}', va='center', fontsize=size - 3, **look)
+
+
+def _font_size(num_classes: int) -> float:
+    return 8.5 if num_classes <= 12 else 6.5
 
 
 def draw_image(panel: mpl_axes.Axes, image: np.ndarray, net: predict.Net) -> None:
     """Draws an image [H, W, C] as stored: in colour if it has three channels, else in grey."""
-    image = image.astype(np.float32) / net.data.max_value
-    if image.shape[-1] != 3:
-        image = image.mean(axis=-1)
-    panel.imshow(np.clip(image, 0, 1), cmap='gray', vmin=0, vmax=1, interpolation='nearest')
+    shown = image if image.shape[-1] == 3 else image.astype(np.float32).mean(axis=-1)
+    style.image(panel, shown, limit=net.data.max_value)
 
 
 def setting(results: Results, point: int) -> str:
     """Writes what is swept as it is at a point."""
-    swept = results.swept
-    short = labels.short(swept)
-    values = results.points[point]
-    written = [f'{short[field]} {labels.value(values[field])}' for field in swept]
-    return ', '.join(written) or results.name
+    return labels.points(results.runs, results.swept, with_fields=True)[point] or results.name

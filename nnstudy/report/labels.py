@@ -1,7 +1,11 @@
-"""How fields, their values and metrics are written in tables and pictures."""
+"""How points, fields, their values and metrics are written in tables and pictures."""
 
 import math
 from collections.abc import Sequence
+
+import pandas as pd
+
+from nnstudy.analysis import axes
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -39,6 +43,23 @@ def short(fields: Sequence[str]) -> dict[str, str]:
         field: name if last.count(name) == 1 else field
         for field, name in zip(fields, last, strict=True)
     }
+
+
+def settings(runs: pd.DataFrame, swept: list[str]) -> pd.DataFrame:
+    """Writes the swept fields' values of every point: index `point`, a column a field."""
+    table = axes.settings(runs, swept)
+    for field in swept:
+        table[field] = table[field].map(values(axes.axis(field, table[field]).values))
+    return table
+
+
+def points(runs: pd.DataFrame, swept: list[str], with_fields: bool = False) -> dict[int, str]:
+    """Names every point by its swept fields: `0.1, 32`, or `learning_rate 0.1, width 32`."""
+    written = settings(runs, swept)
+    if with_fields:
+        for field, name in short(swept).items():
+            written[field] = f'{name} ' + written[field]
+    return {point: ', '.join(row) for point, *row in written.itertuples()}
 
 
 def metric(name: str) -> str:

@@ -1,17 +1,19 @@
-"""The look all pictures share: colours, marks, axes, legends and notes.
+"""The look that all pictures share: panels, colours, marks, axes, legends and notes.
 
-Knows matplotlib only, nothing of studies.
+Knows matplotlib only, nothing of studies. Figures are made without pyplot: no global state, no
+display.
 """
 
 import math
 import os
 import pathlib
 import textwrap
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib import axes, colors, figure, lines, ticker
+from matplotlib import artist, axes, cm, colorbar, colors, figure, lines, ticker
 
 from nnstudy import errors
 from nnstudy.report import labels
@@ -62,21 +64,42 @@ def size(n: int) -> float:
     return min(1.0, max(0.2, (40 / max(1, n)) ** (1 / 3)))
 
 
-def dress(panel: axes.Axes) -> axes.Axes:
-    """Gives a panel its quiet frame and grid."""
-    panel.spines[['top', 'right']].set_visible(False)
-    panel.spines[['left', 'bottom']].set_color(GREY)
-    panel.tick_params(which='both', labelsize=9, labelcolor=INK, color=GREY)
-    panel.grid(color='0.92', linewidth=0.7)
-    panel.set_axisbelow(True)
-    panel.xaxis.label.set_color(INK)
-    panel.yaxis.label.set_color(INK)
-    return panel
+def panels(
+    width: float, height: float, rows: int = 1, columns: int = 1, **subplots: Any
+) -> tuple[figure.Figure, np.ndarray]:
+    """Opens a figure with panels in a quiet frame and grid.
+
+    Args:
+      width: of the figure in inches.
+      height: likewise.
+      rows: number of rows of panels.
+      columns: number of panels in a row.
+      **subplots: further arguments of `Figure.subplots`, such as `sharey=True`.
+
+    Returns:
+      The figure, and its panels `[rows, columns]`.
+    """
+    picture = figure.Figure(figsize=(width, height), layout='constrained')
+    grid = picture.subplots(rows, columns, squeeze=False, **subplots)
+    for panel in grid.flat:
+        panel.spines[['top', 'right']].set_visible(False)
+        panel.spines[['left', 'bottom']].set_color(GREY)
+        panel.tick_params(which='both', labelsize=9, labelcolor=INK, color=GREY)
+        panel.grid(color='0.92', linewidth=0.7)
+        panel.set_axisbelow(True)
+        panel.xaxis.label.set_color(INK)
+        panel.yaxis.label.set_color(INK)
+    return picture, grid
+
+
+def shade(i: int, num: int) -> tuple[float, ...]:
+    """Returns the colour of line `i` of `num`: from dark to bright, and blue for a single one."""
+    return VIRIDIS(0.85 * i / (num - 1)) if num > 1 else BLUE
 
 
 def band(panel: axes.Axes, x: Any, values: Any, i: int, num: int, **look: Any) -> lines.Line2D:
     """Draws the median and the interquartile range of `values` [seeds, x], as line i of `num`."""
-    look = {'color': VIRIDIS(0.8 * i / max(1, num - 1)), 'linestyle': DASHES[i], **look}
+    look = {'color': shade(i, num), 'linestyle': DASHES[i], **look}
     low, median, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
     panel.fill_between(x, low, high, color=look['color'], alpha=0.15, linewidth=0)
     (line,) = panel.plot(x, median, **look)
@@ -88,11 +111,31 @@ def handle(label: str, color: Any, linestyle: Any, **style: Any) -> lines.Line2D
     return lines.Line2D([], [], label=label, color=color, linestyle=linestyle, **style)
 
 
-def legend(picture: figure.Figure, handles: list, title: str | None) -> None:
-    """Puts a legend to the right of all panels, where it hides nothing."""
+def finish(
+    picture: figure.Figure,
+    title: str,
+    notes: Sequence[str] = (),
+    handles: Sequence[artist.Artist] = (),
+    legend_title: str | None = None,
+) -> None:
+    """Sets the title above all panels, the notes below, and the legend to the right.
+
+    Args:
+      picture: the figure.
+      title: of the whole.
+      notes: sentences; one that comes twice is set once.
+      handles: the entries of the legend, which has a column of its own and so hides nothing.
+      legend_title: what the entries are values of.
+    """
+    picture.suptitle(title, x=0.01, ha='left', fontsize=11, color=INK)
+    width = int(14 * picture.get_figwidth())
+    text = '\n'.join(textwrap.wrap(' '.join(dict.fromkeys(notes)), width))
+    picture.supxlabel(text, x=0.01, ha='left', fontsize=8, color='0.35')
+    if not handles:
+        return
     legend = picture.legend(
         handles=handles,
-        title=title,
+        title=legend_title and '\n'.join(textwrap.wrap(legend_title, 26)),
         loc='outside right upper',
         frameon=False,
         fontsize=8.5,
@@ -104,12 +147,15 @@ def legend(picture: figure.Figure, handles: list, title: str | None) -> None:
     legend.get_title().set_color(INK)
 
 
-def caption(picture: figure.Figure, title: str, notes: list[str]) -> None:
-    """Sets the title above and the notes below all panels."""
-    picture.suptitle(title, x=0.01, ha='left', fontsize=11, color=INK)
-    width = int(14 * picture.get_figwidth())
-    text = '\n'.join(textwrap.wrap(' '.join(dict.fromkeys(notes)), width))
-    picture.supxlabel(text, x=0.01, ha='left', fontsize=8, color='0.35')
+def colour_bar(
+    picture: figure.Figure, image: cm.ScalarMappable, panels: Any, label: str = ''
+) -> colorbar.Colorbar:
+    """Draws a colour bar to the right of panels, and returns it."""
+    bar = picture.colorbar(image, ax=panels, pad=0.01, aspect=28)
+    bar.set_label(label, color=INK)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(which='both', labelsize=9, labelcolor=INK, color=GREY, length=3)
+    return bar
 
 
 def save(picture: figure.Figure, path: pathlib.Path) -> None:
@@ -133,22 +179,94 @@ def say_empty(panel: axes.Axes) -> None:
     panel.text(0.5, 0.5, 'no finite value', transform=panel.transAxes, ha='center', color=INK)
 
 
-def log_y(panel: axes.Axes, low: float, high: float) -> None:
-    """Gives the y-axis a log scale, with plain numbers at 1, 2 and 5 if the decades are few."""
+def image(panel: axes.Axes, values: np.ndarray, signed: bool = False, limit: float = 0.0) -> None:
+    """Draws an image [H, W] in grey or [H, W, 3] in colour, in a panel without axes.
+
+    Args:
+      panel: where to.
+      values: from 0, black, to the limit, white.
+      signed: whether mid-grey is 0 and black the negative limit.
+      limit: by default the largest absolute value.
+    """
+    limit = limit or float(np.abs(values).max()) or 1.0
+    shown = 0.5 + 0.5 * values / limit if signed else values / limit
+    panel.imshow(np.clip(shown, 0, 1), cmap='gray', vmin=0, vmax=1, interpolation='nearest')
+    panel.set_axis_off()
+
+
+def spans(values: np.ndarray) -> bool:
+    """Whether only a log scale shows all of so wide a range."""
+    finite = values[np.isfinite(values)]
+    return bool(finite.size and finite.max() > 20 * finite.min() > 0)
+
+
+def epochs(panel: axes.Axes) -> None:
+    """Makes the x-axis one of epochs, which are named in whole numbers."""
+    panel.set_xlabel('epoch')
+    panel.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True, steps=(1, 2, 5, 10)))
+
+
+def log_y(panel: axes.Axes, low: float | None = None, high: float | None = None) -> None:
+    """Gives the y-axis a log scale, with plain numbers at 1, 2 and 5 if the decades are few.
+
+    Args:
+      panel: with what it shows.
+      low: lower end of the axis; by default the axis shows all that is drawn.
+      high: likewise the upper end.
+    """
     panel.set_yscale('log')
-    if high / low < 1000:
+    if low is not None:
+        panel.set_ylim(low, high)
+    bottom, top = panel.get_ylim()
+    if top / bottom < 1000:
         panel.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     panel.yaxis.set_major_formatter(ticker.FuncFormatter(lambda y, _: labels.number(float(y))))
     panel.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
-def log_ticks(scale: tuple[float, ...]) -> list[float]:
-    """Returns the places to name: all values, or the powers of ten among many over decades."""
+def loss_y(shown: Iterable[axes.Axes], losses: np.ndarray, first: float, ratio: float) -> list[str]:
+    """Gives panels the y-axis of a loss, on a log scale unless the losses differ little.
+
+    Args:
+      shown: panels, which get the same limits.
+      losses: all that is drawn in them; what is not finite has no place.
+      first: the highest loss of step 0.
+      ratio: the axis ends at so many times `first`, since runs that explode would press all others
+        flat.
+
+    Returns:
+      Notes on what was cut.
+    """
+    losses = losses[np.isfinite(losses)]
+    if not losses.size or not first > 0 or losses.min() < 0:
+        return []
+    top = min(1.15 * losses.max(), ratio * first)
+    # A loss of zero, or nearly so, would stretch the axis over empty decades.
+    bottom = max(0.85 * losses[losses > 0].min(initial=np.inf), 1e-6 * first)
+    for panel in shown:
+        if top < 3 * bottom:
+            panel.set_ylim(bottom, top)
+        else:
+            log_y(panel, bottom, top)
+    if losses.max() <= ratio * first:
+        return []
+    return [f'A loss axis ends at {ratio:g} times the loss of step 0; curves may leave it.']
+
+
+def ticks(scale: Sequence[float], logarithmic: bool) -> list[float]:
+    """Returns the places to name along rising numbers: all if there is room, else round ones.
+
+    Among many over three decades or more these are the powers of ten.
+    """
+    first, last = scale[0], scale[-1]
+    if not logarithmic:
+        if len(scale) <= MAX_TICKS and np.diff(scale).min() > 0.06 * (last - first):
+            return list(scale)
+        places = ticker.MaxNLocator(MAX_TICKS - 1).tick_values(first, last)
+        return [float(place) for place in places if first <= place <= last]
     if len(scale) <= MAX_TICKS:
         return list(scale)
-    decades = range(
-        math.ceil(math.log10(scale[0]) - 1e-6), math.floor(math.log10(scale[-1]) + 1e-6) + 1
-    )
+    decades = range(math.ceil(math.log10(first) - 1e-6), math.floor(math.log10(last) + 1e-6) + 1)
     if len(decades) >= 3:
         return [10.0**d for d in decades[:: math.ceil(len(decades) / MAX_TICKS)]]
     return list(scale[:: math.ceil(len(scale) / MAX_TICKS)])

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from flax import traverse_util
 from matplotlib import axes as mpl_axes
 from matplotlib import figure, ticker
 
@@ -59,10 +60,8 @@ def histograms(
             raise errors.unknown('layer', layer, known)
     rows = layers or sorted(known, key=_natural)
 
-    shape = len(rows), len(COLUMNS)
     size = 2.7 * len(COLUMNS), 1.0 + 1.9 * len(rows)
-    picture = figure.Figure(figsize=size, layout='constrained')
-    panels = picture.subplots(*shape, squeeze=False)
+    picture, panels = style.panels(*size, len(rows), len(COLUMNS))
     for layer, row in zip(rows, panels, strict=True):
         own = [name for _, name in total if _layer(name) == layer]
         biases = [name for name in dict.fromkeys(own) if name.endswith('bias')]
@@ -73,7 +72,7 @@ def histograms(
                 panel.set_axis_off()
                 continue
             counts = np.sum([total[kind, name] for name in names], axis=0)
-            _ridges(style.dress(panel), counts, epochs)
+            _ridges(panel, counts, epochs)
             panel.set_title(f'{layer}: {title}', fontsize=8.5, color=style.INK)
     for panel in panels[:, 0]:
         panel.set_ylabel('epoch', fontsize=8.5)
@@ -84,7 +83,7 @@ def histograms(
         f'At most {2 * TAIL:.0%} lie beyond an axis. Gradients: of one mini-batch.'
     ]
     what = f'Weights and gradients over the epochs, {examples.setting(results, point)}'
-    style.caption(picture, what, notes)
+    style.finish(picture, what, notes)
     return picture
 
 
@@ -105,40 +104,33 @@ def filters(
     Raises:
       UserError: there is no such point, or no such convolution.
     """
-    run = examples.typical(results, point)
-    kernels = _convolutions(results.params(run, which))
+    median = examples.typical(results, point)
+    kernels = _convolutions(results.params(median.run, which))
     if layer is None and kernels:
         layer = min(kernels, key=_natural)
     if layer not in kernels:
         raise errors.unknown('convolution', layer, kernels)
     kernel = kernels[layer]  # [H, W, C, F]
-    channels, num = kernel.shape[2:]
-    shown = kernel if channels == 3 else kernel.mean(axis=2, keepdims=True)
+    height, width, channels, num = kernel.shape
+    shown = kernel if channels == 3 else kernel.mean(axis=2)
     largest = float(np.abs(shown).max()) or 1.0
-    tiles = [0.5 + 0.5 * shown[..., k] / largest for k in range(min(num, MAX_FILTERS))]
+    tiles = np.moveaxis(shown, -1, 0)[:MAX_FILTERS]
     columns = min(8, len(tiles))
     rows = math.ceil(len(tiles) / columns)
-    picture = figure.Figure(
-        figsize=(max(6.0, 0.9 * columns), 0.9 + 0.9 * rows), layout='constrained'
-    )
-    panels = picture.subplots(rows, columns, squeeze=False)
-    for panel, tile in zip(panels.ravel(), tiles, strict=False):
-        image = tile if channels == 3 else tile[..., 0]
-        panel.imshow(image, cmap='gray', vmin=0, vmax=1, interpolation='nearest')
-    for panel in panels.ravel():
+    picture, panels = style.panels(max(6.0, 0.9 * columns), 0.9 + 0.9 * rows, rows, columns)
+    for panel in panels.flat:
         panel.set_axis_off()
-    height, width = kernel.shape[:2]
-    seed = results.runs.set_index('run').loc[run, 'seed']
+    for panel, tile in zip(panels.flat, tiles, strict=False):
+        style.image(panel, tile, signed=True, limit=largest)
+    mean = '' if channels in (1, 3) else ' (their mean)'
     notes = [
-        f'{height}x{width} weights each, {labels.count(channels, "channel")}'
-        + ('' if channels in (1, 3) else ' (their mean)')
-        + f'; mid-grey 0, black and white ±{labels.number(largest)}. The net of seed {seed}, the '
-        'median one.'
+        f'{height}x{width} weights each, {labels.count(channels, "channel")}{mean}; mid-grey 0, '
+        f'black and white ±{labels.number(largest)}. The net of seed {median.seed}, the median one.'
     ]
     if num > len(tiles):
         notes.append(f'The first {len(tiles)} of {num} filters.')
     what = f'Filters of {layer}, {examples.setting(results, point)}'
-    style.caption(picture, what, notes)
+    style.finish(picture, what, notes)
     return picture
 
 
@@ -158,36 +150,32 @@ def feature_maps(
       UserError: there is no such point, split or image, or the net has no convolutions.
     """
     net = predict.net(results, point)
-    run = examples.typical(results, point)
+    median = examples.typical(results, point)
     image, label = examples.image_of(net, split, index)
-    maps = net.feature_maps(results.variables(run, which), image[None])
+    maps = net.feature_maps(results.variables(median.run, which), image[None])
     rows = len(maps) + 1
-    picture = figure.Figure(figsize=(1.0 + 0.95 * MAX_MAPS, 0.9 + 1.0 * rows), layout='constrained')
-    panels = picture.subplots(rows, MAX_MAPS, squeeze=False)
-    for panel in panels.ravel():
+    picture, panels = style.panels(1.0 + 0.95 * MAX_MAPS, 0.9 + 1.0 * rows, rows, MAX_MAPS)
+    for panel in panels.flat:
         panel.set_axis_off()
     examples.draw_image(panels[0, 0], image, net)
     _name(panels[0, 0], 'image')
     cut = []
     for (layer, outputs), row in zip(maps.items(), panels[1:], strict=True):
-        shown = np.moveaxis(outputs[0], -1, 0)[:MAX_MAPS]
-        largest = float(np.abs(outputs).max()) or 1.0
-        for panel, values in zip(row, shown, strict=False):
-            panel.imshow(values, cmap='gray', vmin=-largest, vmax=largest, interpolation='nearest')
         height, width, num = outputs.shape[1:]
+        largest = float(np.abs(outputs).max())
+        for panel, values in zip(row, np.moveaxis(outputs[0], -1, 0), strict=False):
+            style.image(panel, values, signed=True, limit=largest)
         _name(row[0], f'{layer}\n{num} of {height}x{width}')
         cut += [layer] if num > MAX_MAPS else []
-    seed = results.runs.set_index('run').loc[run, 'seed']
     notes = [
         'Before the activation; mid-grey is 0, and a layer has one scale. '
-        f'The net of seed {seed}, the median one.'
+        f'The net of seed {median.seed}, the median one.'
     ]
     if cut:
         notes.append(f'The first {MAX_MAPS} maps of {", ".join(cut)}.')
     assert net.dataset.class_names is not None
     title = f'Feature maps of {split} image {index} ({net.dataset.class_names[label]}), '
-    title += examples.setting(results, point)
-    style.caption(picture, title, notes)
+    style.finish(picture, title + examples.setting(results, point), notes)
     return picture
 
 
@@ -201,15 +189,14 @@ def _natural(name: str) -> list:
     return [(int(part), '') if part.isdigit() else (-1, part) for part in re.split(r'(\d+)', name)]
 
 
-def _convolutions(params: Mapping, path: str = '') -> dict[str, np.ndarray]:
+def _convolutions(params: Mapping) -> dict[str, np.ndarray]:
     """Returns the kernels [H, W, C, F] of all convolutions by the name of the layer."""
-    found: dict[str, np.ndarray] = {}
-    for name, value in params.items():
-        if isinstance(value, Mapping):
-            found |= _convolutions(value, f'{path}/{name}' if path else name)
-        elif name == 'kernel' and value.ndim == 4:
-            found[path] = value
-    return found
+    arrays = traverse_util.flatten_dict(params, sep='/')
+    return {
+        _layer(name): array
+        for name, array in arrays.items()
+        if name.endswith('kernel') and array.ndim == 4
+    }
 
 
 def _ridges(panel: mpl_axes.Axes, counts: np.ndarray, epochs: np.ndarray) -> None:

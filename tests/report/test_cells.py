@@ -26,7 +26,7 @@ def lines(panel):
 
 
 def test_a_cell_has_every_run_and_their_median(grid):
-    figure = cells.cell(grid, 1, names=NAMES)
+    figure = cells.cell(grid, 1)
     runs, median = lines(figure.axes[0])
     history = grid.history[grid.history['point'] == 1]
     expected = history.pivot(index='epoch', columns='run', values='train_loss')

@@ -1,7 +1,5 @@
 """What a convolution does to one image: blur, edges, the three modes, where a filter matches."""
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
 from matplotlib import figure, patches
@@ -17,7 +15,7 @@ SIDE = 7  # pixels of the piece that is looked for
 
 
 def filtered(image: np.ndarray, kernel: np.ndarray, mode: str = 'same') -> np.ndarray:
-    """Convolves an image with one filter, as the layers do: `ops.conv`, no flip.
+    """Convolves an image with one filter, as the layers do: `ops.conv`, which does not flip it.
 
     Args:
       image: float [H, W].
@@ -39,8 +37,8 @@ def filtered(image: np.ndarray, kernel: np.ndarray, mode: str = 'same') -> np.nd
 def cosine(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Returns the cosine between a filter and each piece of an image, [H - kh + 1, W - kw + 1].
 
-    A convolution is the scalar product with each piece; divided by both lengths it is 1 where the
-    image looks like the filter, whatever the brightness. 0 where a piece is black.
+    A convolution is the scalar product with each piece. Divided by both lengths it is 1 where the
+    image looks like the filter, whatever the brightness; it is 0 where a piece is black.
     """
     product = filtered(image, kernel, 'valid')
     squares = filtered(image**2, np.ones(kernel.shape), 'valid')
@@ -55,36 +53,28 @@ def demonstration(image: np.ndarray) -> figure.Figure:
       image: float [H, W], at least 16x16.
     """
     image = np.asarray(image, np.float64)
-    picture = figure.Figure(figsize=(9.6, 5.4), layout='constrained')
-    panels = picture.subplots(2, 4)
     top, left = ((size - SIDE) // 2 for size in image.shape)
     piece = image[top : top + SIDE, left : left + SIDE]
     match = cosine(image, piece)
-    drawn = [
-        ('the image', image),
-        ('blurred: the mean of 5x5', filtered(image, BLUR)),
-        ('vertical edges (Sobel)', filtered(image, VERTICAL)),
-        ('horizontal edges', filtered(image, VERTICAL.T)),
-        *((f'blurred, {mode}', filtered(image, BLUR, mode)) for mode in MODES),
-        (f'cosine with the {SIDE}x{SIDE} piece', match),
-    ]
-    for panel, (title, values) in zip(panels.flat, drawn, strict=True):
-        signed = values.min() < 0
-        limit = np.abs(values).max() or 1.0
-        panel.imshow(values, cmap='gray', vmin=-limit if signed else 0.0, vmax=limit)
+    drawn = {
+        'the image': image,
+        'blurred: the mean of 5x5': filtered(image, BLUR),
+        'vertical edges (Sobel)': filtered(image, VERTICAL),
+        'horizontal edges': filtered(image, VERTICAL.T),
+        **{f'blurred, {mode}': filtered(image, BLUR, mode) for mode in MODES},
+        f'cosine with the {SIDE}x{SIDE} piece': match,
+    }
+    picture, panels = style.panels(9.6, 5.4, 2, 4)
+    for panel, (title, values) in zip(panels.flat, drawn.items(), strict=True):
+        style.image(panel, values, signed=values.min() < 0)
         panel.set_title(f'{title}\n{values.shape[0]}x{values.shape[1]}', fontsize=9.5)
-        panel.set_xticks([])
-        panel.set_yticks([])
-    frame: dict[str, Any] = {'fill': False, 'edgecolor': style.RED, 'linewidth': 1.5}
+    frame = {'fill': False, 'edgecolor': style.RED, 'linewidth': 1.5}
     panels[0, 0].add_patch(patches.Rectangle((left - 0.5, top - 0.5), SIDE, SIDE, **frame))
-    row, column = divmod(int(match.argmax()), match.shape[1])
+    row, column = np.unravel_index(match.argmax(), match.shape)
     panels[1, 3].add_patch(patches.Circle((column, row), 1.5, **frame))
-    style.caption(
-        picture,
-        'What a convolution does to an image',
-        [
-            'Edges: grey is zero, white where it gets brighter to the right or downwards.',
-            f'The cosine is highest, {match.max():.2f}, where the piece was taken from (red).',
-        ],
-    )
+    notes = [
+        'Edges: grey is zero; white is where it gets brighter to the right or downwards.',
+        f'The cosine is highest, {match.max():.2f}, where the piece was taken from (red).',
+    ]
+    style.finish(picture, 'What a convolution does to an image', notes)
     return picture
