@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib import axes, figure, ticker
+from matplotlib import axes, ticker
 from rich import markup
 from rich.table import Table
 
@@ -142,8 +142,7 @@ def chart(measured: Mapping[str, Mapping[str, Measured]], path: Path, note: str)
     """Draws the ratios of all peers, a group of bars for each workload."""
     peers = [s for s in session.PEERS if any(m.get(s) and m[s].seconds for m in measured.values())]
     height = 0.8 / max(1, len(peers))
-    picture = figure.Figure(figsize=(8, 1.3 + 0.6 * len(measured)), layout='constrained')
-    panel = style.dress(picture.subplots())
+    picture, [[panel]] = style.panels(8, 1.3 + 0.6 * len(measured))
     for row, sides in enumerate(measured.values()):
         for place, side in enumerate(peers):
             if side not in sides:
@@ -179,8 +178,8 @@ def chart(measured: Mapping[str, Mapping[str, Measured]], path: Path, note: str)
     panel.margins(x=0.12)
     panel.set_xlabel('time of a run-step ÷ that of nnstudy (log scale)', fontsize=9)
     drawn = dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
-    style.legend(picture, list(drawn.values()), None)
-    style.caption(picture, 'How many times as long the usual loops take', [note])
+    title = 'How many times as long the usual loops take'
+    style.finish(picture, title, [note], list(drawn.values()))
     style.save(picture, path)
 
 

@@ -102,4 +102,6 @@ def claims():
 
 
 def pictures(results):
-    return {'train_and_test': histories.train_and_test(results, {'VGG-like': VGG, 'plain CNN': CNN})}
+    return {
+        'train_and_test': histories.train_and_test(results, {'VGG-like': VGG, 'plain CNN': CNN})
+    }

@@ -74,8 +74,8 @@ def boundary(results: Results, x: str, y: str) -> figure.Figure:
     for label, where in zip(bar.ax.get_yticklabels(), ('bottom', 'top') * 2, strict=True):
         label.set_verticalalignment(where)
     note = (
-        f'{len(runs):,} runs of {results.history["step"].max()} steps, {converged.sum():,} of which '
-        'converge: they end below the loss of step 0. Shades: ranks within each of the two.'
+        f'{len(runs):,} runs of {results.history["step"].max()} steps, {converged.sum():,} of '
+        'which converge: they end below the loss of step 0. Shades: ranks within each of the two.'
     )
     style.finish(picture, 'The boundary of trainability', [note])
     return picture

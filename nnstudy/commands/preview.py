@@ -140,15 +140,15 @@ def sheet(images: np.ndarray, names: Sequence[str], title: str, note: str = '') 
 
     inches = 0.9 / width  # of a pixel
     size = (max(6, inches * mosaic.shape[1] + 1.2), inches * mosaic.shape[0] + 0.65)
-    picture = figure.Figure(figsize=size, layout='constrained')
-    panel = picture.subplots()
+    picture, [[panel]] = style.panels(*size)
+    panel.grid(False)
     panel.imshow(mosaic[:-gap, :-gap], interpolation='nearest')
     panel.spines[:].set_visible(False)
     epochs = [f'epoch {number}' for number in range(1, num_columns)]
     panel.set_xticks((width - gap - 1) / 2 + width * np.arange(num_columns), ['original', *epochs])
     panel.set_yticks((height - gap - 1) / 2 + height * np.arange(num_rows), names)
     panel.tick_params(length=0, labelsize=9, labelcolor=style.INK, labeltop=True, labelbottom=False)
-    style.caption(picture, title, [note])
+    style.finish(picture, title, [note])
     return picture
 
 

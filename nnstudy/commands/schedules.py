@@ -85,12 +85,11 @@ def draw(shown: Sequence[Example], epochs: int) -> figure.Figure:
     """Returns the picture: a panel for each example, all on the same axes."""
     columns = min(COLUMNS, len(shown))
     rows = math.ceil(len(shown) / columns)
-    picture = figure.Figure(
-        figsize=(max(2.5 * columns, 4.5), 2.2 * rows + 0.7), layout='constrained'
-    )
-    panels = picture.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    size = max(2.5 * columns, 4.5), 2.2 * rows + 0.7
+    picture, panels = style.panels(*size, rows, columns, sharex=True, sharey=True)
+    panels = panels.ravel()
     for panel, example in zip(panels, shown, strict=False):
-        _draw_panel(style.dress(panel), example, epochs)
+        _draw_panel(panel, example, epochs)
     for panel in panels[len(shown) :]:
         panel.remove()
     for panel in panels[max(0, len(shown) - columns) : len(shown)]:
@@ -106,7 +105,7 @@ def draw(shown: Sequence[Example], epochs: int) -> figure.Figure:
         notes.append('Dotted: where a phase begins or ends.')
     if any(example.name == 'reduce_on_plateau' for example in shown):
         notes.append('Grey dashes: the loss, not to scale; an evaluation at each dot.')
-    style.caption(picture, 'Learning-rate schedules', notes)
+    style.finish(picture, 'Learning-rate schedules', notes)
     return picture
 
 

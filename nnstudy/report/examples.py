@@ -19,6 +19,8 @@ from nnstudy.training import metrics
 
 # White to nearly black, so that the order of the shades is that of their brightness.
 SHADES = colors.LinearSegmentedColormap.from_list('paper', ['white', *style.VIRIDIS((0.45, 0.0))])
+# By the root, for a confusion of 5% to be seen beside 90% that are right.
+NORM = colors.PowerNorm(0.5, 0, 100)
 MAX_WRITTEN = 20  # classes of a matrix whose cells are written out
 MAX_BARS = 10  # classes of an image's probabilities
 COLUMNS = 5  # misclassified images in a row
@@ -54,11 +56,9 @@ def confusion(results: Results, point: int = 0, split: str = 'test') -> figure.F
     is_written = len(names) <= MAX_WRITTEN
     side = 1.6 + max(0.42 * min(len(names), MAX_WRITTEN), 3.0)
     picture, (panels,) = style.panels(2 * side, side + 0.4, 1, 2)
-    # By the root, for a confusion of 5% to be seen beside 90% that are right.
-    shades = cm.ScalarMappable(colors.PowerNorm(0.5, 0, 100), SHADES)
     share = np.median(shares, axis=0)
     for panel in panels:
-        _draw_matrix(panel, share, shades, names)
+        _draw_matrix(panel, share, names)
     panels[0].set_ylabel('true class')
     panels[1].set_yticklabels([])
     panels[0].set_title(f'number of {split} examples', fontsize=9.5, color=style.INK)
@@ -66,10 +66,11 @@ def confusion(results: Results, point: int = 0, split: str = 'test') -> figure.F
     notes = [f'Median over {labels.count(len(counts), "seed")}.']
     if is_written:
         for panel, values in zip(panels, (np.median(counts, axis=0)[None], shares), strict=True):
-            _write_cells(panel, values, share, shades)
+            _write_cells(panel, values, share)
         notes += ['Small: from the lowest to the highest.'] if len(counts) > 1 else []
         notes.append('Shades: the share. Empty: no example.')
     else:
+        shades = cm.ScalarMappable(NORM, SHADES)
         style.colour_bar(picture, shades, panels, 'share of the true class (%)')
     if lost.any():
         runs = labels.count(int(lost.sum()), 'run')
@@ -241,11 +242,9 @@ def _confusions(results: Results, point: int, split: str, num_classes: int) -> n
     return np.stack(matrices).astype(np.float64)
 
 
-def _draw_matrix(
-    panel: mpl_axes.Axes, share: np.ndarray, shades: cm.ScalarMappable, names: tuple[str, ...]
-) -> None:
+def _draw_matrix(panel: mpl_axes.Axes, share: np.ndarray, names: tuple[str, ...]) -> None:
     """Draws the shares [K, K] of a confusion matrix as shades."""
-    panel.imshow(np.nan_to_num(share), cmap=shades.cmap, norm=shades.norm)
+    panel.imshow(np.nan_to_num(share), cmap=SHADES, norm=NORM)
     panel.grid(False)
     panel.spines[:].set(visible=True, color=style.GREY)
     panel.set_xticks(range(len(names)), names, rotation=45, ha='right', rotation_mode='anchor')
@@ -254,9 +253,7 @@ def _draw_matrix(
     panel.set_xlabel('predicted class')
 
 
-def _write_cells(
-    panel: mpl_axes.Axes, values: np.ndarray, share: np.ndarray, shades: cm.ScalarMappable
-) -> None:
+def _write_cells(panel: mpl_axes.Axes, values: np.ndarray, share: np.ndarray) -> None:
     """Writes the median of values [R, K, K] into their cells, and below it their range."""
     size = _font_size(len(share))
     for i, j in np.ndindex(share.shape):
@@ -264,7 +261,7 @@ def _write_cells(
         if not np.nan_to_num(cell).any():
             continue
         low, median, high = np.quantile(cell, (0, 0.5, 1))
-        dark = shades.norm(np.nan_to_num(share[i, j])) > 0.45
+        dark = NORM(np.nan_to_num(share[i, j])) > 0.45
         look: dict[str, Any] = {'color': 'white' if dark else style.INK, 'ha': 'center'}
         up = 0.14 if len(cell) > 1 else 0
         text = labels.number(float(median)) if len(values) == 1 else f'{median:.0f}'

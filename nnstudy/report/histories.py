@@ -105,10 +105,11 @@ def curves(history: pd.DataFrame, runs: pd.DataFrame, swept: list[str]) -> figur
         style.epochs(panel)
         panel.set_ylabel(labels.metric(metric))
         notes += _draw_points(panel, spread, metric, looks)
-        last = spread[spread['point'] == (best and best.point)].tail(1)
-        # At the edge if the best point's curve, like all others, has left the panel.
-        y = np.clip(last[f'{metric}_median'], *panel.get_ylim())
-        panel.plot(last['epoch'], y, linestyle='', **style.STAR)
+        if best is not None and not spread.empty:
+            last = spread[spread['point'] == best.point].iloc[-1]
+            # At the edge if the best point's curve, like all others, has left the panel.
+            y = np.clip(last[f'{metric}_median'], *panel.get_ylim())
+            panel.plot(last['epoch'], y, **style.STAR)
     if best is not None:
         notes.append(f'Star: the best point on {split}.')
     handles = [look.handle for look in looks.values() if look.label]
@@ -239,7 +240,9 @@ def traces(
             for _, run in rows.groupby('run'):
                 panel.plot(run[x], run[column], color=look.color, linewidth=0.6, alpha=0.35)
             median = rows.groupby('step', as_index=False)[list({x, column} - {'step'})].median()
-            draw(panel, median[x], median.rename(columns={column: f'{column}_median'}), column, look)
+            draw(
+                panel, median[x], median.rename(columns={column: f'{column}_median'}), column, look
+            )
     seeds = labels.count(int(runs.groupby('point').size().max()), 'seed')
     title = ' and '.join(labels.metric(column) for column in columns)
     style.finish(
@@ -309,9 +312,7 @@ def _quartiles(metric: str) -> list[str]:
     return [f'{metric}_{part}' for part in intervals.Quartiles._fields]
 
 
-def draw(
-    panel: mpl_axes.Axes, x: pd.Series, rows: pd.DataFrame, metric: str, look: Look
-) -> None:
+def draw(panel: mpl_axes.Axes, x: pd.Series, rows: pd.DataFrame, metric: str, look: Look) -> None:
     """Draws the curve of one point: its medians, and the interquartile range if there is one.
 
     Args:
@@ -395,7 +396,9 @@ def _loss_axis(panel: mpl_axes.Axes, spread: pd.DataFrame, metrics: Sequence[str
 
 def _colour_bar(picture: figure.Figure, panels: np.ndarray, axis: axes.Axis, best: object) -> None:
     """Draws a colour bar with the values of an axis, and a star at the best one."""
-    bar = style.colour_bar(picture, cm.ScalarMappable(_norm(axis), style.VIRIDIS), panels, axis.field)
+    bar = style.colour_bar(
+        picture, cm.ScalarMappable(_norm(axis), style.VIRIDIS), panels, axis.field
+    )
     texts, ticks = labels.values(axis.values), style.ticks(axis.scale, axis.logarithmic)
     bar.set_ticks(ticks, labels=[texts.get(tick, labels.number(tick)) for tick in ticks])
     bar.ax.minorticks_off()

@@ -49,7 +49,8 @@ def settings(runs: pd.DataFrame, swept: list[str]) -> pd.DataFrame:
     """Writes the swept fields' values of every point: index `point`, a column a field."""
     table = axes.settings(runs, swept)
     for field in swept:
-        table[field] = table[field].map(values(axes.axis(field, table[field]).values))
+        texts = values(axes.axis(field, table[field]).values)
+        table[field] = [texts[value] for value in table[field]]
     return table
 
 

@@ -5,6 +5,7 @@ even steps, on linear or log scales, is a picture in their units.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,7 +53,7 @@ def grid(runs: pd.DataFrame, swept: list[str], x: str, y: str) -> Grid:
     along = [axes.axis(field, settings[field]) for field in (x, y)]
     point = settings.index.get_indexer(runs['point'])
     column, row = (np.array(axis.positions(settings[axis.field]))[point] for axis in along)
-    return Grid(*along, cells=row * len(along[0].values) + column)
+    return Grid(along[0], along[1], row * len(along[0].values) + column)
 
 
 def heat_map(
@@ -128,7 +129,7 @@ def draw(
     norm: colors.Normalize,
 ) -> image.AxesImage:
     """Draws the values of all cells [Y, X], and names the values of both axes."""
-    look = {'origin': 'lower', 'aspect': 'auto', 'interpolation': 'nearest'}
+    look: dict[str, Any] = {'origin': 'lower', 'aspect': 'auto', 'interpolation': 'nearest'}
     drawn = panel.imshow(values, cmap=shades, norm=norm, **look)
     panel.grid(False)
     for axis, which in ((grid.x, panel.xaxis), (grid.y, panel.yaxis)):
@@ -155,6 +156,6 @@ def _ticks(axis: axes.Axis) -> dict[str, float]:
 
 def _ink(drawn: image.AxesImage, value: float) -> str:
     """Returns the colour in which something is read on that of a value."""
-    red, green, blue, alpha = drawn.to_rgba(value)
+    red, green, blue, alpha = drawn.to_rgba(np.asarray(value))
     brightness = 0.3 * red + 0.59 * green + 0.11 * blue
     return 'black' if brightness * alpha + (1 - alpha) > 0.5 else 'white'

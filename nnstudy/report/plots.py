@@ -184,7 +184,8 @@ def _marks(runs: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]:
     ceiling = loss_ceiling(runs, metric)
     if (values > ceiling).any():
         beyond = (values > ceiling) | ~finite
-        note = f'{labels.count(int(beyond.sum()), "run")} above {labels.number(ceiling)} drawn at it.'
+        some = labels.count(int(beyond.sum()), 'run')
+        note = f'{some} above {labels.number(ceiling)} drawn at it.'
         return marks.assign(y=np.where(beyond, ceiling, values)), [note]
     if finite.all() or not finite.any():
         return marks, []
@@ -222,7 +223,7 @@ class _X:
         return np.append(first + steps * (last - first), axis.scale)
 
     def aside(self, places: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        """Returns `places` moved by `offsets`, -1 to 1, of the room that the runs of a value have."""
+        """Returns `places` moved by `offsets`, -1 to 1, of the room for the runs of a value."""
         axis = self.axis
         if not axis.numbers:
             return places + (0.05 if self.num_lines > 1 else 0.22) * offsets

@@ -29,21 +29,8 @@ def summarise(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> co
 
 def _names(runs: pd.DataFrame, swept: list[str]) -> dict[int, str]:
     """Returns how every point is called in a sentence."""
-    settings = _written(runs, swept)
-    if len(swept) == 1:
-        return settings[swept[0]].to_dict()
-    if not swept:
-        return {point: f'point {point}' for point in settings.index}
-    return {point: f'({", ".join(row)})' for point, *row in settings.itertuples()}
-
-
-def _written(runs: pd.DataFrame, swept: list[str]) -> pd.DataFrame:
-    """Returns the settings of all points, `axes.settings`, as text."""
-    settings = axes.settings(runs, swept)
-    for field in swept:
-        texts = labels.values(axes.axis(field, settings[field]).values)
-        settings[field] = [texts[v] for v in settings[field]]
-    return settings
+    names = labels.points(runs, swept)
+    return names if len(swept) == 1 else {point: f'({name})' for point, name in names.items()}
 
 
 def points(
@@ -68,7 +55,7 @@ def points(
     unit = ' (%)' if metric == 'accuracy' else ''
     names = [f'{split}_{metric}' for split in splits]
     measured = np.isfinite(runs[names].astype(np.float64)).groupby(runs['point']).any()
-    texts = _written(runs, swept).loc[summary.index].rename(columns=labels.short(swept))
+    texts = labels.settings(runs, swept).loc[summary.index].rename(columns=labels.short(swept))
     for split, name in zip(splits, names, strict=True):
         # Ranking counts a run without a value as the worst; a cell shows no value of others.
         texts[f'{split}\n{metric}{unit}\nmedian [IQR]'] = [
@@ -153,7 +140,7 @@ def conclusions(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> 
         chosen = f'chosen on {best.split}: {how} median {metric}'
         if best.split == 'test':
             chosen += ' (no validation split, so its test value flatters)'
-        row = _written(runs, swept).loc[best.point]
+        row = labels.settings(runs, swept).loc[best.point]
         where = ', '.join(f'{field} = {row[field]}' for field in swept) or names[best.point]
         lines.append(f'Best point (*): {where}; {chosen}.')
     whose = 'Its' if many else 'The'

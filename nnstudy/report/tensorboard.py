@@ -17,8 +17,7 @@ import numpy as np
 import pandas as pd
 
 from nnstudy import errors
-from nnstudy.analysis import axes
-from nnstudy.report import plots
+from nnstudy.report import labels
 from nnstudy.results import Results
 from nnstudy.training import histograms
 
@@ -40,7 +39,7 @@ def write(results: Results, out: Path) -> list[Path]:
     Raises:
       UserError: the folder cannot be written.
     """
-    names = plots.point_names(axes.settings(results.runs, results.swept))
+    names = labels.points(results.runs, results.swept)
     history = dict(list(results.history.groupby('run')))
     logged = {} if results.steps is None else dict(list(results.steps.groupby('run')))
     folders = []

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 
 import numpy as np
@@ -56,12 +57,12 @@ def test_a_confusion_matrix_has_medians_and_shares(results):
 def test_a_confusion_matrix_is_the_same_without_its_columns(results):
     """Then it is made of what the runs say of the examples."""
     names = [name for name in results.runs if 'confusion' in name]
-    bare = nnstudy.Results(**{**vars(results), 'runs': results.runs.drop(columns=names)})
+    bare = dataclasses.replace(results, runs=results.runs.drop(columns=names))
     assert all_texts(examples.confusion(bare)) == all_texts(examples.confusion(results))
 
 
 def test_the_typical_run_is_the_median_one(results):
-    run = examples.typical(results, 0)
+    run = examples.typical(results, 0).run
     accuracy = results.runs.set_index('run')['test_accuracy']
     assert accuracy[run] == accuracy.median()
 
@@ -69,7 +70,7 @@ def test_the_typical_run_is_the_median_one(results):
 def test_misclassified_images_are_all_mistakes_surest_first(results):
     figure = examples.misclassified(results, num=4)
     render(figure)
-    said = predict.predict(results, examples.typical(results, 0), which='final')
+    said = predict.predict(results, examples.typical(results, 0).run, which='final')
     wrong = np.flatnonzero(said.classes != said.labels)
     assert len(wrong) > 4
     order = wrong[np.argsort(-said.confidence[wrong])][:4]
@@ -95,7 +96,7 @@ def test_a_net_without_mistakes_is_said():
 def test_a_sample_has_prediction_confidence_and_truth(results):
     figure = examples.sample(results, index=2)
     render(figure)
-    said = predict.predict(results, examples.typical(results, 0))
+    said = predict.predict(results, examples.typical(results, 0).run)
     names = ('cat', 'dog', 'owl')
     written = all_texts(figure)
     assert f'predicted: {names[said.classes[2]]} ({said.confidence[2]:.1%})' in written

@@ -1,11 +1,10 @@
 """Maps of two swept fields: every run in its cell, and the right shade on it."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from nnstudy import UserError
-from nnstudy.report import maps, traces
+from nnstudy.report import maps
 
 RATE, DECAY = 'optimizer.learning_rate', 'optimizer.weight_decay'
 
@@ -72,63 +71,9 @@ def test_long_axes_name_round_numbers(study):
     assert not panel.texts
 
 
-def curves(*losses):
-    """Histories of train losses, a run each."""
-    return pd.concat(
-        pd.DataFrame({'run': run, 'step': range(len(loss)), 'train_loss': loss})
-        for run, loss in enumerate(losses)
-    )
-
-
-def test_convergence():
-    falls, flat, rises = [4.0, 2.0, 1.0, 1.0], [4.0, 4.0, 4.0, 3.9], [1.0, 2.0, 4.0, 8.0]
-    explodes = [1.0, np.inf, np.nan, np.nan]
-    speed = maps.convergence(curves(falls, flat, rises, explodes))
-    np.testing.assert_allclose(speed[0], 1 / 0.5)  # the mean of 1, 1/2, 1/4, 1/4
-    np.testing.assert_allclose(speed[2], -1 / ((1 + 1 / 2 + 1 / 4 + 1 / 8) / 4))
-    np.testing.assert_allclose(speed[3], -4, rtol=1e-5)
-    assert speed[0] > speed[1] > 1 > -1 > speed[2] > speed[3]
-
-
-def test_trainability_has_a_pixel_for_each_run(study):
-    """The sign tells converged from diverged, the rank how fast."""
-    grid = {RATE: [0.01, 0.1], 'optimizer.output_rate': [1.0, 10.0]}
-    runs, _, swept = study(grid, seeds=1)
-    history = curves([1.0, 0.5, 0.1], [1.0, np.inf, np.inf], [1.0, 0.9, 0.8], [1.0, 2.0, 4.0])
-    picture = maps.trainability(runs, history, swept, *swept)
-    shades = image_of(picture).get_array()
-    # Points are in the order of the grid: the last field is the fastest, and along y.
-    np.testing.assert_allclose(shades, [[0.75, 0.25], [-0.75, -0.25]])
-    assert '2 of which converge' in picture.get_supxlabel()
-
-
-def test_runs_that_explode_between_two_evaluations_differ_by_their_last_step(study):
-    runs, _, swept = study({RATE: [0.01, 0.1], 'optimizer.output_rate': [1.0, 10.0]}, seeds=1)
-    runs['steps'] = [7, 3, 5, 3]
-    blown = [1.0, np.inf, np.inf]
-    shades = image_of(maps.trainability(runs, curves(*[blown] * 4), swept, *swept)).get_array()
-    np.testing.assert_allclose(shades, [[-0.125, -0.375], [-0.75, -0.75]])
-
-
 def test_what_cannot_be_drawn_is_refused(study):
-    runs, history, swept = study({RATE: [0.01, 0.1], 'batch_size': [16, 64]}, seeds=2)
-    with pytest.raises(UserError, match='several have the same'):
-        maps.trainability(runs, history, swept, *swept)
+    runs, _, swept = study({RATE: [0.01, 0.1], 'batch_size': [16, 64]}, seeds=2)
     with pytest.raises(UserError, match="unknown swept field 'epochs'"):
         maps.heat_map(runs, swept, RATE, 'epochs')
     with pytest.raises(UserError, match="unknown metric 'accuracy'"):
         maps.heat_map(runs, swept, *swept, 'accuracy')
-    with pytest.raises(UserError, match="unknown column of the history 'sharpness'"):
-        traces.traces(history, runs, swept, ['sharpness'])
-
-
-def test_traces_have_a_thick_line_of_medians(study):
-    runs, history, swept = study({RATE: [0.01, 0.1]}, seeds=3)
-    history['sharpness'] = np.arange(len(history), dtype=float)
-    picture = traces.traces(history, runs, swept, ['train_loss', 'sharpness'])
-    for panel, column in zip(picture.axes, ('train_loss', 'sharpness'), strict=True):
-        thick = [line for line in panel.lines if line.get_linewidth() > 1]
-        assert len(thick) == 2 and len(panel.lines) == 8
-        rows = history[history['point'] == 1].groupby('step')[column].median()
-        np.testing.assert_allclose(thick[1].get_ydata(), rows)
-        np.testing.assert_array_equal(thick[1].get_xdata(), rows.index)

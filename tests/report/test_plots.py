@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from nnstudy import errors
-from nnstudy.report import plots, table
+from nnstudy.report import histories, plots, table
 
 
 def texts(figure) -> str:
@@ -65,14 +65,14 @@ def test_exploded_losses_do_not_flatten_the_others(rate_sweep):
     figure = plots.metric_vs(runs, swept[0], swept, 'train_loss')
     assert figure.axes[0].get_ylim()[1] < 30
     assert '12 runs above' in texts(figure)
-    figure = plots.curves(history, runs, swept)
+    figure = histories.curves(history, runs, swept)
     assert figure.axes[0].get_ylim()[1] == pytest.approx(3 * 2.3, rel=0.05)
     assert '3 times the loss of step 0' in texts(figure)
 
 
 def test_curves_have_a_colour_bar_in_the_fields_unit(rate_sweep):
     runs, history, swept = rate_sweep
-    figure = plots.curves(history, runs, swept)
+    figure = histories.curves(history, runs, swept)
     train, validation, bar = figure.axes
     assert (train.get_ylabel(), train.get_yscale()) == ('train loss', 'log')
     assert validation.get_ylabel() == 'validation accuracy (%)'
@@ -88,7 +88,7 @@ def test_a_stopped_run_keeps_its_last_value_in_the_median(study):
     first = history['run'] == 0
     history.loc[first, 'train_loss'] = 0.01
     history = history[~first | (history['epoch'] <= 2)]
-    line = plots.curves(history, runs, swept).axes[0].lines[0]
+    line = histories.curves(history, runs, swept).axes[0].lines[0]
     last = history[history['step'] == history['step'].max()]['train_loss']
     assert line.get_ydata()[-1] == pytest.approx(last.min())
 
@@ -96,8 +96,8 @@ def test_a_stopped_run_keeps_its_last_value_in_the_median(study):
 def test_more_points_than_colours_are_grey(study):
     grid = {'optimizer.learning_rate': [0.01, 0.1, 1.0, 10.0], 'model.width': [8, 16, 32, 64]}
     runs, history, swept = study(grid, seeds=2)
-    figure = plots.curves(history, runs, swept)
-    assert len(figure.legends[0].get_texts()) == plots.MAX_LEGEND
+    figure = histories.curves(history, runs, swept)
+    assert len(figure.legends[0].get_texts()) == histories.MAX_LEGEND
     assert 'the other 4' in texts(figure)
 
 
@@ -133,7 +133,7 @@ def test_runs_without_accuracy_are_crosses_at_the_bottom_edge(rate_sweep):
 
 def test_curves_of_runs_without_accuracy_go_on_at_the_worst(rate_sweep):
     runs, history, swept = without_accuracy(rate_sweep)
-    figure = plots.curves(history, runs, swept)
+    figure = histories.curves(history, runs, swept)
     panel = figure.axes[1]
     assert 'runs whose accuracy became not finite' in texts(figure)
     dashed = [line for line in panel.lines if line.is_dashed()]
@@ -166,7 +166,7 @@ def test_two_thousand_points_are_reported_in_seconds():
     start = time.perf_counter()
     table.summarise(runs, history, swept)
     plots.metric_vs(runs, swept[0], swept)
-    plots.curves(history, runs, swept)
+    histories.curves(history, runs, swept)
     assert time.perf_counter() - start < 20, 'about 1 s on one core: what grows as the square?'
 
 
@@ -177,10 +177,10 @@ def test_thousands_of_points_are_few_artists_and_few_medians():
     assert 'all runs at neighbouring values' in texts(figure)
     assert marks(panel, 'o') == 2000 + plots.MAX_PLACES
     assert len(panel.get_children()) < 50
-    figure = plots.curves(history, runs, swept)
+    figure = histories.curves(history, runs, swept)
     (crowd,) = (c for c in figure.axes[0].collections if len(c.get_paths()) > 1)
-    assert len(crowd.get_paths()) == 1000 - plots.MAX_LEGEND
-    one_field = plots.curves(history, runs, swept[:1])
+    assert len(crowd.get_paths()) == 1000 - histories.MAX_LEGEND
+    one_field = histories.curves(history, runs, swept[:1])
     (crowd,) = one_field.axes[0].collections
     assert len(crowd.get_paths()) == 1000
     assert 'Without bands' in texts(one_field) and 'band:' not in texts(one_field)
@@ -230,7 +230,7 @@ def check_all_is_drawn(runs, history, swept) -> None:
         render(plots.metric_vs(runs, field, swept))
     if swept:
         render(plots.metric_vs(runs, swept[0], swept, 'train_loss'))
-    render(plots.curves(history, runs, swept))
+    render(histories.curves(history, runs, swept))
     table.summarise(runs, history, swept)
 
 
@@ -252,4 +252,4 @@ def test_any_metric_is_drawn_without_warning(study, grid, value):
 
 def test_an_empty_history_is_drawn_as_such(rate_sweep):
     runs, history, swept = rate_sweep
-    render(plots.curves(history.iloc[:0], runs, swept))
+    render(histories.curves(history.iloc[:0], runs, swept))

@@ -61,7 +61,7 @@ def test_layers_without_biases_and_runs_without_numbers():
 def test_filters_are_those_of_the_first_convolution(lenet):
     figure = weights.filters(lenet, which='final')
     render(figure)
-    kernel = lenet.params(examples.typical(lenet, 0), 'final')['Conv_0']['kernel']
+    kernel = lenet.params(examples.typical(lenet, 0).run, 'final')['Conv_0']['kernel']
     shown = [panel.images[0].get_array() for panel in figure.axes if panel.images]
     assert len(shown) == kernel.shape[-1] == 6
     largest = np.abs(kernel).max()
@@ -76,11 +76,13 @@ def test_feature_maps_of_an_image(lenet):
     render(figure)
     net = predict.net(lenet, 0)
     inputs, labels = net.examples()
-    maps = net.feature_maps(lenet.variables(examples.typical(lenet, 0)), inputs[3:4])
+    maps = net.feature_maps(lenet.variables(examples.typical(lenet, 0).run), inputs[3:4])
     shown = [panel.images[0].get_array() for panel in figure.axes if panel.images]
     assert len(shown) == 1 + 6 + 8
     np.testing.assert_allclose(shown[0], inputs[3] / 255, rtol=1e-6)
-    np.testing.assert_allclose(shown[3], maps['Conv_0'][0, :, :, 2], rtol=1e-4, atol=1e-6)
+    of_layer = maps['Conv_0']
+    expected = 0.5 + 0.5 * of_layer[0, :, :, 2] / np.abs(of_layer).max()
+    np.testing.assert_allclose(shown[3], expected, rtol=1e-4, atol=1e-6)
     assert f'test image 3 ({labels[3]})' in figure.get_suptitle()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nnstudy import errors
-from nnstudy.report import generalization
+from nnstudy.report import histories
 
 RATES = {'optimizer.learning_rate': [0.1, 0.5]}
 
@@ -17,7 +17,7 @@ def legend(figure):
 def test_train_and_test_curves_of_each_setting(study, results_of, regression, second):
     results = results_of(*study(RATES, seeds=4, regression=regression))
     names = {f'rate {r}': {'optimizer.learning_rate': r} for r in (0.5, 0.1)}
-    figure = generalization.curves(results, names)
+    figure = histories.train_and_test(results, names)
     loss, other = figure.axes
     assert (loss.get_ylabel(), other.get_ylabel()) == ('loss', second)
     assert legend(figure) == ['rate 0.5', 'rate 0.1', 'train', 'test']
@@ -32,7 +32,7 @@ def test_train_and_test_curves_of_each_setting(study, results_of, regression, se
 
 def test_points_are_named_by_their_fields_by_default(study, results_of):
     results = results_of(*study(RATES, seeds=2))
-    assert legend(generalization.curves(results, split='validation')) == [
+    assert legend(histories.train_and_test(results, split='validation')) == [
         *('0.1', '0.5', 'train', 'validation')
     ]
 
@@ -40,9 +40,23 @@ def test_points_are_named_by_their_fields_by_default(study, results_of):
 def test_mistakes_are_said(study, results_of):
     results = results_of(*study({'optimizer.learning_rate': np.geomspace(0.01, 1, 7).tolist()}))
     with pytest.raises(errors.UserError, match='7 points are too many'):
-        generalization.curves(results)
+        histories.train_and_test(results)
     with pytest.raises(errors.UserError, match="'all' stands for 7 points"):
-        generalization.curves(results, {'all': {}})
+        histories.train_and_test(results, {'all': {}})
     one = {'low': {'optimizer.learning_rate': 0.01}}
     with pytest.raises(errors.UserError, match="unknown metric 'train_r2'"):
-        generalization.curves(results, one, metric='r2')
+        histories.train_and_test(results, one, metric='r2')
+
+
+def test_traces_have_a_thick_line_of_medians(study):
+    runs, history, swept = study(RATES, seeds=3)
+    history['sharpness'] = np.arange(len(history), dtype=float)
+    picture = histories.traces(history, runs, swept, ['train_loss', 'sharpness'])
+    for panel, column in zip(picture.axes, ('train_loss', 'sharpness'), strict=True):
+        thick = [line for line in panel.lines if line.get_linewidth() > 1]
+        assert len(thick) == 2 and len(panel.lines) == 8
+        rows = history[history['point'] == 1].groupby('step')[column].median()
+        np.testing.assert_allclose(thick[1].get_ydata(), rows)
+        np.testing.assert_array_equal(thick[1].get_xdata(), rows.index)
+    with pytest.raises(errors.UserError, match="unknown column of the history 'hardness'"):
+        histories.traces(history, runs, swept, ['hardness'])
