@@ -12,7 +12,7 @@ from nnstudy.report import labels
 MAX_POINTS = 40
 SHOWN_POINTS = 20
 SHOWN_NAMES = 10
-MIN_RATES = 3  # of which it is told how much hangs on them
+MIN_RATES = 3  # for which it is said how much depends on the rate
 
 
 def summarise(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> console.Group:
@@ -203,27 +203,31 @@ def _not_told_apart(against: pd.DataFrame, names: dict[int, str]) -> str:
 
 
 def _along_the_rate(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> list[str]:
-    """Returns what hangs on the learning rate, a sentence for each setting of the other fields."""
-    if sensitivity.RATE not in swept:
+    """Returns how much depends on the learning rate, for each setting of the other fields."""
+    rate = sensitivity.RATE
+    others = [field for field in swept if field != rate]
+    if rate not in swept or len(axes.settings(runs, others).map(repr).drop_duplicates()) > 100:
         return []
-    others = [field for field in swept if field != sensitivity.RATE]
     table = sensitivity.by_setting(runs, history, swept)
     table = table[table['values'] >= MIN_RATES]
+    if len(table) > SHOWN_NAMES:
+        return []
     names = labels.short([field for field in others if table[field].map(repr).nunique() > 1])
     lines = []
     for row in table.to_dict('records'):
         setting = {name: labels.value(axes.plain(row[field])) for field, name in names.items()}
         where = ', '.join(f'{name} = {value}' for name, value in setting.items())
         line = (
-            f'Learning rate{where and f" at {where}"}: drawn from these {row["values"]} it costs a '
-            f'loss of {labels.number(row["sensitivity"])} against the best one (sensitivity)'
+            f'Learning rate{where and f" at {where}"}: on average over its {row["values"]} values, '
+            f'the final loss is {labels.number(row["sensitivity"])} higher than at the best one '
+            '(sensitivity; a run counts at most with its loss before training)'
         )
         if row['n']:
             low, median, high = (labels.number(row[name]) for name in ('low', 'median', 'high'))
             seeds = labels.count(row['n'] + row['outside'], 'seed')
-            line += f'; in {row["n"]} of {seeds} runs diverge above {median} [{low}, {high}]'
+            line += f'. Runs diverge above {median} [{low}, {high}] in {row["n"]} of {seeds}'
         lines.append(f'{line}.')
-    return lines if len(lines) <= SHOWN_NAMES else []
+    return lines
 
 
 def _listed(names: list[str]) -> str:

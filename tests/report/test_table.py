@@ -30,19 +30,22 @@ def test_rate_sweep(rate_sweep):
     assert 'Cannot be told from it' in said
     assert 'edge' not in said
     # The eight seeds' boundaries lie about 2.5, where the made-up runs begin to diverge.
-    found = re.search(r'Learning rate: drawn from these 13 it costs a loss of (\S+) against', said)
+    found = re.search(
+        r'Learning rate: on average over its 13 values, the final loss is (\S+) higher than at',
+        said,
+    )
     assert found and 0 < float(found[1]) < 2.3, 'no more than not to train at all'
-    found = re.search(r'in 7 of 8 seeds runs diverge above (\S+) \[', said)
+    found = re.search(r'Runs diverge above (\S+) \[\S+ \S+ in 7 of 8 seeds', said)
     assert found and 1.5 < float(found[1]) < 4
 
 
 def test_each_setting_has_its_own_boundary(study):
     rates = np.geomspace(0.1, 10, 9).tolist()
     said = sentences(study({'optimizer.momentum': [None, 0.9], 'optimizer.learning_rate': rates}))
-    above = [float(x) for x in re.findall(r'runs diverge above (\S+) \[', said)]
+    above = [float(x) for x in re.findall(r'Runs diverge above (\S+) \[', said)]
     assert len(above) == 2 and above[0] > 5 * above[1], 'momentum 0.9 is worth ten rates'
-    assert 'at momentum = off: drawn from these 9' in said
-    assert 'at momentum = 0.9: drawn from these 9' in said
+    assert 'at momentum = off: on average over its 9 values' in said
+    assert 'at momentum = 0.9: on average over its 9 values' in said
 
 
 def test_edge_is_warned_of(rate_sweep):
