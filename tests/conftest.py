@@ -35,6 +35,19 @@ def dataset():
 
 
 @pytest.fixture(scope='session')
+def lenet():
+    """The results of a small study of LeNet on colour images, with histograms."""
+    config = small.make_config(
+        model__name='lenet',
+        histograms=True,
+        num_seeds=3,
+        split__train='train',
+        split__validation=None,
+    )
+    return nnstudy.run(config, data=small.make_dataset((12, 12, 3)), quiet=True)
+
+
+@pytest.fixture(scope='session')
 def regression():
     """A linear function of six columns, with noise."""
     rng = np.random.default_rng(1)

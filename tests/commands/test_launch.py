@@ -25,9 +25,10 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_main_job(folder):
+def test_the_main_job(folder, capsys):
     """Trains, shows, writes; a second time it only reads; another study keeps away."""
-    done = launch(f'--config={CONFIG}', *SMALL, '--config.epochs=2', cwd=folder)
+    arguments = [f'--config={CONFIG}', *SMALL]
+    done = launch(*arguments, '--config.epochs=2', cwd=folder)
     assert done.returncode == 0, done.stderr
     out = done.stdout
     assert '2 points × 2 seeds = 4 runs, 1 compiled program' in out
@@ -41,14 +42,15 @@ def test_the_main_job(folder):
     assert pictures == {'metric_vs_optimizer.learning_rate.png', 'curves.png'}
     assert len(pd.read_csv(workdir / 'runs.csv')) == 4
 
-    again = launch(f'--config={CONFIG}', *SMALL, '--config.epochs=2', cwd=folder)
-    assert again.returncode == 0
-    assert 'finished already' in again.stderr
-    assert again.stdout == out
+    assert commands.main(['launch', *arguments, '--config.epochs=2']) == 0
+    again = capsys.readouterr()
+    assert 'finished already' in again.err
+    assert again.out == out
 
-    other = launch(f'--config={CONFIG}', *SMALL, '--config.epochs=3', '--workdir', workdir)
-    assert other.returncode == 2
-    assert other.stderr.count('\n') == 1 and 'differs in config.epochs' in other.stderr
+    other = ['launch', *arguments, '--config.epochs=3', '--workdir', str(workdir)]
+    assert commands.main(other) == 2
+    err = capsys.readouterr().err
+    assert err.count('\n') == 1 and 'differs in config.epochs' in err
 
 
 @pytest.mark.slow

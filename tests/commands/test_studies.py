@@ -208,7 +208,9 @@ def test_what_is_filled_in_is_no_difference(folder, capsys):
     path = folder / 'configs' / 'rates.py'
     text = path.read_text().replace("HIGH = ({'", "HIGH = ({'optimizer.name': 'sgd', '")
     text = text.replace('def claims', 'def _claims').replace('def references', 'def _references')
-    text = text.replace('[LOW, HIGH]', "[{**LOW, 'optimizer.momentum': 0.5}, HIGH]")
+    text = text.replace(
+        '[LOW, HIGH]', "[{**LOW, 'optimizer.momentum': None, 'model.activation': 'relu'}, HIGH]"
+    )
     path.write_text(text)
     data = "def get_data(config):\n    return nnstudy.data.load('digits')\n\n\ndef measure"
     (path.parent / 'memory.py').write_text(text.replace('def measure', data))

@@ -18,8 +18,8 @@ def results(tmp_path_factory):
     config.split.train, config.split.test, config.split.validation = 'train[:64]', 'test[:50]', None
     config.batch_size, config.epochs, config.num_seeds = 32, 2, 2
     config.histograms = True
-    config.log_every_steps = 1
-    points = nnstudy.choice('model.widths', [(4,), (8, 4)])
+    config.log_every_steps, config.model.widths = 1, (4,)
+    points = nnstudy.choice('optimizer.learning_rate', [0.1, 0.2])
     return nnstudy.run(config, points, tmp_path_factory.mktemp('study'), quiet=True)
 
 
@@ -77,12 +77,12 @@ def test_again_writes_the_same_files(results, tmp_path, capsys):
     assert commands.main(['tensorboard', str(results.workdir)]) == 0
     assert commands.main(['tensorboard', str(results.workdir), f'--out={tmp_path}']) == 0
     assert capsys.readouterr().out.endswith(f'4 runs: tensorboard --logdir {tmp_path}\n')
-    (tmp_path / '(4,)' / 'seed 0' / 'notes.txt').write_text('kept')
+    (tmp_path / '0.1' / 'seed 0' / 'notes.txt').write_text('kept')
     assert commands.main(['tensorboard', str(results.workdir), f'--out={tmp_path}']) == 0
     for path in sorted(results.workdir.glob('tensorboard/*/*')):
         again = sorted(file.name for file in (tmp_path / path.parent.name / path.name).iterdir())
         assert len([name for name in again if 'tfevents' in name]) == 1
-    assert (tmp_path / '(4,)' / 'seed 0' / 'notes.txt').read_text() == 'kept'
+    assert (tmp_path / '0.1' / 'seed 0' / 'notes.txt').read_text() == 'kept'
 
 
 def test_what_cannot_be_done_is_said(results, tmp_path, capsys):

@@ -11,18 +11,6 @@ from nnstudy.results import predictions as predict
 
 
 @pytest.fixture(scope='module')
-def lenet():
-    config = make_config(
-        model__name='lenet',
-        histograms=True,
-        num_seeds=3,
-        split__train='train',
-        split__validation=None,
-    )
-    return nnstudy.run(config, data=make_dataset((12, 12, 3)), quiet=True)
-
-
-@pytest.fixture(scope='module')
 def mlp(dataset):
     return nnstudy.run(make_config(epochs=1), data=dataset, quiet=True)
 

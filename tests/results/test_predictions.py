@@ -13,7 +13,7 @@ from nnstudy.results import predictions as predict
 
 @pytest.fixture(scope='module')
 def results(dataset):
-    config = make_config(num_seeds=2, batch_size=12)
+    config = make_config(num_seeds=2)
     points = nnstudy.choice('model.widths', [(8,), (5,)])
     return nnstudy.run(config, points, data=dataset, quiet=True)
 
@@ -105,12 +105,9 @@ def test_probabilities_of_a_single_output():
     np.testing.assert_allclose(got.confidence, 1 / (1 + np.exp([0, -2, -3])), rtol=1e-6)
 
 
-def test_feature_maps_are_those_of_the_convolutions(monkeypatch):
-    dataset = make_dataset((12, 12, 1))
-    config = make_config(model__name='lenet', split__validation=None, epochs=1)
-    results = nnstudy.run(config, data=dataset, quiet=True)
-    net = predict.net(results, 0)
-    variables = results.variables(0)
+def test_feature_maps_are_those_of_the_convolutions(lenet):
+    net = predict.net(lenet, 0)
+    variables = lenet.variables(0)
     inputs, _ = net.examples(num=2)
     maps = net.feature_maps(variables, inputs)
     assert {name: x.shape for name, x in maps.items()} == {
