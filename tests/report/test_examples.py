@@ -86,7 +86,7 @@ def test_misclassified_images_are_all_mistakes_surest_first(results):
 
 def test_a_net_without_mistakes_is_said(results):
     """As if the labels were what the typical run says."""
-    said = predict.predict(results, examples.typical(results, 0), which='final')
+    said = predict.predict(results, examples.typical(results, 0).run, which='final')
     splits = {**results.data.splits, 'test': (said.inputs, said.classes)}
     data = dataclasses.replace(results.data, splits=splits)
     figure = examples.misclassified(dataclasses.replace(results, data=data))
