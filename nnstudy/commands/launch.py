@@ -17,8 +17,7 @@ from nnstudy.report import conclusion
 from nnstudy.running import overview, parts, study
 from nnstudy.running import plan as plan_lib
 from nnstudy.running import workdir as workdir_lib
-from nnstudy.spec import config as config_lib
-from nnstudy.spec import study_file
+from nnstudy.spec import study_file, values
 from nnstudy.spec import sweep as spec
 
 EXAMPLES = """
@@ -171,8 +170,8 @@ def _swept(points: Sequence[dict[str, Any]], flags: Sequence[str]) -> list[dict[
 
 def _values(text: str) -> list[Any]:
     """Splits `'0.1,0.2'`, `'relu,tanh'` or `'(64,),(64, 64)'` into values."""
-    literals = config_lib.parse(f'[{text}]')
+    literals = values.parse(f'[{text}]')
     if isinstance(literals, list):
         return literals
     parts = re.findall(r'(?:\([^)]*\)|\[[^]]*\]|[^,(\[])+', text)  # commas in brackets stay
-    return [config_lib.parse(part) for part in parts]
+    return [values.parse(part) for part in parts]

@@ -163,7 +163,7 @@ def _check_options(
             raise errors.UserError(
                 f'config.{field} {value!r} is for {kind}, and {dataset.name!r} has none'
             )
-        fields.closed()[field].type.check(field, value)
+        fields.closed()[field].check(field, value)
 
 
 def _check_memory(inputs: Mapping[str, np.ndarray], image_size: int) -> None:

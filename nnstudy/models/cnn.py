@@ -4,7 +4,7 @@ import jax
 from flax import linen as nn
 
 from nnstudy.models import layers
-from nnstudy.spec.ranges import Count
+from nnstudy.spec.values import Count
 
 
 class CNN(layers.DenseHead):

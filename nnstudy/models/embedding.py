@@ -9,7 +9,7 @@ from flax import linen as nn
 from nnstudy import errors
 from nnstudy.data import text
 from nnstudy.models import layers
-from nnstudy.spec.ranges import Count
+from nnstudy.spec.values import Count
 
 
 class TextNet(layers.DenseHead, kw_only=True):

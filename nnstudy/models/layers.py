@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from nnstudy import errors, ops
 from nnstudy.models import initializers
-from nnstudy.spec.ranges import Count, DropRate, Fraction, NonNegative
+from nnstudy.spec.values import Count, DropRate, Fraction, NonNegative
 
 
 class Norm(NamedTuple):

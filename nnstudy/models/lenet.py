@@ -7,7 +7,7 @@ from flax import linen as nn
 
 from nnstudy import errors, ops
 from nnstudy.models import layers
-from nnstudy.spec.ranges import Count
+from nnstudy.spec.values import Count
 
 
 class LeNet(layers.DenseHead):

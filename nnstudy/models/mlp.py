@@ -5,7 +5,7 @@ from flax import linen as nn
 
 from nnstudy import errors
 from nnstudy.models import layers
-from nnstudy.spec.ranges import Count, DropRate
+from nnstudy.spec.values import Count, DropRate
 
 
 class Linear(layers.Net):

@@ -6,7 +6,7 @@ from flax import linen as nn
 
 from nnstudy.data import text
 from nnstudy.models import embedding, initializers
-from nnstudy.spec.ranges import Count
+from nnstudy.spec.values import Count
 
 
 class Recurrent(embedding.TextNet):

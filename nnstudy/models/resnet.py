@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from nnstudy import errors, ops
 from nnstudy.models import initializers, layers
-from nnstudy.spec.ranges import Count
+from nnstudy.spec.values import Count
 
 
 def residual_block(

@@ -12,14 +12,12 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from nnstudy import errors
-from nnstudy.spec import config as config_lib
-from nnstudy.spec import ranges, study_file
+from nnstudy.spec import study_file, values
 from nnstudy.spec.fields import Component
-
-VALUES = (bool, int, float, str, tuple)  # what a config holds, beside None
+from nnstudy.spec.values import REQUIRED, Field
 
 
 def get(kind: str, registry: Mapping[str, Any], name: str) -> Any:
@@ -31,30 +29,6 @@ def get(kind: str, registry: Mapping[str, Any], name: str) -> Any:
     if name not in registry:
         raise errors.unknown(kind, name, registry)
     return registry[name]
-
-
-class Argument(NamedTuple):
-    """What is known of a keyword argument of a component.
-
-    Attributes:
-      default: `inspect.Parameter.empty` if it must be given.
-      kind: the type that values must have; None if nothing is known.
-      type: what its annotation says.
-      is_optional: whether it can be None, which its default may be, whatever the annotation says.
-    """
-
-    default: Any
-    kind: type | None
-    type: ranges.Type
-    is_optional: bool
-
-
-def argument(annotation: Any, default: Any = inspect.Parameter.empty) -> Argument:
-    """Returns what is known of an argument by its annotation and its default."""
-    unknown = isinstance(annotation, str) or annotation in (Any, inspect.Parameter.empty)
-    said = ranges.Type() if unknown else ranges.read(annotation)
-    kind = type(default) if type(default) in VALUES else float if float in said.kinds else None
-    return Argument(default, kind, said, unknown or said.is_optional or default is None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,21 +48,21 @@ class Slot:
     registry: Mapping[str, Callable[..., Any]]
     given: tuple[str, ...] = ()
     types: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    shared: Callable[[Callable[..., Any]], Mapping[str, Argument]] = lambda component: {}
+    shared: Callable[[Callable[..., Any]], Mapping[str, Field]] = lambda component: {}
 
-    def accepted(self, component: Callable[..., Any]) -> dict[str, Argument]:
+    def accepted(self, component: Callable[..., Any]) -> dict[str, Field]:
         """Returns the arguments that a config may give a component of the section."""
         own = signature(component)
         if _package(component) == 'optax':
             for name in own.keys() & self.types.keys():
-                own[name] = argument(self.types[name], own[name].default)
-        kept = {name: argument for name, argument in own.items() if name not in self.given}
+                own[name] = values.read(self.types[name], own[name].default)
+        kept = {name: field for name, field in own.items() if name not in self.given}
         return {**kept, **self.shared(component)}
 
     def resolve(self, chosen: Component) -> Component:
         """Returns a section with its function, and its arguments checked and converted.
 
-        Arguments of `shared` that are on by default are filled in. Whole numbers become floats, and
+        Fields of `shared` that are on by default are filled in. Whole numbers become floats, and
         so dynamic, where the component's default is one.
 
         Raises:
@@ -99,50 +73,39 @@ class Slot:
         function = get(section, self.registry, name)
         accepted = self.accepted(function)
         filled = {
-            key: known.default
-            for key, known in self.shared(function).items()
-            if known.default not in (None, inspect.Parameter.empty)
+            key: field.default
+            for key, field in self.shared(function).items()
+            if field.default not in (None, REQUIRED)
         }
         arguments = {**filled, **chosen.arguments}
         for key, value in arguments.items():
-            field = f'{section}.{key}'
-            if key not in accepted:
-                # An argument that is off means nothing to a component that does not have it.
-                if value is None:
-                    continue
+            if key in accepted:
+                arguments[key] = accepted[key].accept(f'{section}.{key}', value)
+            elif value is not None:  # an argument that is off means nothing to another component
                 raise errors.unknown(f'field of {section} {name!r}', key, accepted)
-            known, kind = accepted[key], accepted[key].kind
-            if kind is int and isinstance(value, float) and _package(function) == 'optax':
-                kind = float  # optax writes some float defaults as `0`
-            if kind is str and (isinstance(value, tuple) or ',' in str(value)):
-                kind = tuple  # one name for all, or one for each
-            arguments[key] = value = config_lib.coerce(field, value, kind)
-            if value is None and not known.is_optional:
-                raise errors.UserError(f'config.{field} cannot be None')
-            known.type.check(field, value)
-        for key, known in accepted.items():
-            if known.default is inspect.Parameter.empty and arguments.get(key) is None:
+        for key, field in accepted.items():
+            if field.default is REQUIRED and arguments.get(key) is None:
                 raise errors.UserError(
                     f'{section} {name!r} needs a value for config.{section}.{key}'
                 )
-        defaults = {key: known.default for key, known in signature(function).items()}
+        defaults = {key: field.default for key, field in signature(function).items()}
         return Component(name, arguments, function, defaults)
 
 
-def signature(component: Callable[..., Any]) -> dict[str, Argument]:
+def signature(component: Callable[..., Any]) -> dict[str, Field]:
     """Returns the arguments that a component takes by keyword. Of a Linen module: its fields."""
     return dict(_signature(component))
 
 
 @functools.cache
-def _signature(component: Callable[..., Any]) -> dict[str, Argument]:
+def _signature(component: Callable[..., Any]) -> dict[str, Field]:
     linen = {'parent', 'name'}  # fields that every Linen module has
     try:
         parameters = inspect.signature(component, eval_str=True).parameters
     except NameError:  # an annotation as text, of something that is not there at run time
         parameters = inspect.signature(component).parameters
     return {
-        p.name: argument(p.annotation, p.default)
+        p.name: values.read(p.annotation, p.default)
         for p in parameters.values()
         if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in linen
     }

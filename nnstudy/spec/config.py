@@ -1,16 +1,14 @@
 """The config that a user writes: an `ml_collections.ConfigDict` with the fields of `fields`."""
 
-import ast
-import math
 from collections.abc import Mapping
-from typing import Any
 
 from flax import traverse_util
 from ml_collections import ConfigDict, config_dict
 
 from nnstudy import errors
 from nnstudy.spec import fields
-from nnstudy.spec.fields import OPEN_SECTIONS, Value
+from nnstudy.spec.fields import OPEN_SECTIONS
+from nnstudy.spec.values import Value, coerce
 
 
 def default_config() -> ConfigDict:
@@ -88,60 +86,6 @@ def _own_arguments(flat: Mapping[str, Value], section: str) -> set[str]:
     """Returns the fields of a section that mean something to its component alone."""
     kept = {f'{section}.name', 'optimizer.learning_rate', 'optimizer.weight_decay'}
     return {field for field in flat if field.startswith(section + '.') and field not in kept}
-
-
-def parse(text: str) -> Value:
-    """Returns the Python value that `text` is a literal of, or else the text itself."""
-    named: dict[str, Value] = {'nan': math.nan, 'inf': math.inf, '-inf': -math.inf}
-    named |= {'true': True, 'false': False, 'none': None}
-    if text.strip().lower() in named:
-        return named[text.strip().lower()]
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
-        return text
-
-
-def coerce(field: str, value: Any, kind: type | None) -> Any:
-    """Returns `value` as a field of type `kind` keeps it.
-
-    Args:
-      field: dotted name, for the message.
-      value: text from the command line or a Python value.
-      kind: the field's type; None accepts everything.
-
-    Raises:
-      UserError: the value is of another type. A whole number is a float too, and one value is a
-        tuple of one; nothing else is converted.
-    """
-    if isinstance(value, str) and kind is not str:
-        value = parse(value)
-    elif isinstance(value, str) and value.lower() == 'none':
-        value = None
-    if hasattr(value, 'item') and getattr(value, 'ndim', 0) == 0:
-        value = value.item()  # NumPy and JAX scalars
-    if isinstance(value, list):
-        value = tuple(value)
-    if value is None or kind is None:
-        return value
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind is float and is_number:
-        try:
-            return float(value)
-        except OverflowError:
-            return math.inf  # out of range
-    if kind is int and isinstance(value, int) and is_number:
-        return value
-    if kind in (tuple, list):
-        if isinstance(value, str):
-            value = tuple(part.strip() for part in value.split(','))
-        return value if isinstance(value, tuple) else (value,)
-    if isinstance(value, kind) and kind not in (int, float):
-        return value
-    names = {float: 'a number', int: 'a whole number', bool: 'True or False', str: 'text'}
-    raise errors.UserError(
-        f'config.{field} must be {names.get(kind, kind.__name__)}, not {value!r}'
-    )
 
 
 def flatten(config: ConfigDict | Mapping[str, Value]) -> dict[str, Value]:

@@ -15,25 +15,23 @@ import dataclasses
 import functools
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from flax import traverse_util
 
-from nnstudy.spec import ranges
-from nnstudy.spec.ranges import Count, Fraction, NonNegative, Positive, Range
-
-Value = bool | int | float | str | tuple | None
-
-
-class Fixed(NamedTuple):
-    """The mark of a field that a sweep cannot vary, with the reason."""
-
-    reason: str
-
-
-# The mark of a field that changes the data or how a study is executed, but not a run's program.
-OUTSIDE = 'outside of the program'
+from nnstudy.spec import values
+from nnstudy.spec.values import (
+    OUTSIDE,
+    Count,
+    Field,
+    Fixed,
+    Fraction,
+    NonNegative,
+    Positive,
+    Range,
+    Value,
+)
 
 _WHOLE_STUDY = Fixed('it is the same for the whole study')
 
@@ -315,24 +313,6 @@ class Config:
         return {section: getattr(self, section) for section in OPEN_SECTIONS}
 
 
-class Field(NamedTuple):
-    """A field of a closed section.
-
-    Attributes:
-      kind: the type that values have.
-      default: see `Config`.
-      type: what its annotation says.
-      fixed: the reason why a sweep cannot vary it; None if it can.
-      is_outside: see `OUTSIDE`.
-    """
-
-    kind: type
-    default: Value
-    type: ranges.Type
-    fixed: str | None
-    is_outside: bool
-
-
 OPEN_SECTIONS = tuple(f.name for f in dataclasses.fields(Config) if f.type is Component)
 
 
@@ -360,21 +340,17 @@ def is_outside(field: str) -> bool:
 
 def _fields(section: Any, prefix: str, inherited: tuple[Any, ...]) -> Iterator[tuple[str, Field]]:
     hints = typing.get_type_hints(section, include_extras=True)
-    default = section() if section is Config or prefix else None
-    for field in dataclasses.fields(section):
-        said = ranges.read(hints[field.name])
-        marks = (*inherited, *said.marks)
-        kind, *_ = said.kinds
-        fixed = next((mark.reason for mark in marks if isinstance(mark, Fixed)), None)
-        name = prefix + field.name
-        if kind is Component:
-            chosen = getattr(default, name).name
-            yield f'{name}.name', Field(str, chosen, ranges.Type((str,)), None, False)
-        elif dataclasses.is_dataclass(kind):
-            yield from _fields(kind, f'{name}.', marks)
-        elif kind is not Mapping:
-            value = getattr(default, field.name)
-            yield name, Field(kind, value, said, fixed, OUTSIDE in marks)
+    default = section()
+    for member in dataclasses.fields(section):
+        name, value = prefix + member.name, getattr(default, member.name)
+        field = values.read(hints[member.name], value)
+        field = field._replace(marks=(*inherited, *field.marks))
+        if isinstance(value, Component):
+            yield f'{name}.name', values.read(str, value.name)
+        elif dataclasses.is_dataclass(value):
+            yield from _fields(type(value), f'{name}.', field.marks)
+        elif not isinstance(value, Mapping):
+            yield name, field
 
 
 def _flat(section: Any, prefix: str) -> Iterator[tuple[str, Value]]:

@@ -8,8 +8,8 @@ import numpy as np
 
 from nnstudy.spec import sweep
 from nnstudy.spec.fields import Value
-from nnstudy.spec.ranges import Range
 from nnstudy.spec.sweep import Point
+from nnstudy.spec.values import Range
 
 
 def zoom(

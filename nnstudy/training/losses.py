@@ -19,7 +19,7 @@ import optax
 
 from nnstudy import errors
 from nnstudy.data.device import Data
-from nnstudy.spec.ranges import Fraction, Positive
+from nnstudy.spec.values import Fraction, Positive
 
 Reduction = Literal['mean', 'sum']  # over the K outputs
 _Function = TypeVar('_Function', bound=Callable[..., jax.Array])

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import optax
 
 from nnstudy import errors
-from nnstudy.spec import components
+from nnstudy.spec import components, values
 from nnstudy.spec.fields import Component
-from nnstudy.spec.ranges import Count, DropRate, Fraction, NonNegative, Positive
+from nnstudy.spec.values import Count, DropRate, Field, Fraction, NonNegative, Positive
 from nnstudy.training import regularization
 
 _LEFT_OUT = {
@@ -55,7 +55,7 @@ TYPES: dict[str, Any] = {
 }
 
 
-def shared_arguments(optimizer: Callable[..., Any]) -> dict[str, components.Argument]:
+def shared_arguments(optimizer: Callable[..., Any]) -> dict[str, Field]:
     """Returns the arguments that an optimizer's section has besides the optimizer's own.
 
     `clip_norm` scales a gradient down to that norm where it is larger (Pascanu et al. 2013).
@@ -68,9 +68,9 @@ def shared_arguments(optimizer: Callable[..., Any]) -> dict[str, components.Argu
     own = components.signature(optimizer).get('weight_decay')
     weight_decay = None if own is None else float(own.default)
     return {
-        'learning_rate': components.argument(NonNegative),
-        'weight_decay': components.argument(NonNegative | None, weight_decay),
-        'clip_norm': components.argument(Positive | None, None),
+        'learning_rate': values.read(NonNegative),
+        'weight_decay': values.read(NonNegative | None, weight_decay),
+        'clip_norm': values.read(Positive | None, None),
     }
 
 

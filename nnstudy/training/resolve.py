@@ -17,7 +17,7 @@ from nnstudy.data.device import Data
 from nnstudy.spec import components, fields, sweep
 from nnstudy.spec import config as config_lib
 from nnstudy.spec.fields import OPEN_SECTIONS, Config, Value
-from nnstudy.spec.ranges import Range
+from nnstudy.spec.values import Range
 from nnstudy.training import diagnostics, losses, metrics, optimizers, schedules
 
 SLOTS = {
@@ -68,7 +68,7 @@ def study(config: ConfigDict, points: Iterable[Mapping[str, Value]] | None = Non
       UserError: something is wrong with the fields, their values or the points.
     """
     flat = config_lib.flatten(config_lib.complete(config))
-    given = _converted(flat, [{}] if points is None else points)
+    given = [{}] if points is None else _checked(flat, points)
     swept = sweep.swept(given)
     settings = []
     for point in given:
@@ -84,16 +84,13 @@ def one(flat: Mapping[str, Value]) -> Config:
     """Returns the config with these fields, each of them checked.
 
     Args:
-      flat: fields by dotted name, of the right types.
+      flat: fields by dotted name.
 
     Raises:
       UserError: a value is out of range, or a component is unknown or does not take a field.
     """
-    for field, known in fields.closed().items():
-        if flat[field] is None and not known.type.is_optional:
-            raise errors.UserError(f'config.{field} cannot be None')
-        known.type.check(field, flat[field])
-    config = Config().replace(flat)
+    checked = {name: field.accept(name, flat[name]) for name, field in fields.closed().items()}
+    config = Config().replace({**flat, **checked})
     if config.zoom.train:
         config = config.replace({'split.train': config.zoom.train[0]})
     sections = {name: SLOTS[name].resolve(config.components[name]) for name in OPEN_SECTIONS}
@@ -108,10 +105,10 @@ def one(flat: Mapping[str, Value]) -> Config:
 def range_of(config: Config, field: str) -> Range:
     """Returns the range of a field."""
     if field in fields.closed():
-        return fields.closed()[field].type.range
+        return fields.closed()[field].range
     section, _, name = field.rpartition('.')
     function = config.components[section].function
-    return SLOTS[section].accepted(function)[name].type.range
+    return SLOTS[section].accepted(function)[name].range
 
 
 def check(config: Config, data: Data) -> None:
@@ -190,10 +187,8 @@ def _check_model(config: Config, data: Data) -> None:
         )
 
 
-def _converted(
-    flat: Mapping[str, Value], points: Iterable[Mapping[str, Value]]
-) -> list[sweep.Point]:
-    """Returns the points with their values converted to the types of the fields."""
+def _checked(flat: Mapping[str, Value], points: Iterable[Mapping[str, Value]]) -> list[sweep.Point]:
+    """Returns the points, with fields that a sweep can vary."""
     points = points if isinstance(points, Mapping) else list(points)
     if isinstance(points, Mapping) or not all(isinstance(point, Mapping) for point in points):
         raise errors.UserError(
@@ -202,9 +197,9 @@ def _converted(
         )
     if not points:
         raise errors.UserError('the sweep has no points; None stands for the config as it is')
+    checked = [dict(point) for point in points]
     known = fields.closed()
-    kinds: dict[str, type | None] = {}
-    for field in sweep.swept([dict(point) for point in points]):
+    for field in sweep.swept(checked):
         if not isinstance(field, str):
             raise errors.UserError(f'a point has the field {field!r}; fields are dotted names')
         section = field.rpartition('.')[0]
@@ -217,19 +212,14 @@ def _converted(
             raise errors.UserError("cannot sweep 'split.train': config.zoom.train sets it")
         if field not in known and section not in OPEN_SECTIONS:
             raise errors.unknown('swept field', field, {**known, **flat})
-        is_float = isinstance(flat.get(field), float)
-        kinds[field] = known[field].kind if field in known else float if is_float else None
-    return [
-        {field: config_lib.coerce(field, value, kinds[field]) for field, value in point.items()}
-        for point in points
-    ]
+    return checked
 
 
 def _default(config: Config, field: str) -> Value:
     """Returns a component's default for an argument, if it is a value that a config can have."""
     section, _, name = field.rpartition('.')
     default = config.components[section].defaults.get(name)
-    return default if type(default) in components.VALUES else None
+    return default if isinstance(default, (bool, int, float, str, tuple)) else None
 
 
 def _refuse_duplicates(points: Sequence[sweep.Point]) -> None:

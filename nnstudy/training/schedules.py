@@ -21,8 +21,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from nnstudy import errors
-from nnstudy.spec import components
-from nnstudy.spec.ranges import Count, Fraction, NonNegative, Positive, Range
+from nnstudy.spec import values
+from nnstudy.spec.values import Count, Field, Fraction, NonNegative, Positive, Range
 
 Rate = Callable[[jax.Array], jax.Array]
 
@@ -72,13 +72,13 @@ class Schedule(NamedTuple):
     observe: Callable[[Any, jax.Array], Any] = lambda state, loss: state
 
 
-def shared_arguments(schedule: Callable[..., Any]) -> dict[str, components.Argument]:
+def shared_arguments(schedule: Callable[..., Any]) -> dict[str, Field]:
     """Returns the arguments that every schedule's section has beside its own.
 
     `warmup_epochs` (float, so dynamic; parts of an epoch are fine) is the length of the warm-up.
     """
     del schedule
-    return {'warmup_epochs': components.argument(NonNegative | None, None)}
+    return {'warmup_epochs': values.read(NonNegative | None, None)}
 
 
 def make(

@@ -75,13 +75,13 @@ def test_every_kind_is_tested_here():
 
 @pytest.mark.parametrize('kind', STRENGTHS)
 def test_the_config_accepts_the_same_strengths(kind):
-    low, high, *_ = fields.closed()[f'augmentation.{kind}'].type.range
+    low, high, *_ = fields.closed()[f'augmentation.{kind}'].range
     field = f'augmentation.{kind}'
     for value in (low, high):
-        fields.closed()[field].type.check(field, float(value))
+        fields.closed()[field].check(field, float(value))
     for value in (low - 0.01, high + 0.01):
         with pytest.raises(nnstudy.UserError, match=field):
-            fields.closed()[field].type.check(field, value)
+            fields.closed()[field].check(field, value)
 
 
 @settings(max_examples=8, deadline=None)
@@ -263,7 +263,7 @@ def test_results_stay_in_range():
     """With images of the extremes only, at the largest strengths."""
     images = 255 * np.random.default_rng(0).integers(0, 2, (200, 7, 8, 3)).astype(np.float32)
     largest = {
-        kind: float(fields.closed()[f'augmentation.{kind}'].type.range.high) for kind in STRENGTHS
+        kind: float(fields.closed()[f'augmentation.{kind}'].range.high) for kind in STRENGTHS
     }
     for strengths in (STRENGTHS, largest):
         got = augmented(images, strengths)

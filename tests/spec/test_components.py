@@ -8,8 +8,8 @@ from small import make_config
 
 import nnstudy
 from nnstudy import UserError, models
-from nnstudy.spec import components, ranges
-from nnstudy.spec.ranges import Count, DropRate
+from nnstudy.spec import components, values
+from nnstudy.spec.values import Count, DropRate
 from nnstudy.training import optimizers, resolve
 
 
@@ -56,10 +56,10 @@ def test_ranges_are_those_of_the_annotations(monkeypatch):
 )
 def test_what_an_annotation_says(annotation, value, message):
     if message is None:
-        ranges.read(annotation).check('field', value)
+        values.read(annotation).check('field', value)
     else:
         with pytest.raises(UserError, match=message):
-            ranges.read(annotation).check('field', value)
+            values.read(annotation).check('field', value)
 
 
 @pytest.mark.parametrize('name', ['lars', 'sm3'])
