@@ -3,21 +3,17 @@
     python launch.py --config=configs/trainability.py           # 256 x 256 runs, 3 min
     python launch.py --config=configs/trainability.py:quick     # 48 x 48 runs, 20 s
 
-After Sohl-Dickstein (2024), "The boundary of neural network trainability is fractal", arXiv
-2402.06184: a net of one hidden layer, 16 -> Dense(16, tanh) -> Dense(1), without biases; as many
-random examples as it has weights, 272; mean squared error, gradient descent with the whole set.
-Along one axis lies the rate of the hidden layer, along the other that of the output layer. All runs
-have the same initial weights and examples.
+Asked: what does the boundary look like between rates at which training converges and those at which
+it diverges? After Sohl-Dickstein (2024), "The boundary of neural network trainability is fractal",
+arXiv 2402.06184.
 
-What comes out: a picture with a pixel for each run, of whether it converges and how fast, and the
-column `convergence` behind it.
+Set: one hidden layer, 16 -> Dense(16, tanh) -> Dense(1), without biases; as many random examples as
+it has weights, 272; mean squared error, gradient descent with the whole set. Along one axis is the
+rate of the hidden layer, along the other that of the output layer. All runs have the same initial
+weights and examples.
 
-The picture: below and to the left are pixels that converge, fastest at a hidden rate of about 10.
-The border to those that diverge is smooth where the hidden rate is low, and frayed elsewhere, with
-single pixels of each kind on the other side.
-
-All of F is ours; here also: initial weights of variance 1/16, 500 steps (quick: 200), and that the
-picture rests on every tenth step instead of all of them.
+Ours: initial weights of variance 1/16, 500 steps (quick: 200), and that the picture is made from
+every tenth step instead of all of them.
 """
 
 import numpy as np
@@ -28,6 +24,7 @@ import nnstudy
 from nnstudy.training import optimizers
 
 PICTURE = 'trainability'
+VARIANTS = {'quick': {'epochs': 200, 'study.side': 48}}
 
 RATES = ('optimizer.learning_rate', 'optimizer.output_rate')
 
@@ -51,36 +48,26 @@ def two_rates(learning_rate: float, output_rate: float = 0.1):
 optimizers.OPTIMIZERS['two_rates'] = two_rates
 
 
-def get_data(config):
-    del config
+def get_data():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2 * 272, 16)).astype(np.float32)
     y = rng.normal(size=2 * 272).astype(np.float32)
     return nnstudy.Dataset('noise', {'train': (x[:272], y[:272]), 'test': (x[272:], y[272:])})
 
 
-def get_config(arg=''):
-    (quick,) = nnstudy.options(arg, ('', 'quick'))
+def get_config():
     config = nnstudy.default_config()
-    config.dataset = 'noise'
-    config.split.train, config.split.validation = 'train', None
-    config.split.test = 'test[:16]'
-    config.normalization = None
-    config.model.widths = (16,)
-    config.model.activation = 'tanh'
-    config.model.kernel_init = 'lecun_normal'
-    config.optimizer.output_rate = 0.1
+    config.update(dataset='noise', normalization=None, batch_size=272, epochs=500, eval_every=10)
+    config.split.update(train='train', validation=None, test='test[:16]')
+    config.model.update(widths=(16,), activation='tanh', kernel_init='lecun_normal')
     config.loss.name = 'squared_error'
-    config.optimizer.name = 'two_rates'
-    config.batch_size = 272
-    config.epochs = 200 if quick else 500
-    config.eval_every = 10
-    config.num_seeds = 1
+    config.optimizer.update(name='two_rates', output_rate=0.1)
+    config.study.side = 256  # pixels
     return config
 
 
 def sweep(config):
-    side = 48 if config.epochs < 500 else 256
+    side = config.study.side
     return nnstudy.grid(
         nnstudy.logspace(RATES[0], 1.0, 1e5, side), nnstudy.logspace(RATES[1], 0.05, 2.0, side)
     )

@@ -23,7 +23,6 @@ from nnstudy.running.rerun import rerun
 from nnstudy.running.study import run
 from nnstudy.spec.claims import Claim, Quantity, Reference
 from nnstudy.spec.config import default_config
-from nnstudy.spec.study_file import options
 from nnstudy.spec.sweep import chain, choice, grid, log_uniform, logspace, zip_
 from nnstudy.training import losses, metrics, optimizers, schedules
 from nnstudy.training.state import make_keys
@@ -50,7 +49,6 @@ __all__ = [
     'metrics',
     'models',
     'optimizers',
-    'options',
     'rerun',
     'run',
     'schedules',

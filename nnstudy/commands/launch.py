@@ -39,8 +39,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         '--config',
-        metavar='FILE.py[:ARG]',
-        help='the study; ARG is handed to its get_config. The file is Python code that is run',
+        metavar='FILE.py[:VARIANT,...]',
+        help='the study, in variants that it names; the file is Python code that is run',
     )
     parser.add_argument(
         '--config.FIELD',

@@ -159,7 +159,7 @@ def _describe(strengths: Mapping[str, float]) -> str:
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = commands.Parser(prog='nnstudy preview', description=__doc__)
     parser.add_argument(
-        '--config', metavar='FILE.py[:ARG]', help='the study; default: each kind on a digit'
+        '--config', metavar='FILE.py[:VARIANT,...]', help='the study; default: each kind on a digit'
     )
     parser.add_argument('--config.FIELD', metavar='VALUE', help='overrides a field of the config')
     parser.add_argument(

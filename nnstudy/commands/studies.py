@@ -47,11 +47,11 @@ examples:
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """A config file with one of its arguments.
+    """A config file with some of its variants.
 
     Attributes:
       path: of the config file.
-      arg: what its `get_config` is called with.
+      arg: its variants, separated by commas; may be empty.
       title: the first line of its docstring.
       asked: the paragraph of it that begins with `Asked: `; empty if there is none.
       picture: the name of its main picture, `PICTURE` in the file, by default the curves.
@@ -183,7 +183,7 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]
     Args:
       configs: the folder.
       folder: where their working directories are.
-      quick: their small versions.
+      quick: their small versions, of those that have one.
 
     Raises:
       UserError: there is no such folder, or no config file in it, or one fails.
@@ -202,9 +202,11 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]
         asked = next((p for p in paragraphs if p.startswith('Asked: ')), '')
         variants = getattr(module, 'RECORDED', ('',))
         if quick:
+            if study_file.QUICK not in getattr(module, 'VARIANTS', {}):
+                continue
             variants = [variant for variant in variants if variant != 'reduced'] or ['']
         for variant in variants:
-            arg = ','.join(filter(None, (variant, 'quick' if quick else '')))
+            arg = ','.join(filter(None, (variant, study_file.QUICK if quick else '')))
             yield Study(
                 path=path,
                 arg=arg,

@@ -43,7 +43,7 @@ HOOKS = ('get_config', 'sweep', 'claims', 'references', 'get_data', 'measure', '
 # What else it may say: fields by variant, which variants `nnstudy studies` runs, the main picture.
 CONSTANTS = {'VARIANTS', 'RECORDED', 'PICTURE'}
 
-# The variant that makes a study small. Its values go before those of other variants.
+# The variant that makes a study small. Its values override those of other variants.
 QUICK = 'quick'
 
 
@@ -79,20 +79,13 @@ def load(spec: str, overrides: Mapping[str, Value] | None = None) -> StudyFile:
     module = load_module(Path(path))
     if not callable(getattr(module, 'get_config', None)):
         raise errors.UserError(f'{path} has no function get_config()')
-    takes_words = not hasattr(module, 'VARIANTS') or isinstance(module.VARIANTS, tuple)
-    words = [variants] if takes_words and variants else []
-    if words and not inspect.signature(module.get_config).parameters:
-        raise errors.UserError(
-            f'{path} takes no argument, so nothing after the colon: {variants!r}'
-        )
-    config = _call(path, module.get_config, *words)
+    config = _call(path, module.get_config)
     if not isinstance(config, ConfigDict):
         raise errors.UserError(
             f'get_config of {path} must return an ml_collections.ConfigDict, not {type(config)}'
         )
     config = config_lib.complete(config)
-    if not takes_words:
-        _vary(config, path, module, variants)
+    _vary(config, path, module, variants)
     config_lib.override(config, overrides or {})
     if not callable(getattr(module, 'sweep', len)):
         raise errors.UserError(f'{path}: sweep must be a function sweep(config)')
@@ -113,30 +106,6 @@ def load(spec: str, overrides: Mapping[str, Value] | None = None) -> StudyFile:
         measure=_hook(path, module, 'measure'),
         pictures=_hook(path, module, 'pictures'),
     )
-
-
-def options(arg: str, *choices: Sequence[str]) -> list[str]:
-    """Returns what a config's argument chooses, such as `'mnist,quick'`.
-
-    Args:
-      arg: words, separated by commas, in any order.
-      *choices: the words of each choice, of which the first one is taken where none is named.
-
-    Raises:
-      UserError: a word is unknown, or two are of one choice.
-    """
-    words = [word for word in arg.split(',') if word]
-    known = [word for words_of_one in choices for word in words_of_one if word]
-    for word in words:
-        if word not in known:
-            raise errors.unknown('word after the colon of --config', word, known)
-    chosen = []
-    for words_of_one in choices:
-        named = [word for word in words if word in words_of_one]
-        if len(named) > 1:
-            raise errors.UserError(f'--config=...:{arg}: {" and ".join(named)} exclude each other')
-        chosen.append(named[0] if named else words_of_one[0])
-    return chosen
 
 
 def _vary(config: ConfigDict, path: str, module: types.ModuleType, names: str) -> None:

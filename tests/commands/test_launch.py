@@ -136,12 +136,12 @@ def test_sweep_flags(folder, capsys):
     )
 
 
-HEAD = 'import nnstudy\n\ndef get_config(arg=None):\n    return nnstudy.default_config()\n'
+HEAD = 'import nnstudy\n\ndef get_config():\n    return nnstudy.default_config()\n'
 BROKEN = {
     'syntax.py': 'def get_config(:\n',
-    'raises.py': 'import nnstudy\n\ndef get_config(arg=None):\n    return 1 / 0\n',
+    'raises.py': 'import nnstudy\n\ndef get_config():\n    return 1 / 0\n',
     'nothing.py': 'x = 1\n',
-    'wrong.py': 'def get_config(arg=None):\n    return {}\n',
+    'wrong.py': 'def get_config():\n    return {}\n',
     'noarg.py': 'import nnstudy\n\ndef get_config():\n    return nnstudy.default_config()\n',
     'badsweep.py': HEAD + 'def sweep(config):\n    return 3\n',
     'badfield.py': HEAD + 'def sweep(config):\n    return [{1: 2}]\n',
@@ -151,7 +151,7 @@ BROKEN = {
     'badclaims.py': HEAD + 'def claims():\n    return 3\n',
     'noclaims.py': HEAD + 'def claims():\n    return [True]\n',
     'misspelt.py': (
-        'import nnstudy\n\ndef get_config(arg=None):\n    config = nnstudy.default_config()\n'
+        'import nnstudy\n\ndef get_config():\n    config = nnstudy.default_config()\n'
         '    config.bach_size = 3\n    return config\n'
     ),
 }
@@ -164,7 +164,10 @@ BAD_INPUT = [
     (['--config=raises.py'], 'raises.py, line 4: ZeroDivisionError'),
     (['--config=nothing.py'], 'no function get_config'),
     (['--config=wrong.py'], 'must return an ml_collections.ConfigDict'),
-    (['--config=noarg.py:mnist'], "takes no argument, so nothing after the colon: 'mnist'"),
+    (
+        ['--config=noarg.py:mnist'],
+        "(after the colon of --config) 'mnist': known: none",
+    ),
     (['--config=badsweep.py'], 'must return a list of points'),
     (['--config=misspelt.py'], "misspelt.py, line 5: 'bach_size': did you mean 'batch_size'"),
     (['--config=badfield.py'], 'a point has the field 1'),

@@ -24,17 +24,17 @@ CONFIG = '''
     import nnstudy
     from nnstudy import Claim, Quantity, Reference
 
+    VARIANTS = {'quick': {'num_seeds': 2}, 'reduced': {}, 'small': {}, 'large': {}}
     LOW, HIGH = ({'optimizer.learning_rate': rate} for rate in (0.001, 0.1))
 
 
-    def get_config(arg=''):
-        (quick,) = nnstudy.options(arg, ('', 'quick'))
+    def get_config():
         config = nnstudy.default_config()
         config.split.train = 'train[:64]'
         config.split.test = 'test[:50]'
         config.split.validation = None
         config.epochs = 2
-        config.num_seeds = 2 if quick else 6
+        config.num_seeds = 6
         return config
 
 

@@ -110,7 +110,7 @@ def test_the_sweep_sees_the_overrides(tmp_path):
     path = tmp_path / 'study.py'
     path.write_text(
         'import nnstudy\n'
-        'def get_config(arg=None):\n    return nnstudy.default_config()\n'
+        'def get_config():\n    return nnstudy.default_config()\n'
         'def sweep(config):\n'
         "    return nnstudy.choice('batch_size', [config.epochs, 2 * config.epochs])\n"
         "def claims():\n    return [nnstudy.Claim('X', 'x', nnstudy.Quantity('a') < 1)]\n"
