@@ -22,13 +22,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from nnstudy import commands, errors
 from nnstudy.analysis import judging, references
-from nnstudy.report import labels, studies_page, table, verdicts
+from nnstudy.report import labels, studies_page, table, tables, verdicts
 from nnstudy.results import results as results_lib
 from nnstudy.running import workdir
 from nnstudy.spec import study_file
@@ -46,12 +45,12 @@ examples:
 
 
 @dataclasses.dataclass(frozen=True)
-class Study:
-    """A config file with some of its variants.
+class Variant:
+    """A study as it is listed and run: a config file with some of its variants.
 
     Attributes:
       path: of the config file.
-      arg: its variants, separated by commas; may be empty.
+      arg: the variants, separated by commas; empty for the study as it is.
       title: the first line of its docstring.
       asked: the paragraph of it that begins with `Asked: `; empty if there is none.
       picture: the name of its main picture, `PICTURE` in the file, by default the curves.
@@ -153,7 +152,7 @@ def run(argv: Sequence[str]) -> None:
         _write_page(studies, args.out or default, quick=args.quick)
 
 
-def _chosen(studies: list[Study], args: argparse.Namespace) -> list[Study]:
+def _chosen(studies: list[Variant], args: argparse.Namespace) -> list[Variant]:
     """Returns the studies of certain names, all without any.
 
     A name is that of a study, with or without the word quick; that of a config file without a study
@@ -177,7 +176,7 @@ def _chosen(studies: list[Study], args: argparse.Namespace) -> list[Study]:
     return [study for study in studies if study.name in asked] if args.names else studies
 
 
-def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]:
+def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Variant]:
     """Yields the studies of a folder of configs, by name.
 
     Args:
@@ -207,7 +206,7 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]
             variants = [variant for variant in variants if variant != 'reduced'] or ['']
         for variant in variants:
             arg = ','.join(filter(None, (variant, study_file.QUICK if quick else '')))
-            yield Study(
+            yield Variant(
                 path=path,
                 arg=arg,
                 title=title,
@@ -217,24 +216,23 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Study]
             )
 
 
-def listing(studies: Sequence[Study]) -> Table:
+def listing(studies: Sequence[Variant]) -> Table:
     """Returns the studies with status, number of runs, time and verdicts."""
-    listed = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for header in ('study', 'status', 'what'):
-        listed.add_column(header)
-    for header in ('runs', 'training', 'verdicts'):
-        listed.add_column(header, justify='right')
+    right = ('runs', 'training', 'verdicts')
+    rows = []
     for study in studies:
-        cells = ['', '', '']
-        if study.status == 'finished':
+        row = {'study': study.name, 'status': study.status, 'what': study.title}
+        row |= dict.fromkeys(right, '')
+        if row['status'] == 'finished':
             entry = _entry(study)
-            said = '' if entry.claims is None else studies_page.counted(entry.claims)
-            cells = [f'{entry.num_runs:,}', studies_page.duration(entry.seconds), said]
-        listed.add_row(study.name, study.status, study.title, *cells)
-    return listed
+            row['runs'] = f'{entry.num_runs:,}'
+            row['training'] = studies_page.duration(entry.seconds)
+            row['verdicts'] = '' if entry.claims is None else verdicts.counted(entry.claims)
+        rows.append(row)
+    return tables.printed(pd.DataFrame(rows), right=right)
 
 
-def _carry_out(studies: Sequence[Study], args: argparse.Namespace) -> None:
+def _carry_out(studies: Sequence[Variant], args: argparse.Namespace) -> None:
     """Runs studies one after the other, and writes a table of all their claims.
 
     One that fails does not keep the others from running.
@@ -252,11 +250,14 @@ def _carry_out(studies: Sequence[Study], args: argparse.Namespace) -> None:
             failed.append(study.name)
         _console().print(f'{study.name}: {time.monotonic() - began:.0f} s', markup=False)
     done = [_entry(study) for study in studies if study.status == 'finished']
-    if any(entry.claims is not None for entry in done):
+    judged = studies_page.all_claims(done)
+    if len(judged):
         path = args.folder / ('claims-quick.csv' if args.quick else 'claims.csv')
-        _console().print(studies_page.claims_table(done))
+        listed = verdicts.claims_text(judged)
+        listed.insert(0, 'study', judged['study'])
+        _console().print(tables.printed(listed))
         try:
-            studies_page.all_claims(done).to_csv(path, index=False)
+            judged.to_csv(path, index=False)
         except OSError as error:
             raise errors.UserError(f'cannot write to {str(path)!r}: {error}') from error
         _console().print(f'all claims: {path}', markup=False)
@@ -264,7 +265,7 @@ def _carry_out(studies: Sequence[Study], args: argparse.Namespace) -> None:
         raise errors.UserError(f'{len(failed)} of {len(studies)} failed: {", ".join(failed)}')
 
 
-def _write_page(studies: Sequence[Study], out: Path, *, quick: bool) -> None:
+def _write_page(studies: Sequence[Variant], out: Path, *, quick: bool) -> None:
     """Records the finished studies beside the page, and writes it from all that are recorded."""
     for study in studies:
         if study.status == 'outdated':
@@ -283,7 +284,7 @@ def _write_page(studies: Sequence[Study], out: Path, *, quick: bool) -> None:
     _console().print(f'written: {studies_page.write(out, command)}', markup=False)
 
 
-def _entry(study: Study) -> studies_page.Entry:
+def _entry(study: Variant) -> studies_page.Entry:
     """Returns what a page says of a study that has been run: of its last stage, if it has some."""
     stages = [results_lib.load(stage) for stage in study.stages]
     results, outcome = stages[-1], study.stages[-1]

@@ -43,14 +43,14 @@ def conclude(
     for name in ('references.csv', 'claims.csv'):
         (workdir / name).unlink(missing_ok=True)  # what is not judged any more
     if results.references and said_of_all:
-        placed = references.place(results)
+        placed = verdicts.places(references.place(results))
         screen.print(verdicts.references_table(placed))
-        verdicts.places(placed).to_csv(workdir / 'references.csv', index=False)
+        placed.to_csv(workdir / 'references.csv', index=False)
         files.append('references.csv')
     if results.claims and said_of_all:
-        judged = judging.judge(results)
+        judged = verdicts.verdicts(judging.judge(results))
         screen.print(verdicts.claims_table(judged))
-        verdicts.verdicts(judged).to_csv(workdir / 'claims.csv', index=False)
+        judged.to_csv(workdir / 'claims.csv', index=False)
         files.append('claims.csv')
     # Last, so that a study with pictures is one that has been judged.
     drawn = {} if pictures is None else pictures(results)

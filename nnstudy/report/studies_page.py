@@ -23,21 +23,12 @@ from typing import Any
 
 import pandas as pd
 from PIL import Image
-from rich import box
-from rich.table import Table
 
 from nnstudy import errors
 from nnstudy.analysis.judging import MOST
-from nnstudy.report import labels, verdicts
+from nnstudy.report import labels, tables, verdicts
 
 WIDTH = 1000  # pixels of a picture
-# Of each verdict, how it is said of several claims.
-VERDICTS = {
-    'holds': 'hold',
-    'does not hold': 'do not hold',
-    'depends on the seed': 'depend on the seed',
-    'undecided': 'undecided',
-}
 OURS = '(ours'  # in the statement of a claim that no document makes
 
 
@@ -135,13 +126,13 @@ def recorded(folder: Path) -> Entry:
 
 def _tables(folder: Path) -> dict[str, pd.DataFrame | None]:
     """Returns the tables of an entry as a folder has them, None for what is not there."""
-    tables = dict.fromkeys(_TABLES)
+    found = dict.fromkeys(_TABLES)
     for name in _TABLES:
         if (path := folder / f'{name}.csv').is_file():
             dtype = str if name == 'points' else None  # these are texts, such as 0.10 and True
             # Words such as None or NA are words; an empty cell is no number.
-            tables[name] = pd.read_csv(path, dtype=dtype, keep_default_na=False, na_values=[''])
-    return tables
+            found[name] = pd.read_csv(path, dtype=dtype, keep_default_na=False, na_values=[''])
+    return found
 
 
 def write(path: Path, command: str) -> Path:
@@ -182,11 +173,14 @@ def page(entries: Sequence[Entry], records: str, command: str) -> str:
       command: that makes it.
     """
     claims = all_claims(entries)
+    listed = verdicts.claims_text(claims)
+    listed['verdict'] = '**' + listed['verdict'] + '**'
+    listed['study'] = [f'[{study}](#{_anchor(study)})' for study in claims['study']]
     lines = [
         '# What the studies found',
         '',
-        f'{labels.count(len(claims), "claim")} of {len(entries)} studies: {counted(claims)}. '
-        'Written by',
+        f'{labels.count(len(claims), "claim")} of {len(entries)} studies: '
+        f'{verdicts.counted(claims)}. Written by',
         '',
         '```sh',
         command,
@@ -204,33 +198,18 @@ def page(entries: Sequence[Entry], records: str, command: str) -> str:
         '',
         '## All claims',
         '',
-        *_table(
-            ['claim', 'statement', 'verdict', 'true of', 'study'],
-            [
-                (
-                    row.claim,
-                    row.statement,
-                    f'**{row.verdict}**',
-                    _true_of(row),
-                    f'[{row.study}](#{_anchor(row.study)})',
-                )
-                for row in claims.itertuples()
-            ],
-        ),
+        *tables.markdown(listed),
         '',
     ]
-    for title, rows in _doubted(claims).items():
-        if rows:
+    for title, doubted in _doubted(claims).items():
+        if len(doubted):
+            lines += [f'## {title}', '']
             lines += [
-                f'## {title}',
-                '',
-                *(
-                    f'- **{row.claim}** ({row.study}): {row.statement}. '
-                    f'{row.verdict.capitalize()}: true of {_true_of(row)}.'
-                    for row in rows
-                ),
-                '',
+                f'- **{claim["claim"]}** ({claim["study"]}): {claim["statement"]}. '
+                f'{claim["verdict"].capitalize()}: true of {verdicts.true_of(claim)}.'
+                for claim in doubted.to_dict('records')
             ]
+            lines.append('')
     for entry in entries:
         lines += _section(entry, records)
     return '\n'.join(lines).rstrip() + '\n'
@@ -257,26 +236,15 @@ def _section(entry: Entry, records: str) -> list[str]:
     if entry.notes:
         lines += [entry.notes, '']
     if entry.points is not None:
-        lines += [*_table(list(entry.points), entry.points.to_numpy().tolist()), '']
+        lines += [*tables.markdown(entry.points), '']
     if entry.conclusions:
         lines += [*(f'- {sentence}' for sentence in entry.conclusions), '']
     if entry.claims is not None:
-        judged = [(row.claim, row.verdict, row.evidence) for row in entry.claims.itertuples()]
-        header = ['claim', 'verdict', 'medians over seeds [smallest, largest]']
-        lines += [*_table(header, judged), '']
+        judged = entry.claims[['claim', 'verdict', 'evidence']]
+        name = 'medians over seeds [smallest, largest]'
+        lines += [*tables.markdown(judged.rename(columns={'evidence': name})), '']
     if entry.references is not None:
-        rows = [
-            (
-                row.reference,
-                f'{row.printed:,.10g}',
-                '{} [{}, {}]'.format(*map(verdicts.number, (row.median, row.min, row.max))),
-                row.n,
-                f'{row.quantile:.2f}' + (' (outside)' if row.quantile in (0, 1) else ''),
-            )
-            for row in entry.references.itertuples()
-        ]
-        header = ['printed number', 'document', 'ours: median [min, max]', 'seeds', 'quantile']
-        lines += [*_table(header, rows), '']
+        lines += [*tables.markdown(verdicts.references_text(entry.references)), '']
     return lines
 
 
@@ -285,10 +253,10 @@ def all_claims(entries: Sequence[Entry]) -> pd.DataFrame:
 
     They are in order of their names, of which numbers count as numbers: B7a, B7b, B10.
     """
-    tables = [e.claims.assign(study=e.name) for e in entries if e.claims is not None]
-    if not tables:
-        return pd.DataFrame({'claim': [], 'verdict': []})
-    table = pd.concat(tables, ignore_index=True)
+    judged = [e.claims.assign(study=e.name) for e in entries if e.claims is not None]
+    if not judged:
+        return verdicts.verdicts([]).assign(study=[])
+    table = pd.concat(judged, ignore_index=True)
     order = sorted(table.index, key=lambda row: _natural(table.at[row, 'claim']))
     return table.loc[order].reset_index(drop=True)
 
@@ -299,27 +267,6 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), '') if i % 2 else (0, part) for i, part in enumerate(parts)]
 
 
-def claims_table(entries: Sequence[Entry]) -> Table:
-    """Returns all claims of all studies, ready to be printed in a terminal."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for header in ('study', 'claim', 'statement', 'verdict', 'true of'):
-        table.add_column(header)
-    for entry in entries:
-        for row in () if entry.claims is None else entry.claims.itertuples():
-            table.add_row(entry.name, row.claim, row.statement, row.verdict, _true_of(row))
-    return table
-
-
-def counted(claims: pd.DataFrame) -> str:
-    """Writes how many claims have which verdict: `3 hold, 1 undecided`."""
-    counts = claims['verdict'].value_counts()
-    return ', '.join(
-        f'{counts[one]} {one if counts[one] == 1 else several}'
-        for one, several in VERDICTS.items()
-        if one in counts
-    )
-
-
 def duration(seconds: float) -> str:
     """Writes a time: `40 s`, `3.2 min`, `1.5 h`."""
     if seconds < 100:
@@ -327,47 +274,22 @@ def duration(seconds: float) -> str:
     return f'{seconds / 60:.1f} min' if seconds < 6000 else f'{seconds / 3600:.1f} h'
 
 
-def _doubted(claims: pd.DataFrame) -> dict[str, list]:
+def _doubted(claims: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Returns, by title, the claims of which one seed may well say the opposite, or all do."""
-    doubted: dict[str, list] = {
-        'Conclusions of the documents that depend on the seed': [],
-        'Conclusions of the documents that our seeds contradict': [],
-        'Conclusions of the documents that hold, although some seeds contradict them': [],
-        'Conclusions of the documents that are undecided, and not true of every seed': [],
-        'The same of our own claims': [],
+    by_luck = claims['of'].isin(('seed', 'median')) & (claims['successes'] < MOST * claims['n'])
+    claims = claims[by_luck | (claims['verdict'] == 'does not hold')]
+    ours = claims['statement'].str.contains(OURS, regex=False)
+    documents = {
+        'depend on the seed': 'depends on the seed',
+        'our seeds contradict': 'does not hold',
+        'hold, although some seeds contradict them': 'holds',
+        'are undecided, and not true of every seed': 'undecided',
     }
-    depends, contradicted, mostly, undecided, own = doubted.values()
-    of_documents = {
-        'depends on the seed': depends,
-        'does not hold': contradicted,
-        'holds': mostly,
-        'undecided': undecided,
+    doubted = {
+        f'Conclusions of the documents that {what}': claims[~ours & (claims['verdict'] == verdict)]
+        for what, verdict in documents.items()
     }
-    for row in claims.itertuples():
-        luck = row.of in ('seed', 'median') and row.successes < MOST * row.n
-        if not luck and row.verdict != 'does not hold':
-            continue
-        (own if OURS in row.statement else of_documents[row.verdict]).append(row)
-    return doubted
-
-
-def _true_of(row) -> str:
-    if row.of == 'fact':
-        return 'a fact'
-    text = f'{row.successes:,} of {row.n:,} seeds'
-    if row.of == 'median':
-        text += f'; {100 * row.resampled_medians:.0f}% of resampled medians'
-    if row.of == 'some':
-        text += '; one is enough'
-    if row.verdict == 'undecided' and pd.notna(row.seeds_needed):
-        text += f'; {row.seeds_needed:,.0f} would decide'
-    return text
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence]) -> list[str]:
-    lines = ['| ' + ' | '.join(header) + ' |', '|' + '---|' * len(header)]
-    cells = [[str(cell).replace('|', '\\|').replace('\n', ' ') for cell in row] for row in rows]
-    return lines + ['| ' + ' | '.join(row) + ' |' for row in cells]
+    return doubted | {'The same of our own claims': claims[ours]}
 
 
 def _anchor(name: str) -> str:

@@ -1,13 +1,14 @@
 """The summary of a study in the terminal: a row a point, then what may be concluded."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import pandas as pd
-from rich import box, console, table, text
+import rich.table
+from rich import console, text
 
 from nnstudy.analysis import axes, comparison, sensitivity
-from nnstudy.report import labels
+from nnstudy.report import labels, tables
 
 MAX_POINTS = 40
 SHOWN_POINTS = 20
@@ -67,7 +68,7 @@ def points(
     )
 
 
-def _table(runs: pd.DataFrame, swept: list[str], best: comparison.Best | None) -> table.Table:
+def _table(runs: pd.DataFrame, swept: list[str], best: comparison.Best | None) -> rich.table.Table:
     sizes = runs.groupby('point').size()
     shown, seeds = list(sizes.index), sorted(sizes.unique())
     n = str(seeds[0]) if len(seeds) == 1 else f'{seeds[0]} to {seeds[-1]}'
@@ -76,27 +77,15 @@ def _table(runs: pd.DataFrame, swept: list[str], best: comparison.Best | None) -
         shown = comparison.ranking(runs)[:SHOWN_POINTS]
         title += f': the best {len(shown)}, best first; {len(sizes) - len(shown)} are left out'
     cells = points(runs, swept, shown)
-
-    rendered = table.Table(
-        title=text.Text(title),
-        title_justify='left',
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
     if len(swept) == 1:
         # Broken after its dots, a long name makes no wide column.
         cells = cells.rename(columns={cells.columns[0]: swept[0].replace('.', '.\n')})
-    for header in cells:
-        rendered.add_column(text.Text(header), justify='right', vertical='bottom')
-    for point in shown:
-        row = list(cells.loc[point])
-        is_best = best is not None and point == best.point and len(sizes) > 1
-        if is_best:
-            row[0] = f'* {row[0]}'
-        # Text, for a string like '[nan, nan]' would be taken for markup.
-        rendered.add_row(*map(text.Text, row), style='bold' if is_best else None)
-    return rendered
+    styles: dict[Hashable, str] = {}
+    if best is not None and best.point in shown and len(sizes) > 1:
+        first = cells.columns[0]
+        cells.loc[best.point, first] = f'* {cells.loc[best.point, first]}'
+        styles[best.point] = 'bold'
+    return tables.printed(cells, title, right=list(cells), styles=styles)
 
 
 def _spread(row: pd.Series, metric: str) -> str:

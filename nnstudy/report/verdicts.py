@@ -1,20 +1,28 @@
 """Claims with their verdicts, and printed numbers with their place, as tables."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
-from rich import box, table, text
+from rich import table
 
 from nnstudy.analysis import judging, references
-from nnstudy.report import labels
+from nnstudy.report import labels, tables
 
+# Of each verdict, how it is said of several claims.
+VERDICTS = {
+    'holds': 'hold',
+    'does not hold': 'do not hold',
+    'depends on the seed': 'depend on the seed',
+    'undecided': 'undecided',
+}
 _SIGNS = {'less': '<', 'greater': '>'}
 
 
 def verdicts(judged: Sequence[judging.Verdict]) -> pd.DataFrame:
     """Returns a row a claim: its words, the verdict in words, numbers of seeds and p-value."""
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             'claim': [v.claim.name for v in judged],
             'statement': [v.claim.statement for v in judged],
@@ -30,6 +38,8 @@ def verdicts(judged: Sequence[judging.Verdict]) -> pd.DataFrame:
             'evidence': [evidence(v) for v in judged],
         }
     )
+    # So that the texts are texts where there is no claim.
+    return table.astype(dict.fromkeys(('claim', 'statement', 'verdict', 'of', 'evidence'), str))
 
 
 def places(placed: Sequence[references.Placed]) -> pd.DataFrame:
@@ -47,17 +57,50 @@ def places(placed: Sequence[references.Placed]) -> pd.DataFrame:
     )
 
 
-def said(verdict: judging.Verdict) -> str:
-    """Writes a verdict with what it rests on: `depends on the seed (34% of 1,000)`."""
-    if verdict.claim.of == 'fact':
-        return f'{verdict.verdict} (a fact, of no seed)'
-    share = f'{100 * verdict.share:.0f}% of {labels.count(verdict.n, "seed")}'
-    if verdict.claim.of == 'median':
-        share += f', {100 * verdict.resampled:.0f}% of resampled medians'
-    if verdict.verdict == 'undecided':
-        needed = f'; {verdict.needed:,} would do' if verdict.needed else ''
-        return f'undecided ({share}{needed})'
-    return f'{verdict.verdict} ({share})'
+def true_of(claim: Mapping[str, Any]) -> str:
+    """Writes of which seeds a claim is true, from a row of `verdicts`."""
+    if claim['of'] == 'fact':
+        return 'a fact'
+    text = f'{claim["successes"]:,} of {labels.count(claim["n"], "seed")}'
+    if claim['of'] == 'median':
+        text += f'; {100 * claim["resampled_medians"]:.0f}% of resampled medians'
+    if claim['of'] == 'some':
+        text += '; one is enough'
+    if claim['verdict'] == 'undecided' and pd.notna(claim['seeds_needed']):
+        text += f'; {claim["seeds_needed"]:,.0f} would decide'
+    return text
+
+
+def claims_text(judged: pd.DataFrame) -> pd.DataFrame:
+    """Returns a row a claim, as text, from the table of `verdicts`."""
+    seeds = [true_of(claim) for claim in judged.to_dict('records')]
+    return judged[['claim', 'statement', 'verdict']].assign(**{'true of': seeds})
+
+
+def references_text(placed: pd.DataFrame) -> pd.DataFrame:
+    """Returns a row a printed number, as text, from the table of `places`."""
+    spread = placed[['median', 'min', 'max']].map(number)
+    ours = spread['median'] + ' [' + spread['min'] + ', ' + spread['max'] + ']'
+    outside = placed['quantile'].map(lambda q: ' (outside)' if q in (0, 1) else '')
+    return pd.DataFrame(
+        {
+            'printed number': placed['reference'],
+            'document': placed['printed'].map('{:,.10g}'.format),
+            'ours: median [min, max]': ours,
+            'seeds': placed['n'],
+            'quantile': placed['quantile'].map('{:.2f}'.format) + outside,
+        }
+    )
+
+
+def counted(judged: pd.DataFrame) -> str:
+    """Writes how many claims have which verdict: `3 hold, 1 undecided`."""
+    counts = judged['verdict'].value_counts()
+    return ', '.join(
+        f'{counts[one]} {one if counts[one] == 1 else several}'
+        for one, several in VERDICTS.items()
+        if one in counts
+    )
 
 
 def evidence(verdict: judging.Verdict, most: int = 4) -> str:
@@ -94,41 +137,15 @@ def number(value: float) -> str:
     return labels.number(value, 4)
 
 
-def claims_table(judged: Sequence[judging.Verdict]) -> table.Table:
-    """Returns the verdicts, ready to be printed in a terminal."""
-    rendered = _table('Claims: of single seeds, Holm-corrected over the study')
-    for header in ('claim', 'statement', 'verdict'):
-        rendered.add_column(header)
-    for verdict in judged:
-        style = {'holds': 'green', 'does not hold': 'red'}.get(verdict.verdict, 'yellow')
-        rendered.add_row(
-            text.Text(verdict.claim.name),
-            text.Text(verdict.claim.statement),
-            text.Text(said(verdict), style=style),
-        )
-    return rendered
+def claims_table(judged: pd.DataFrame) -> table.Table:
+    """Returns the table of `verdicts`, ready to be printed in a terminal."""
+    shades = {'holds': 'green', 'does not hold': 'red'}
+    styles = {row: shades.get(verdict, 'yellow') for row, verdict in judged['verdict'].items()}
+    title = 'Claims, each true or false of a seed; p-values corrected over the study (Holm)'
+    return tables.printed(claims_text(judged), title, styles=styles)
 
 
-def references_table(placed: Sequence[references.Placed]) -> table.Table:
-    """Returns printed numbers and those of the seeds, ready to be printed in a terminal."""
-    rendered = _table('Printed numbers (one seed), and those of our seeds')
-    rendered.add_column('what')
-    for header in ('printed', 'median [min, max]', 'seeds', 'quantile'):
-        rendered.add_column(header, justify='right')
-    for one in placed:
-        spread = f'{number(one.median)} [{number(one.low)}, {number(one.high)}]'
-        quantile = f'{one.quantile:.2f}' + ('' if one.is_covered else ' (outside)')
-        printed = one.reference
-        cells = printed.name, number(printed.value), spread, str(one.n), quantile
-        rendered.add_row(*map(text.Text, cells))
-    return rendered
-
-
-def _table(title: str) -> table.Table:
-    return table.Table(
-        title=text.Text(title),
-        title_justify='left',
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
+def references_table(placed: pd.DataFrame) -> table.Table:
+    """Returns the table of `places`, ready to be printed in a terminal."""
+    text = references_text(placed)
+    return tables.printed(text, 'Numbers in the document, and those of our seeds', [*text][1:])

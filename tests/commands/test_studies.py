@@ -277,7 +277,7 @@ def test_claims_are_in_the_order_of_their_names(folder, capsys):
 
 def test_quick_ones_are_others(folder, capsys):
     assert commands.main(['studies', 'run', '--quick', 'rates']) == 0
-    assert '2 seeds; 6 would do' in ' '.join(capsys.readouterr().out.split())
+    assert '2 seeds; 6 would decide' in ' '.join(capsys.readouterr().out.split())
     assert (folder / 'runs/studies/rates-quick/runs.csv').is_file()
     assert not (folder / 'runs/studies/rates').exists()
 

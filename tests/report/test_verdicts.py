@@ -32,20 +32,19 @@ def make(conditions=A < B, of='seed', **fields):
 @pytest.mark.parametrize(
     ('fields', 'text'),
     [
-        ({}, 'holds (96% of 1,000 seeds)'),
-        (
-            {'of': 'median', 'resampled': 0.5},
-            'holds (96% of 1,000 seeds, 50% of resampled medians)',
-        ),
-        ({'of': 'fact'}, 'holds (a fact, of no seed)'),
+        ({}, '964 of 1,000 seeds'),
+        ({'of': 'median', 'resampled': 0.5}, '964 of 1,000 seeds; 50% of resampled medians'),
+        ({'of': 'some'}, '964 of 1,000 seeds; one is enough'),
+        ({'of': 'fact'}, 'a fact'),
         (
             {'verdict': 'undecided', 'n': 3, 'successes': 3, 'needed': 5},
-            'undecided (100% of 3 seeds; 5 would do)',
+            '3 of 3 seeds; 5 would decide',
         ),
     ],
 )
-def test_said(fields, text):
-    assert verdicts.said(make(**fields)) == text
+def test_true_of(fields, text):
+    (row,) = verdicts.claims_text(verdicts.verdicts([make(**fields)])).to_dict('records')
+    assert row['true of'] == text
 
 
 def test_evidence():
@@ -61,8 +60,8 @@ def test_evidence():
 def test_tables():
     placed = Placed(Reference('MSE', 28.62, A), 20, 27.5, 23.7, 615.9, quantile=0.7)
     console = Console(width=120, file=io.StringIO())
-    console.print(verdicts.claims_table([make()]))
-    console.print(verdicts.references_table([placed]))
+    console.print(verdicts.claims_table(verdicts.verdicts([make()])))
+    console.print(verdicts.references_table(verdicts.places([placed])))
     text = console.file.getvalue()
     assert 'a is below b' in text
     assert '27.5 [23.7, 615.9]' in text

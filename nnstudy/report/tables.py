@@ -1,0 +1,47 @@
+"""Tables of text, for a terminal and as Markdown."""
+
+from collections.abc import Collection, Hashable, Mapping
+from typing import Literal
+
+import pandas as pd
+from rich import box
+from rich import table as rich_table
+from rich.text import Text
+
+
+def printed(
+    table: pd.DataFrame,
+    title: str | None = None,
+    right: Collection[str] = (),
+    styles: Mapping[Hashable, str] | None = None,
+) -> rich_table.Table:
+    """Returns a table, ready for `rich.console.Console.print`.
+
+    Args:
+      table: of texts, or of what `str` makes texts of.
+      title: above it.
+      right: the columns that are flush right.
+      styles: how some rows are set, such as `'bold'`, by their index.
+    """
+    rendered = rich_table.Table(
+        title=Text(title) if title else None,
+        title_justify='left',
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    for header in table:
+        flush: Literal['left', 'right'] = 'right' if header in right else 'left'
+        rendered.add_column(Text(header), justify=flush, vertical='bottom')
+    for index, *row in table.itertuples():
+        # Text, for a string like '[nan, nan]' would be taken for markup.
+        cells = [Text(str(cell)) for cell in row]
+        rendered.add_row(*cells, style=(styles or {}).get(index))
+    return rendered
+
+
+def markdown(table: pd.DataFrame) -> list[str]:
+    """Returns the lines of a table in Markdown."""
+    cells = table.astype(str).replace({r'\|': r'\\|', '\n': ' '}, regex=True)
+    header, *rows = (f'| {" | ".join(row)} |' for row in [list(table), *cells.to_numpy().tolist()])
+    return [header, '|' + '---|' * len(table.columns), *rows]
