@@ -21,6 +21,8 @@ after runs of seeds 0 to 7 were seen, so these are others. `seconds_per_epoch` o
 of the time that all runs took side by side.
 """
 
+from pictures import feature_maps
+
 import nnstudy
 from nnstudy import Claim, Quantity, Reference
 from nnstudy.report import examples, histories, weights
@@ -157,7 +159,7 @@ def pictures(results):
         version = 'relu' if setting['model.dense_activation'] == 'relu' else 'sigmoid_and_tanh'
         drawn[f'sample_{version}'] = examples.sample(results, point)
         drawn[f'histograms_{version}'] = weights.histograms(results, point)
-        drawn[f'filters_{version}'] = weights.filters(results, point)
-        drawn[f'feature_maps_{version}'] = weights.feature_maps(results, point)
+        drawn[f'filters_{version}'] = feature_maps.filters(results, point)
+        drawn[f'feature_maps_{version}'] = feature_maps.feature_maps(results, point)
         drawn[f'misclassified_{version}'] = examples.misclassified(results, point, which='best')
     return drawn

@@ -1,6 +1,7 @@
 """How points, fields, their values and metrics are written in tables and pictures."""
 
 import math
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -61,6 +62,12 @@ def points(runs: pd.DataFrame, swept: list[str], with_fields: bool = False) -> d
         for field, name in short(swept).items():
             written[field] = f'{name} ' + written[field]
     return {point: ', '.join(row) for point, *row in written.itertuples()}
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Returns a key that sorts numbers in names as numbers: `Dense_2` before `Dense_10`."""
+    parts = re.split(r'(\d+)', name)  # every second one is a number
+    return [(int(part), '') if i % 2 else (0, part) for i, part in enumerate(parts)]
 
 
 def metric(name: str) -> str:

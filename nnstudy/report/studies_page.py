@@ -16,7 +16,6 @@ hand in `<config file>.md` beside these folders; the page takes it in.
 
 import dataclasses
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -257,14 +256,8 @@ def all_claims(entries: Sequence[Entry]) -> pd.DataFrame:
     if not judged:
         return verdicts.verdicts([]).assign(study=[])
     table = pd.concat(judged, ignore_index=True)
-    order = sorted(table.index, key=lambda row: _natural(table.at[row, 'claim']))
+    order = sorted(table.index, key=lambda row: labels.natural(table.at[row, 'claim']))
     return table.loc[order].reset_index(drop=True)
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Returns a key that sorts names as people do."""
-    parts = re.split(r'(\d+)', name)  # every second one is a number
-    return [(int(part), '') if i % 2 else (0, part) for i, part in enumerate(parts)]
 
 
 def duration(seconds: float) -> str:

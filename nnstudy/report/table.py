@@ -13,7 +13,7 @@ from nnstudy.report import labels, tables
 MAX_POINTS = 40
 SHOWN_POINTS = 20
 SHOWN_NAMES = 10
-MIN_RATES = 3  # for which it is said how much depends on the rate
+MIN_RATES = 3  # values of the learning rate, from which on its sensitivity is said
 
 
 def summarise(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> console.Group:

@@ -57,7 +57,9 @@ def write(results: Results, out: Path) -> list[Path]:
 def _write_run(
     folder: Path, results: Results, run: int, history: pd.DataFrame, logged: pd.DataFrame | None
 ) -> None:
-    import tensorboardX  # a quarter of a second, which no other command need wait for
+    # Imported here, since it takes a quarter of a second. It writes event files without TensorFlow,
+    # which clu.metric_writers needs.
+    import tensorboardX
 
     for old in folder.glob(EVENTS):
         old.unlink()

@@ -40,3 +40,8 @@ def test_metrics_have_units():
     assert labels.reading('test_loss', 0.27) == '0.2700'
     assert labels.reading('test_loss', 1234.5) == '1234'
     assert labels.reading('test_loss', np.nan) == 'nan'
+
+
+def test_numbers_in_names_are_sorted_as_numbers():
+    names = ['Dense_2', 'Dense_10', 'Dense_1', 'Conv_3']
+    assert sorted(names, key=labels.natural) == ['Conv_3', 'Dense_1', 'Dense_2', 'Dense_10']

@@ -5,6 +5,7 @@ import pytest
 from small import make_config, make_dataset
 
 import nnstudy
+from configs.pictures import feature_maps
 from nnstudy import errors
 from nnstudy.report import examples, weights
 from nnstudy.results import predictions as predict
@@ -47,20 +48,20 @@ def test_layers_without_biases_and_runs_without_numbers():
 
 
 def test_filters_are_those_of_the_first_convolution(lenet):
-    figure = weights.filters(lenet, which='final')
+    figure = feature_maps.filters(lenet, which='final')
     render(figure)
     kernel = lenet.params(examples.typical(lenet, 0).run, 'final')['Conv_0']['kernel']
     shown = [panel.images[0].get_array() for panel in figure.axes if panel.images]
     assert len(shown) == kernel.shape[-1] == 6
     largest = np.abs(kernel).max()
     np.testing.assert_allclose(shown[2], 0.5 + 0.5 * kernel[..., 2] / largest, rtol=1e-5)
-    second = weights.filters(lenet, layer='Conv_1')
+    second = feature_maps.filters(lenet, layer='Conv_1')
     render(second)
     assert '6 channels (their mean)' in second.get_supxlabel()
 
 
 def test_feature_maps_of_an_image(lenet):
-    figure = weights.feature_maps(lenet, index=3)
+    figure = feature_maps.feature_maps(lenet, index=3)
     render(figure)
     net = predict.net(lenet, 0)
     inputs, labels = net.examples()
@@ -82,10 +83,10 @@ def test_mistakes_are_said(lenet, mlp):
     with pytest.raises(errors.UserError, match="unknown layer 'Dense_9': did you mean 'Dense_"):
         weights.histograms(lenet, layers=['Dense_9'])
     with pytest.raises(errors.UserError, match="unknown convolution 'Conv_9'"):
-        weights.filters(lenet, layer='Conv_9')
+        feature_maps.filters(lenet, layer='Conv_9')
     with pytest.raises(errors.UserError, match='known: none'):
-        weights.filters(mlp)
+        feature_maps.filters(mlp)
     with pytest.raises(errors.UserError, match='feature maps are of convolutions'):
-        weights.feature_maps(mlp)
+        feature_maps.feature_maps(mlp)
     with pytest.raises(errors.UserError, match='no test image -1'):
-        weights.feature_maps(lenet, index=-1)
+        feature_maps.feature_maps(lenet, index=-1)
