@@ -23,7 +23,7 @@ import traceback
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -33,8 +33,6 @@ from nnstudy.spec import fields
 from nnstudy.spec.claims import Claim, Reference
 from nnstudy.spec.fields import Value
 from nnstudy.spec.sweep import Point
-
-T = TypeVar('T')
 
 # The functions that a config file has for its study.
 HOOKS = ('get_config', 'sweep', 'claims', 'references', 'get_data', 'measure', 'pictures')
@@ -77,9 +75,11 @@ def load(spec: str, overrides: Mapping[str, Value] | None = None) -> StudyFile:
     """
     path, _, variants = spec.partition(':')
     module = load_module(Path(path))
-    if not callable(getattr(module, 'get_config', None)):
+    function = functools.partial(_function, path, module)
+    get_config, sweep = function('get_config'), function('sweep')
+    if get_config is None:
         raise errors.UserError(f'{path} has no function get_config()')
-    config = _call(path, module.get_config)
+    config = get_config()
     if not isinstance(config, ConfigDict):
         raise errors.UserError(
             f'get_config of {path} must return an ml_collections.ConfigDict, not {type(config)}'
@@ -87,24 +87,34 @@ def load(spec: str, overrides: Mapping[str, Value] | None = None) -> StudyFile:
     config = config_lib.complete(config)
     _vary(config, path, module, variants)
     config_lib.override(config, overrides or {})
-    if not callable(getattr(module, 'sweep', len)):
-        raise errors.UserError(f'{path}: sweep must be a function sweep(config)')
-    points = _of_config(path, module, 'sweep')(config) if hasattr(module, 'sweep') else [{}]
+    points = [{}] if sweep is None else sweep(config)
     if not isinstance(points, Sequence) or not all(isinstance(p, Mapping) for p in points):
         raise errors.UserError(
             f'sweep of {path} must return a list of points such as {{"optimizer.learning_rate": '
             '0.1}; see nnstudy.grid, chain, zip_'
         )
+
+    def listed(name: str, kind: type) -> list[Any]:
+        list_all = function(name)
+        found = [] if list_all is None else _call(path, lambda: list(list_all(config)))
+        for one in found:
+            if not isinstance(one, kind):
+                raise errors.UserError(
+                    f'{name} of {path} must return a list of nnstudy.{kind.__name__}, not of '
+                    f'{one!r}'
+                )
+        return found
+
     return StudyFile(
         # The name of a folder.
         name=re.sub(r'[^\w.-]+', '-', f'{Path(path).stem}-{variants}').strip('-'),
         config=config,
         points=[dict(point) for point in points],
-        claims=_listed(path, module, 'claims', config, Claim),
-        references=_listed(path, module, 'references', config, Reference),
-        get_data=_of_config(path, module, 'get_data') if hasattr(module, 'get_data') else None,
-        measure=_hook(path, module, 'measure'),
-        pictures=_hook(path, module, 'pictures'),
+        claims=listed('claims', Claim),
+        references=listed('references', Reference),
+        get_data=function('get_data'),
+        measure=function('measure'),
+        pictures=function('pictures'),
     )
 
 
@@ -154,33 +164,18 @@ def load_module(path: Path) -> types.ModuleType:
     return module
 
 
-def _of_config(path: str, module: types.ModuleType, name: str) -> Callable[[ConfigDict], Any]:
-    """Returns a function of the module, which may leave its argument, the config, out."""
-    function = getattr(module, name)
-    takes = len(inspect.signature(function).parameters)
-    return lambda config: _call(path, function, *[config][:takes])
+def _function(path: str, module: types.ModuleType, name: str) -> Callable[..., Any] | None:
+    """Returns a function of a config file; it may leave out its arguments. None if it is not there.
 
-
-def _listed(
-    path: str, module: types.ModuleType, name: str, config: ConfigDict, kind: type[T]
-) -> list[T]:
-    """Returns the list that a function of the module gives, empty without that function."""
-    if not hasattr(module, name):
-        return []
-    listed = _call(path, lambda: list(_of_config(path, module, name)(config)))
-    for one in listed:
-        if not isinstance(one, kind):
-            raise errors.UserError(
-                f'{name} of {path} must return a list of nnstudy.{kind.__name__}, not of {one!r}'
-            )
-    return listed
-
-
-def _hook(path: str, module: types.ModuleType, name: str) -> Callable[[Any], Any] | None:
-    """Returns a function of the module, if it has it; what it raises becomes one line."""
-    if not hasattr(module, name):
+    What it raises becomes one line.
+    """
+    function = getattr(module, name, None)
+    if function is None:
         return None
-    return functools.partial(_call, path, getattr(module, name))
+    if not callable(function):
+        raise errors.UserError(f'{path}: {name} must be a function')
+    takes = len(inspect.signature(function).parameters)
+    return lambda *args: _call(path, function, *args[:takes])
 
 
 def _nearby(path: Path) -> str:
