@@ -1,7 +1,6 @@
 """The runs axis: what of a run may depend on the others, and what may not."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from small import make_config, make_dataset
@@ -14,44 +13,59 @@ from nnstudy.training import steps
 from nnstudy.training.run import Run
 
 RATES = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0]
-CONV = {'model__name': 'lenet', 'epochs': 1}
+
+
+class Group:
+    """A group of runs at `RATES`, with the programs that train them, each compiled once."""
+
+    def __init__(self, config, data, lanes):
+        points = nnstudy.choice('optimizer.learning_rate', RATES)
+        (self.planned,) = plan_lib.make(config, points, data=data).groups
+        self.lanes = lanes
+        self.mesh = devices.runs_mesh()
+        self.data = execute.put(self.planned.data, self.mesh)
+        self.init = jax.jit(execute.lift(self._init, self.mesh, num_mapped=2))
+        self.programs = {}
+
+    def train(self, order, num_steps=6, rates=None, chosen=None, lanes=None):
+        """Trains rows of the group, in the order given; all, or those chosen of them."""
+        lanes = self.lanes if lanes is None else lanes
+        size = -(-len(order) // self.mesh.size) * self.mesh.size
+        chosen = np.arange(len(order)) if chosen is None else np.array(chosen, int)
+        chosen = execute.put_chosen(execute.choose(chosen, size, self.mesh, lanes), self.mesh)
+        own = {field: column[order] for field, column in self.planned.hparams.items()}
+        if rates is not None:
+            own['optimizer.learning_rate'] = np.array(rates, np.float32)
+        own = execute.put((self.planned.seeds[order].astype(np.uint32), own), self.mesh, size=size)
+        bounds = execute.put((np.int32(0), np.int32(num_steps), np.bool_(True)), self.mesh)
+        args = chosen, self.init(*own, self.data), *own, self.data, *bounds
+        if (len(order), lanes) not in self.programs:
+            program = jax.jit(execute.advance(self._segment, self.mesh, lanes, num_mapped=3))
+            self.programs[len(order), lanes] = program.lower(*args).compile()
+        return execute.fetch(self.programs[len(order), lanes](*args), self.mesh, len(order))
+
+    def _init(self, seed, hparams, data):
+        return steps.init(Run.of_seed(self.planned.config, seed, hparams, data))
+
+    def _segment(self, state, seed, hparams, data, *bounds):
+        run = Run.of_seed(self.planned.config, seed, hparams, data)
+        return steps.segment(run, state, *bounds)
 
 
 @pytest.fixture(scope='module')
-def images():
-    return make_dataset((12, 12, 1))
+def mlp(dataset):
+    return Group(make_config(), dataset, lanes=4)
 
 
-def train_runs(group, order, lanes, num_steps=6, rates=None, chosen=None):
-    """Trains rows of a group, in the order given; all, or those chosen of them."""
-    mesh = devices.runs_mesh()
-    init, segment = functions(group)
-    size = -(-len(order) // mesh.size) * mesh.size
-    own = {field: column[order] for field, column in group.hparams.items()}
-    if rates is not None:
-        own['optimizer.learning_rate'] = np.array(rates, np.float32)
-    seeds = group.seeds[order].astype(np.uint32)
-    seeds, own = execute.put((seeds, own), mesh, size=size)
-    data = execute.put(group.data, mesh)
-    state = jax.jit(execute.lift(init, mesh, num_mapped=2))(seeds, own, data)
-    advance = jax.jit(execute.advance(segment, mesh, lanes, num_mapped=3))
-    if chosen is None:
-        chosen = np.arange(len(order))
-    chosen = execute.choose(np.asarray(chosen), size, mesh, lanes)
-    bounds = jnp.int32(0), jnp.int32(num_steps), jnp.asarray(True)
-    return execute.fetch(advance(chosen, state, seeds, own, data, *bounds), mesh, len(order))
+@pytest.fixture(scope='module')
+def lenet():
+    config = make_config(model__name='lenet', epochs=1)
+    return Group(config, make_dataset((12, 12, 1)), lanes=1)
 
 
-def functions(group):
-    """`init` and `segment` of a run by its seed."""
-
-    def init(seed, hparams, data):
-        return steps.init(Run.of_seed(group.config, seed, hparams, data))
-
-    def segment(state, seed, hparams, data, *bounds):
-        return steps.segment(Run.of_seed(group.config, seed, hparams, data), state, *bounds)
-
-    return init, segment
+@pytest.fixture
+def group(request):
+    return request.getfixturevalue(request.param)
 
 
 def assert_equal_bits(a, b):
@@ -62,86 +76,67 @@ def rows(tree, index):
     return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
-def groups(dataset, conv_images):
-    points = nnstudy.choice('optimizer.learning_rate', RATES)
-    yield plan_lib.make(make_config(), points, data=dataset).groups[0], 4
-    yield plan_lib.make(make_config(**CONV), points, data=conv_images).groups[0], 1
-
-
-@pytest.mark.parametrize('kind', ['mlp', 'lenet'])
-def test_bits_do_not_depend_on_place_neighbours_or_number(kind, dataset, images):
+@pytest.mark.parametrize('group', ['mlp', 'lenet'], indirect=True)
+def test_bits_do_not_depend_on_place_neighbours_or_number(group):
     """With equal lanes: in another place, beside runs of NaN, among fewer runs."""
-    group, lanes = dict(zip(['mlp', 'lenet'], groups(dataset, images), strict=True))[kind]
-    plain = train_runs(group, np.arange(6), lanes)
+    plain = group.train(np.arange(6))
 
     order = np.array([3, 5, 0, 4, 1, 2])
-    assert_equal_bits(rows(plain, order), rows(train_runs(group, order, lanes), slice(0, 6)))
+    assert_equal_bits(rows(plain, order), group.train(order))
 
     rates = np.array(RATES)
     rates[[1, 4]] = np.nan
-    beside = train_runs(group, np.arange(6), lanes, rates=rates)
+    beside = group.train(np.arange(6), rates=rates)
     kept = [0, 2, 3, 5]
     assert_equal_bits(rows(plain, kept), rows(beside, kept))
     # A rate of NaN spoils the parameters in step 0, the loss is NaN in step 1.
     assert beside[0].frozen_at[[1, 4]].tolist() == [1, 1]
 
-    few = train_runs(group, np.array([2]), lanes)
-    assert_equal_bits(rows(plain, [2]), few)
+    assert_equal_bits(rows(plain, [2]), group.train(np.array([2])))
 
 
-@pytest.mark.parametrize('kind', ['mlp', pytest.param('lenet', marks=pytest.mark.slow)])
-def test_runs_that_are_not_chosen_stay_as_they_are(kind, dataset, images):
+@pytest.mark.parametrize('group', ['mlp', 'lenet'], indirect=True)
+def test_runs_that_are_not_chosen_stay_as_they_are(group):
     """And those that are have the bits they have among all, however few are left."""
-    group, lanes = dict(zip(['mlp', 'lenet'], groups(dataset, images), strict=True))[kind]
     everyone = np.arange(6)
-    before, _ = train_runs(group, everyone, lanes, num_steps=0)
-    plain = train_runs(group, everyone, lanes)
+    before, _ = group.train(everyone, num_steps=0)
+    plain = group.train(everyone)
     for kept in ([0, 1, 4, 5], [2], [1, 3, 5], []):
         left = [run for run in everyone if run not in kept]
-        state, outputs = train_runs(group, everyone, lanes, chosen=np.array(kept, int))
+        state, outputs = group.train(everyone, chosen=kept)
         assert_equal_bits(rows((state, outputs), kept), rows(plain, kept))
         params = rows((state.variables, state.opt_state), left)
         assert_equal_bits(params, rows((before.variables, before.opt_state), left))
 
 
-def test_a_run_alone_is_close_to_the_run_in_a_sweep(dataset):
+def test_a_run_alone_is_close_to_the_run_in_a_sweep(mlp):
     """With other lanes operations round differently, so a tolerance; at a stable rate."""
-    group, lanes = next(groups(dataset, dataset))
-    together = train_runs(group, np.arange(6), lanes)
-    alone = train_runs(group, np.array([2]), lanes=1)
+    together, _ = mlp.train(np.arange(6))
+    alone, _ = mlp.train(np.array([2]), lanes=1)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a[2], b[0], rtol=1e-4, atol=1e-6),
-        together[0].variables,
-        alone[0].variables,
+        together.variables,
+        alone.variables,
     )
 
 
-def compiled(group, lanes):
-    mesh = devices.runs_mesh()
-    init, segment = functions(group)
-    size = mesh.size * lanes
-    seeds = jax.ShapeDtypeStruct((size,), np.uint32)
-    values = {name: jax.ShapeDtypeStruct((size,), np.float32) for name in group.hparams}
-    state = jax.eval_shape(execute.lift(init, mesh, num_mapped=2), seeds, values, group.data)
-    advance = jax.jit(execute.advance(segment, mesh, lanes, num_mapped=3))
-    chosen = execute.choose(np.arange(size), size, mesh, lanes)
-    bounds = jnp.int32(0), jnp.int32(6), jnp.asarray(True)
-    return advance.lower(chosen, state, seeds, values, group.data, *bounds).compile().as_text()
+def compiled(group):
+    """Returns the text of the program for all runs of a group."""
+    group.train(np.arange(6))
+    return group.programs[6, group.lanes].as_text()
 
 
-@pytest.mark.parametrize('kind', ['mlp', 'lenet'])
-def test_the_program_has_no_collectives(kind, dataset, images):
-    group, lanes = dict(zip(['mlp', 'lenet'], groups(dataset, images), strict=True))[kind]
-    program = compiled(group, lanes)
+@pytest.mark.parametrize('group', ['mlp', 'lenet'], indirect=True)
+def test_the_program_has_no_collectives(group):
+    program = compiled(group)
     assert 'while' in program
     for operation in ('all-reduce', 'all-gather', 'all-to-all', 'collective-', 'reduce-scatter'):
         assert operation not in program
 
 
-def test_the_program_has_only_canonical_convolutions(images):
+def test_the_program_has_only_canonical_convolutions(lenet):
     """What makes them fast in a loop on CPU: NHWC/HWIO/NHWC, no reversed window, no groups."""
-    program = compiled(list(groups(images, images))[1][0], 1)
-    convolutions = [line for line in program.splitlines() if ' convolution(' in line]
+    convolutions = [line for line in compiled(lenet).splitlines() if ' convolution(' in line]
     assert len(convolutions) >= 4
     for line in convolutions:
         assert 'dim_labels=b01f_01io->b01f' in line
