@@ -71,6 +71,7 @@ def boundary(results: Results, x: str, y: str) -> figure.Figure:
     image = maps.draw(panel, grid, shades, _shades(), colors.Normalize(-1, 1))
     bar = style.colour_bar(picture, image, panel)
     bar.set_ticks([2 * place - 1 for place in SHADES], labels=[name for _, name in SHADES.values()])
+    bar.ax.tick_params(length=0)
     for label, where in zip(bar.ax.get_yticklabels(), ('bottom', 'top') * 2, strict=True):
         label.set_verticalalignment(where)
     note = (

@@ -12,12 +12,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 from rich.console import Console
-from rich.table import Table
 
 from nnstudy import commands, errors, models
 from nnstudy.data import device
 from nnstudy.machine import devices, flops
+from nnstudy.report import tables
 from nnstudy.spec import components
 from nnstudy.spec import config as config_lib
 from nnstudy.training import resolve, steps
@@ -58,19 +59,18 @@ def run(argv: Sequence[str]) -> None:
     if not args.no_time:
         kind = 'core' if jax.default_backend() == 'cpu' else jax.default_backend().upper()
         caption += TIME_CAPTION.format(device=kind)
-    table = Table()
-    table.add_column('model')
-    for column in ('input', 'parameters', 'MFLOPs', *([] if args.no_time else ['ms'])):
-        table.add_column(column, justify='right')
+    rows = []
     for name in args.names or models.MODELS:
         shape = TEXT if models.takes_tokens(models.MODELS[name]) else image
         with console.status(name):
-            cells = ['×'.join(map(str, shape)), f'{num_params(name, shape):,}']
-            cells.append(_short(forward_flops(name, shape) / 1e6))
+            row = {'model': name, 'input': '×'.join(map(str, shape))}
+            row['parameters'] = f'{num_params(name, shape):,}'
+            row['MFLOPs'] = _short(forward_flops(name, shape) / 1e6)
             if not args.no_time:
-                cells.append(_short(1e3 * step_seconds(name, shape)))
-        table.add_row(name, *cells)
-    console.print(table)
+                row['ms'] = _short(1e3 * step_seconds(name, shape))
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    console.print(tables.printed(table, right=list(table)[1:]))
     console.print(caption)
 
 

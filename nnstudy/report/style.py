@@ -256,7 +256,8 @@ def loss_y(shown: Iterable[axes.Axes], losses: np.ndarray, first: float, ratio: 
 def ticks(scale: Sequence[float], logarithmic: bool) -> list[float]:
     """Returns the places to name along rising numbers: all if there is room, else round ones.
 
-    Among many over three decades or more these are the powers of ten.
+    Among many on a log scale these are the powers of ten, or of fewer than three decades also 2 and
+    5 times these.
     """
     first, last = scale[0], scale[-1]
     if not logarithmic:
@@ -266,7 +267,11 @@ def ticks(scale: Sequence[float], logarithmic: bool) -> list[float]:
         return [float(place) for place in places if first <= place <= last]
     if len(scale) <= MAX_TICKS:
         return list(scale)
-    decades = range(math.ceil(math.log10(first) - 1e-6), math.floor(math.log10(last) + 1e-6) + 1)
-    if len(decades) >= 3:
-        return [10.0**d for d in decades[:: math.ceil(len(decades) / MAX_TICKS)]]
-    return list(scale[:: math.ceil(len(scale) / MAX_TICKS)])
+    low, high = math.floor(math.log10(first)), math.ceil(math.log10(last))
+    digits = (1,) if last > 99 * first else (1, 2, 5)
+    round_ones = [digit * 10.0**decade for decade in range(low, high + 1) for digit in digits]
+    # An end may be computed to lie a rounding error inside.
+    places = [x for x in round_ones if first * (1 - 1e-6) <= x <= last * (1 + 1e-6)]
+    if len(places) < 2:
+        return list(scale[:: math.ceil(len(scale) / MAX_TICKS)])
+    return places[:: math.ceil(len(places) / MAX_TICKS)]
