@@ -1,16 +1,21 @@
 """Small data, configs and processes for the tests."""
 
+import functools
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 
 import nnstudy
 from nnstudy.spec import config as config_lib
 
 ROOT = Path(__file__).parents[1]
+
+# For what is run a few times: most of its time goes into compiling.
+jit = functools.partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
 
 
 def make_dataset(shape=(4, 4, 1), num_train=44, num_test=20, num_classes=3, seed=0):

@@ -10,7 +10,7 @@ import pytest
 from flax import linen as nn
 from jax import lax
 from scipy import signal, special
-from small import make_config, make_dataset
+from small import jit, make_config, make_dataset
 
 import nnstudy
 from nnstudy import UserError, commands, models
@@ -42,9 +42,6 @@ TINY = {
 TEXT = ('embedding', 'recurrent')  # take token ids
 NORMED = ('vgg16', 'resnet20', 'resnet18', 'googlenet')  # train and evaluate differently
 ACTIVATIONS = ('activation', 'conv_activation', 'dense_activation', 'shortcut_activation')
-
-# Most of the time goes into compiling, and what is compiled here is run a few times.
-jit = functools.partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
 
 
 def make(name, num_outputs=3, **fields):

@@ -41,15 +41,15 @@ def test_other_bins_have_what_they_had_had_they_been_counted():
 
 @pytest.mark.parametrize('in_memory', [True, False])
 def test_a_study_keeps_those_of_every_evaluation(dataset, tmp_path, in_memory):
-    config = make_config(histograms=True, num_seeds=2, epochs=3)
-    plain = nnstudy.run(make_config(num_seeds=2, epochs=3), data=dataset, quiet=True)
+    config = make_config(histograms=True, num_seeds=2)
+    plain = nnstudy.run(make_config(num_seeds=2), data=dataset, quiet=True)
     workdir = None if in_memory else tmp_path / 'study'
     results = nnstudy.run(config, None, workdir, data=dataset, quiet=True)
     if workdir is not None:
         results = nnstudy.load(workdir)
     for run in (0, 1):
         kept = results.histograms(run)
-        assert kept['params']['Dense_1/kernel'].shape == (4, len(histograms.EDGES) - 1)
+        assert kept['params']['Dense_1/kernel'].shape == (3, len(histograms.EDGES) - 1)
         params = results.params(run, 'final')
         for layer, name in (('Dense_0', 'kernel'), ('Dense_1', 'bias')):
             expected, _ = np.histogram(params[layer][name], histograms.EDGES)
