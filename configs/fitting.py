@@ -100,7 +100,7 @@ def claims(config):
 
 
 def pictures(results):
-    widths, sizes = results.config['study']['widths'], results.config['study']['sizes']
+    widths, sizes = results.config.study['widths'], results.config.study['sizes']
     corners = {
         f'{labels.count(width, "unit")}, {size:,} examples': {
             'model.widths': (width,),

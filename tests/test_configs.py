@@ -126,7 +126,7 @@ def planned(study, data, data_dir):
             runs[what] = rng.random(len(runs))
     results = results_lib.Results(
         name=study.name,
-        config=plan.config.to_dict(),
+        config=plan.config,
         points=plan.points,
         runs=runs,
         history=history,

@@ -13,6 +13,7 @@ from nnstudy import commands
 from nnstudy.analysis import judging, references
 from nnstudy.spec import config as config_lib
 from nnstudy.spec import study_file
+from nnstudy.spec.fields import Config
 
 SEEDS = 8
 
@@ -34,7 +35,7 @@ def made(study, outcome):
     history = pd.DataFrame(history)
     return nnstudy.Results(
         name=study.name,
-        config=study.config.to_dict(),
+        config=Config().replace(config_lib.flatten(study.config)),
         points=study.points,
         runs=history.groupby('run').last().reset_index(),
         history=history.drop(columns='steps'),

@@ -16,7 +16,7 @@ def losses(results: Results, nets: Mapping[str, Mapping[str, Any]]) -> figure.Fi
       results: of a study that logs every step.
       nets: values of fields, which choose one point each, by the name of the net.
     """
-    epochs = results.config['epochs']
+    epochs = results.config.epochs
     an_epoch = results.runs['steps'].max() // (2 * epochs)  # the longest run has twice as many
     steps = results.steps.assign(epoch=results.steps['step'] // an_epoch + 1)
     steps = steps[steps['epoch'] <= epochs]
@@ -30,8 +30,8 @@ def losses(results: Results, nets: Mapping[str, Mapping[str, Any]]) -> figure.Fi
     style.log_y(panel)
     style.epochs(panel)
     panel.set_ylabel('training loss')
-    seeds = results.config['num_seeds']
+    seeds = results.config.num_seeds
     note = f'Means over the batches of an epoch; median and interquartile range of {seeds} seeds.'
-    num = results.config['split']['train'].removeprefix('train[:').removesuffix(']')
+    num = results.config.split.train.removeprefix('train[:').removesuffix(']')
     style.finish(picture, f'Training loss on {num} images', [note], lines)
     return picture

@@ -19,7 +19,7 @@ def searches(results: Results, reported: np.ndarray, rerun: np.ndarray) -> figur
       reported: what the winner of each search reached in it, a share [S].
       rerun: what it reached with the other seeds, their median [S].
     """
-    seeds, orders = results.config['num_seeds'], results.config['data_seeds']
+    seeds, orders = results.config.num_seeds, results.config.data_seeds
     is_crossed = orders is not None and seeds >= 2 * orders and seeds % orders == 0
     picture, (panels,) = style.panels(10.4, 3.7, 1, 3 if is_crossed else 2)
     _winners(panels[0], 100 * reported, 100 * rerun)
@@ -71,7 +71,7 @@ def _variance(panel: axes.Axes, results: Results) -> None:
     shares = []
     for point in best:
         runs = results.runs[results.runs['point'] == point]
-        crossed = variance.crossed(runs, 'test_accuracy', results.config['data_seeds'])
+        crossed = variance.crossed(runs, 'test_accuracy', results.config.data_seeds)
         shares.append(variance.split(crossed).shares)
     places, start = np.arange(1, len(best) + 1), np.zeros(len(best))
     names = ('initial weights', 'order of the data', 'both together')

@@ -33,7 +33,7 @@ def accuracy(results: Results, shifts: Sequence[int], num_images: int) -> figure
         panel.set_xlabel('move (pixels)')
         panel.set_xticks(shifts)
     panels[0].set_ylabel('accuracy on moved test images (%)')
-    seeds = results.config['num_seeds']
+    seeds = results.config.num_seeds
     note = f'Median and interquartile range over {seeds} seeds, {num_images} images.'
     style.finish(picture, 'Test accuracy of images that are moved', [note], lines, 'halved by')
     return picture

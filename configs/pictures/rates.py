@@ -41,7 +41,7 @@ def losses(results: Results) -> figure.Figure:
     crosses.set_label('diverged run')
     limit.set_label('runs diverge above\n(median of seeds)')
     note = (
-        f'{results.config["num_seeds"]} seeds a point; losses above {TOP:g}, and those that are '
+        f'{results.config.num_seeds} seeds a point; losses above {TOP:g}, and those that are '
         'not finite, are drawn there.'
     )
     style.finish(picture, 'Loss against the learning rate', [note], [band, crosses, limit])

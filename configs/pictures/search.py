@@ -16,7 +16,7 @@ def stages(results: nnstudy.Results) -> figure.Figure:
     for number, (panel, stage) in enumerate(zip(panels, found, strict=True), start=1):
         table = comparison.by_point(stage.runs, stage.swept)
         if 'optimizer.name' not in table:
-            table['optimizer.name'] = stage.config['optimizer']['name']
+            table['optimizer.name'] = stage.config.optimizer.name
         accuracy = 100 * table['validation_accuracy_median']
         rate = table['optimizer.learning_rate'].astype(float)
         look = {'linestyle': '', 'markersize': 5}
@@ -26,12 +26,12 @@ def stages(results: nnstudy.Results) -> figure.Figure:
             panel.plot(rate[chosen], accuracy[chosen], label=name, **look)
         best = table['point'] == comparison.best(stage.runs).point
         panel.plot(rate[best], accuracy[best], label='best', linestyle='', **style.STAR)
-        size = int(stage.config['split']['train'].removeprefix('train[:').removesuffix(']'))
+        size = int(stage.config.split.train.removeprefix('train[:').removesuffix(']'))
         panel.set_title(f'stage {number}: {size:,} images, {len(table)} points', fontsize=9)
         panel.set_xscale('log')
         panel.set_xlabel('learning rate')
     panels[0].set_ylabel('validation accuracy (%)')
-    note = f'Medians of {results.config["num_seeds"]} seeds. Star: the best.'
+    note = f'Medians of {results.config.num_seeds} seeds. Star: the best.'
     handles, _ = panels[0].get_legend_handles_labels()
     style.finish(picture, 'Validation accuracy of each point', [note], handles)
     return picture

@@ -19,7 +19,6 @@ from scipy import stats
 from nnstudy import errors
 from nnstudy.analysis import quantities
 from nnstudy.results import Results
-from nnstudy.spec import config as config_lib
 from nnstudy.spec.claims import Claim, Condition, Quantity
 
 LEVEL = 0.05
@@ -290,7 +289,7 @@ def _labels(results: Results, sides: Sequence[Quantity | float]) -> list[str]:
     Fields that all of them share are left out, since the statement of the claim says them, and so
     are fields that are off.
     """
-    base = config_lib.flatten(results.config)
+    base = results.config.flat
     each = [side.fields for side in sides if isinstance(side, Quantity)]
     told = {
         field

@@ -33,7 +33,7 @@ def values(results: Results, quantity: Quantity) -> pd.Series:
         winners = {seed: table[comparison.ranking(of_seeds[seed])[0]] for seed in table.index}
         if choice == 'selected':
             return pd.Series({seed: column[seed] for seed, column in winners.items()})
-        others = _independent(table.index, results.config['data_seeds'])
+        others = _independent(table.index, results.config.data_seeds)
         return pd.Series({seed: column[others[seed]].median() for seed, column in winners.items()})
     if choice is not None:
         return table.agg(choice, axis=1)

@@ -302,7 +302,7 @@ def _entry(study: Variant) -> studies_page.Entry:
         seconds=float(runs['seconds'].sum()),
         machine=_machine(outcome),
         conclusions=[]
-        if said.claims or results.config['num_seeds'] == 1
+        if said.claims or results.config.num_seeds == 1
         else table.conclusions(results.runs, results.history, results.swept),
         claims=verdicts.verdicts(judging.judge(results, said.claims)) if said.claims else None,
         references=verdicts.places(references.place(results, said.references))

@@ -69,7 +69,7 @@ def _write_run(
         if logged is not None:
             for tag, step, value in _scalars(logged, 'step'):
                 writer.add_scalar(tag, value, step)
-        if results.config['histograms']:
+        if results.config.histograms:
             spreads = results.histograms(run)
             for kind, group in (('params', 'numbers'), ('grads', 'gradients')):
                 for name, counts in spreads[kind].items():

@@ -25,7 +25,7 @@ from nnstudy.spec import claims
 from nnstudy.spec import config as config_lib
 from nnstudy.spec import sweep as spec
 from nnstudy.spec.claims import Claim, Reference
-from nnstudy.spec.fields import Value
+from nnstudy.spec.fields import Config, Value
 from nnstudy.training import histograms, metrics
 
 WHICH = ('final', 'best')
@@ -37,7 +37,7 @@ class Results:
 
     Attributes:
       name: of the study.
-      config: the resolved config as nested plain data.
+      config: resolved, without the sweep.
       points: values of the swept fields, one dict a point.
       runs: one row a run: `run`, `point`, `seed`, `group`, the swept fields, `status`
         ('finished', 'diverged', 'stopped' or 'pruned'), `diverged_step`, `steps`, `num_params`,
@@ -57,7 +57,7 @@ class Results:
     """
 
     name: str
-    config: dict[str, Any]
+    config: Config
     points: list[spec.Point]
     runs: pd.DataFrame
     history: pd.DataFrame
@@ -87,7 +87,7 @@ class Results:
         """
         if point not in range(len(self.points)):
             raise errors.UserError(f'no point {point!r}: there are {len(self.points)}, from 0 on')
-        return config_lib.merge(self._base, self.points[point])
+        return config_lib.merge(self.config.flat, self.points[point])
 
     def points_with(self, fields: Mapping[str, Value]) -> list[int]:
         """Returns the points, of those that have runs, whose fields have certain values.
@@ -98,7 +98,7 @@ class Results:
         Raises:
           UserError: there is no such field or point.
         """
-        known = {*self._base, *self.swept}
+        known = {*self.config.flat, *self.swept}
         for field in fields:
             if field not in known:
                 raise errors.unknown('field (where)', field, known)
@@ -111,10 +111,6 @@ class Results:
         if not found:
             raise errors.UserError(f'no point has {claims.written(fields)}')
         return found
-
-    @functools.cached_property
-    def _base(self) -> dict[str, Any]:
-        return config_lib.flatten(self.config)
 
     def params(self, run: int, which: str = 'best') -> Mapping[str, Any]:
         """Returns the parameters of a run, as a nested dict of NumPy arrays.
@@ -216,7 +212,7 @@ def load(
     runs = pd.read_parquet(workdir / 'runs.parquet')
     return Results(
         name=identity['name'],
-        config=_with_tuples(identity['config']),
+        config=Config().replace(config_lib.flatten(_with_tuples(identity['config']))),
         points=points,
         runs=with_settings(runs, points),  # Parquet has no column of mixed or tuple values
         history=pd.read_parquet(workdir / 'history.parquet'),

@@ -44,7 +44,7 @@ def rerun(
         point = best.point
     if not 0 <= point < len(results.points):
         raise errors.UserError(f'no point {point}: there are {len(results.points)}, from 0 on')
-    config = config_lib.complete(results.config)
+    config = config_lib.complete(results.config.to_dict())
     config.seed += config.num_seeds
     if num_seeds is not None:
         config_lib.override(config, {'num_seeds': num_seeds})

@@ -33,7 +33,7 @@ def results(
     runs, history, steps = build(plan.groups, plan.points, chunks)
     return results_lib.Results(
         name=plan.about.name,
-        config=plan.config.to_dict(),
+        config=plan.config,
         points=plan.points,
         runs=runs,
         history=history,

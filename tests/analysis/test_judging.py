@@ -14,6 +14,7 @@ from nnstudy.analysis import judging, references
 from nnstudy.analysis.quantities import values
 from nnstudy.results import results as results_lib
 from nnstudy.spec import claims
+from nnstudy.spec.fields import Config
 
 
 def make_results(loss, field='optimizer.learning_rate', points=(0.1, 0.2, 0.3, 0.4), **columns):
@@ -30,7 +31,7 @@ def make_results(loss, field='optimizer.learning_rate', points=(0.1, 0.2, 0.3, 0
     )
     return nnstudy.Results(
         name='made',
-        config=nnstudy.default_config().to_dict(),
+        config=Config(),
         points=[{field: value} for value in points[: len(loss)]],
         runs=runs,
         history=history,

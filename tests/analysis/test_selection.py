@@ -1,13 +1,15 @@
 """What a search would have chosen, seed by seed: `over('selected')`."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 
-import nnstudy
 from nnstudy import Claim, Quantity
 from nnstudy.analysis import judging
 from nnstudy.analysis.quantities import values
 from nnstudy.results import results as results_lib
+from nnstudy.spec.fields import Config
 
 RATES = [0.1, 0.2, 0.3]
 
@@ -19,7 +21,7 @@ def make_results(**columns):
     runs = pd.DataFrame({'point': np.tile(range(3), num_seeds), 'status': 'finished'})
     runs['seed'] = np.repeat(range(num_seeds), 3)
     runs = runs.assign(**{name: np.ravel(values) for name, values in columns.items()})
-    config = nnstudy.default_config().to_dict()
+    config = Config()
     return results_lib.Results('study', config, points, runs, runs, None, [], [])
 
 
@@ -92,7 +94,7 @@ def test_a_rerun_shares_neither_weights_nor_order():
     """Four seeds of two initial weights x two orders: each has one that shares nothing."""
     names = ('validation_accuracy', 'validation_loss', 'test_accuracy', 'test_loss')
     results = make_results(**{name: [[x] * 3 for x in (0.1, 0.2, 0.3, 0.4)] for name in names})
-    results.config['data_seeds'] = 2
+    results = dataclasses.replace(results, config=Config(data_seeds=2))
     rerun = values(results, Quantity('test_accuracy').over('rerun'))
     assert rerun.tolist() == [0.4, 0.3, 0.2, 0.1]
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import nnstudy
+from nnstudy.spec.fields import Config
 
 EPOCHS = 10
 
@@ -93,7 +94,7 @@ def results_of() -> Callable:
 
     def make(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> nnstudy.Results:
         points = runs.drop_duplicates('point')[swept].to_dict('records')
-        config = nnstudy.default_config().to_dict()
+        config = Config()
         return nnstudy.Results('study', config, points, runs, history, None, [], [])
 
     return make

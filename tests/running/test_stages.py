@@ -72,7 +72,7 @@ def test_resumed_between_stages(dataset, tmp_path, monkeypatch):
 
 def test_more_data_for_the_config_as_it_is(dataset):
     results = nnstudy.run(make_config(zoom__train=SPLITS), data=dataset, quiet=True)
-    assert results.points == [{}] and results.config['split']['train'] == SPLITS[1]
+    assert results.points == [{}] and results.config.split.train == SPLITS[1]
 
 
 @pytest.mark.parametrize(
