@@ -9,6 +9,7 @@ import nnstudy
 from nnstudy import errors
 from nnstudy.report import examples
 from nnstudy.results import predictions as predict
+from nnstudy.training import resolve
 
 
 @pytest.fixture(scope='module')
@@ -125,7 +126,8 @@ def test_mistakes_are_said(results, regression):
     with pytest.raises(errors.UserError, match='no test image 20: there are 20, from 0 on'):
         examples.sample(results, index=20)
     config = make_config(loss__name='squared_error', split__train='train', split__validation=None)
-    numbers = dataclasses.replace(results, config=config.to_dict(), data=regression)
+    resolved = resolve.study(config).config
+    numbers = dataclasses.replace(results, config=resolved, data=regression)
     with pytest.raises(errors.UserError, match="'line' has numbers to predict, not classes"):
         examples.confusion(numbers)
     with pytest.raises(errors.UserError, match="'line' has no images of classes"):
