@@ -8,7 +8,7 @@ import nnstudy
 from nnstudy import data as data_lib
 from nnstudy import models
 from nnstudy.analysis import judging, references
-from nnstudy.results import checkpoints
+from nnstudy.results import checkpoints, files
 from nnstudy.results import results as results_lib
 from nnstudy.running import plan as plan_lib
 from nnstudy.running import tables
@@ -134,7 +134,7 @@ def planned(study, data, data_dir):
         claims=study.claims,
         references=study.references,
     )
-    results_lib.to_json(claims.to_dict([study.claims, study.references]))
+    files.to_json(claims.to_dict([study.claims, study.references]))
     return judging.judge(results), references.place(results)
 
 

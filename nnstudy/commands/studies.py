@@ -28,6 +28,7 @@ from rich.table import Table
 from nnstudy import commands, errors
 from nnstudy.analysis import judging, references
 from nnstudy.report import labels, studies_page, table, tables, verdicts
+from nnstudy.results import files
 from nnstudy.results import results as results_lib
 from nnstudy.running import workdir
 from nnstudy.spec import study_file
@@ -87,7 +88,7 @@ class Variant:
     @functools.cached_property
     def outdated(self) -> list[str]:
         """In what the config file differs from what was run."""
-        stored = results_lib.read_identity(self.stages[0])
+        stored = files.read_identity(self.stages[0])
         if stored is None:
             return []
         said = self.said

@@ -1,13 +1,11 @@
-"""What a study leaves: tables of its runs and their histories, and the trained parameters.
+"""The results of a study: tables of its runs and their histories, and the trained parameters.
 
-`Results` comes from `nnstudy.run`, and from `nnstudy.load` for a working directory, which needs
-no config file, no data and no device.
+`nnstudy.run` returns `Results`, and `nnstudy.load` reads them from a working directory, without the
+config file, the data or a device.
 """
 
 import dataclasses
 import functools
-import json
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +18,7 @@ import pandas as pd
 from nnstudy import data as data_lib
 from nnstudy import errors
 from nnstudy.data import dataset
-from nnstudy.results import checkpoints
+from nnstudy.results import checkpoints, files
 from nnstudy.spec import claims
 from nnstudy.spec import config as config_lib
 from nnstudy.spec import sweep as spec
@@ -102,11 +100,11 @@ class Results:
         for field in fields:
             if field not in known:
                 raise errors.unknown('field (where)', field, known)
-        wanted = {field: plain(value) for field, value in fields.items()}
+        wanted = {field: files.plain(value) for field, value in fields.items()}
         found = []
         for point in np.sort(self.runs['point'].unique()).tolist():
             settings = self.settings(point)
-            if all(plain(settings.get(field)) == value for field, value in wanted.items()):
+            if all(files.plain(settings.get(field)) == value for field, value in wanted.items()):
                 found.append(point)
         if not found:
             raise errors.UserError(f'no point has {claims.written(fields)}')
@@ -200,25 +198,25 @@ def load(
     """
     dataset.check_given(data)
     workdir = Path(workdir)
-    identity = read_identity(workdir)
+    identity = files.read_identity(workdir)
     if identity is None:
         raise errors.UserError(f'{str(workdir)!r} holds no study (no config.json of one)')
-    if not is_finished(workdir):
+    if not files.is_finished(workdir):
         raise errors.UserError(
             f'the study in {str(workdir)!r} is not finished; the command that began it goes on'
         )
-    steps = workdir / 'steps.parquet'
-    points = [_with_tuples(point) for point in identity['points']]
-    runs = pd.read_parquet(workdir / 'runs.parquet')
+    runs, history = files.read_table(workdir, 'runs'), files.read_table(workdir, 'history')
+    assert runs is not None and history is not None
+    points = list(identity['points'])
     return Results(
         name=identity['name'],
-        config=Config().replace(config_lib.flatten(_with_tuples(identity['config']))),
+        config=Config().replace(config_lib.flatten(identity['config'])),
         points=points,
         runs=with_settings(runs, points),  # Parquet has no column of mixed or tuple values
-        history=pd.read_parquet(workdir / 'history.parquet'),
-        steps=pd.read_parquet(steps) if steps.is_file() else None,
-        claims=[claims.from_dict(_with_tuples(claim)) for claim in identity['claims']],
-        references=[claims.from_dict(_with_tuples(one)) for one in identity['references']],
+        history=history,
+        steps=files.read_table(workdir, 'steps'),
+        claims=list(map(claims.from_dict, identity['claims'])),
+        references=list(map(claims.from_dict, identity['references'])),
         directions=identity.get('directions') or metrics.directions(),
         workdir=workdir,
         data=data,
@@ -235,50 +233,18 @@ def with_settings(runs: pd.DataFrame, points: Sequence[Mapping[str, Value]]) -> 
     return runs.assign(**fields)
 
 
-def is_finished(workdir: Path) -> bool:
-    """Whether a working directory has the tables of a study."""
-    return all((workdir / f'{name}.parquet').is_file() for name in ('runs', 'history'))
-
-
-def read_identity(workdir: Path) -> dict[str, Any] | None:
-    """Returns what `config.json` of a working directory says, or None if it is not of a study."""
-    path = workdir / 'config.json'
-    if not path.is_file():
-        return None
-    try:
-        identity = json.loads(path.read_text())
-    except ValueError as error:
-        raise errors.UserError(f'{str(path)!r} is not readable: {error}') from error
-    is_study = isinstance(identity, dict) and {'digest', 'config'} <= identity.keys()
-    return identity if is_study else None
-
-
 def column(values: list[Any]) -> pd.Series:
     """Returns a column that keeps None and tuples as they are beside numbers."""
     numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
     return pd.Series(values, dtype=None if numeric else object)
 
 
-def _with_tuples(value: Any) -> Any:
-    """Returns plain data with tuples for its lists: JSON has no tuples, configs no lists."""
-    if isinstance(value, dict):
-        return {key: _with_tuples(item) for key, item in value.items()}
-    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
-
-
 def write(results: Results, workdir: Path) -> None:
-    """Writes the tables into a working directory, `history.parquet` last, each whole or absent."""
-    runs = results.runs.copy()
-    runs.to_csv(_temporary(workdir / 'runs.csv'), index=False)
-    _commit(workdir / 'runs.csv')
-    for field in results.swept:
-        if runs[field].dtype == object:
-            runs[field] = runs[field].map(lambda v: v if v is None else str(v))
-    tables = {'runs': runs, 'steps': results.steps, 'history': results.history}
-    for name, table in tables.items():
-        if table is not None:
-            table.to_parquet(_temporary(workdir / f'{name}.parquet'), index=False)
-            _commit(workdir / f'{name}.parquet')
+    """Writes the tables into a working directory, `history.parquet` last."""
+    files.write_csv(workdir, 'runs', results.runs)
+    for name in ('runs', 'steps', 'history'):
+        if (table := getattr(results, name)) is not None:
+            files.write_table(workdir, name, table)
 
 
 def with_columns(results: Results, columns: Mapping[str, Any]) -> Results:
@@ -301,37 +267,3 @@ def with_columns(results: Results, columns: Mapping[str, Any]) -> Results:
     if results.workdir is not None:
         write(results, results.workdir)
     return results
-
-
-def to_json(data: Any) -> str:
-    """Returns data as JSON text; floats that JSON lacks become text.
-
-    Raises:
-      TypeError: something in it is not plain data.
-    """
-    return json.dumps(plain(data), indent=2) + '\n'
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Writes data as a JSON file, whole or not at all; see `to_json`."""
-    _temporary(path).write_text(to_json(data))
-    _commit(path)
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name('.' + path.name)
-
-
-def _commit(path: Path) -> None:
-    _temporary(path).replace(path)
-
-
-def plain(data: Any) -> Any:
-    """Returns data as JSON has it: text for non-finite floats, lists for tuples."""
-    if isinstance(data, Mapping):
-        return {str(key): plain(value) for key, value in data.items()}
-    if isinstance(data, (list, tuple)):
-        return [plain(value) for value in data]
-    if isinstance(data, float) and not math.isfinite(data):
-        return str(data)
-    return data

@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 from nnstudy import errors
+from nnstudy.results import files
 from nnstudy.results import results as results_lib
 from nnstudy.running import parts
 from nnstudy.running import workdir as workdir_lib
@@ -46,7 +47,7 @@ class Folder:
 
     @property
     def is_finished(self) -> bool:
-        return results_lib.is_finished(self.workdir)
+        return files.is_finished(self.workdir)
 
     @property
     def name(self) -> str:
@@ -98,7 +99,7 @@ def find(directories: Iterable[Path]) -> list[Folder]:
 
 
 def _folder(workdir: Path) -> Folder:
-    identity = results_lib.read_identity(workdir)
+    identity = files.read_identity(workdir)
     if identity is None:
         raise errors.UserError(f'{str(workdir)!r} holds no study: its config.json is another')
     return Folder(workdir, identity)
@@ -153,8 +154,8 @@ def merge(folders: Sequence[Folder], out: Path) -> results_lib.Results:
     shutil.rmtree(begun, ignore_errors=True)  # of a merge that was interrupted
     try:
         (begun / 'chunks').mkdir(parents=True)
-        results_lib.write_json(begun / 'config.json', identity)
-        results_lib.write_json(begun / 'environment.json', {'sessions': sessions})
+        files.write_json(begun / 'config.json', identity)
+        files.write_json(begun / 'environment.json', {'sessions': sessions})
         checkpoints = [path for folder in folders for path in folder.checkpoints]
         for number, path in enumerate(checkpoints, start=1):
             shutil.copytree(path, begun / 'chunks' / str(number), copy_function=_link)

@@ -19,7 +19,7 @@ import jax
 
 from nnstudy import errors
 from nnstudy.machine import processes
-from nnstudy.results import results as results_lib
+from nnstudy.results import files
 from nnstudy.running import parts
 from nnstudy.running import plan as plan_lib
 from nnstudy.running.plan import Plan
@@ -37,7 +37,7 @@ def status(plan: Plan, workdir: Path) -> str:
       UserError: the directory holds another study, or other files.
     """
     try:
-        stored = results_lib.read_identity(workdir)
+        stored = files.read_identity(workdir)
         is_in_use = stored is None and _is_in_use(workdir)
     except OSError as error:
         raise errors.UserError(f'cannot read --workdir {str(workdir)!r}: {error}') from error
@@ -58,12 +58,12 @@ def status(plan: Plan, workdir: Path) -> str:
             f'it differs in {differing}; name another directory'
         )
     theirs, own = stored.get('part'), mine.get('part')
-    if theirs != (own and list(own)):
+    if theirs != own:
         held, wanted = map(parts.name, (theirs, own))
         raise errors.UserError(
             f'--workdir {str(workdir)!r} holds {held}, not {wanted}; name another directory'
         )
-    return 'finished' if results_lib.is_finished(workdir) else 'begun'
+    return 'finished' if files.is_finished(workdir) else 'begun'
 
 
 def _is_in_use(workdir: Path) -> bool:
@@ -92,14 +92,14 @@ def _opened(plan: Plan, workdir: Path) -> str:
     about = {**plan.about.to_dict(), 'directions': metrics.directions()}
     content = {**plan.identity, **about}
     try:
-        results_lib.to_json(content)
+        files.to_json(content)
     except TypeError as error:
         raise errors.UserError(f'values of fields in claims and references: {error}') from error
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         sessions = json.loads(path.read_text())['sessions'] if path.is_file() else []
-        results_lib.write_json(workdir / 'config.json', content)
-        results_lib.write_json(path, {'sessions': [*sessions, session]})
+        files.write_json(workdir / 'config.json', content)
+        files.write_json(path, {'sessions': [*sessions, session]})
     except OSError as error:
         raise errors.UserError(f'cannot write to --workdir {str(workdir)!r}: {error}') from error
     changed = [k for k in _ROUNDING if sessions and sessions[-1].get(k) != session[k]]
@@ -123,7 +123,7 @@ def default(plan: Plan) -> Path:
 
 def differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
     """Returns the names of the fields in which two identities differ."""
-    mine = json.loads(json.dumps(results_lib.plain(mine)))
+    mine = files.with_tuples(files.plain(mine))
     both = [config_lib.flatten(identity['config']) for identity in (stored, mine)]
     fields = [
         f'config.{field}'

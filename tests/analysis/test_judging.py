@@ -12,7 +12,7 @@ import nnstudy
 from nnstudy import Claim, Quantity, Reference, errors
 from nnstudy.analysis import judging, references
 from nnstudy.analysis.quantities import values
-from nnstudy.results import results as results_lib
+from nnstudy.results import files
 from nnstudy.spec import claims
 from nnstudy.spec.fields import Config
 
@@ -250,8 +250,8 @@ def test_claims_come_back_from_json():
     claim = Claim('X', 'x', (2 * net.at(3) < 3, LOSS.lowest_at({RATE: 1.0})))
     one = Reference('y', 1.5, (LOSS - Quantity('train_loss')).reaches(0.5).over('max'), 2)
     for value in (claim, one):
-        text = results_lib.to_json(claims.to_dict(value))
-        back = claims.from_dict(results_lib._with_tuples(json.loads(text)))
+        text = files.to_json(claims.to_dict(value))
+        back = claims.from_dict(files.with_tuples(json.loads(text)))
         assert back == value
 
 
