@@ -58,16 +58,24 @@ def test_a_part_of_a_split(results):
     assert len(predict.predict(results, 0, 'validation', num=100).labels) == len(whole.labels) == 8
 
 
-def test_a_finished_study_predicts_from_its_directory(tmp_path):
-    """Without the data set in memory, by its name; points differ in components and data."""
+@pytest.fixture(scope='module')
+def digits(tmp_path_factory):
+    """The directory of a study of digits; its points differ in components and nets."""
     config = make_config(split__train='train[:40]', split__validation=None, epochs=1)
     points = [
         {'schedule.name': 'rounded', 'schedule.decay': 0.1, 'model.widths': (8,)},
         {'schedule.name': 'constant', 'model.widths': (5,)},
+        {'schedule.name': 'constant', 'model.widths': (5,), 'optimizer.learning_rate': 0.2},
     ]
-    nnstudy.run(config, points, tmp_path / 'study', quiet=True)
-    results = nnstudy.load(tmp_path / 'study')
-    for run in (0, 1):
+    workdir = tmp_path_factory.mktemp('digits')
+    nnstudy.run(config, points, workdir, quiet=True)
+    return workdir
+
+
+def test_a_finished_study_predicts_from_its_directory(digits):
+    """Without the data set in memory, by its name."""
+    results = nnstudy.load(digits)
+    for run in (0, 1, 2):
         got = predict.predict(results, run)
         assert got.inputs.shape == (len(got.labels), 8, 8, 1)
         accuracy = results.runs['best_test_accuracy'][run]
@@ -142,7 +150,7 @@ def test_mistakes_are_said(results):
 
 
 def test_other_data_than_in_training_are_refused(tmp_path, dataset):
-    nnstudy.run(make_config(epochs=1), data=dataset, workdir=tmp_path, quiet=True)
+    nnstudy.run(make_config(), data=dataset, workdir=tmp_path, quiet=True)
     with pytest.raises(errors.UserError, match=r'must be an nnstudy.Dataset, not dict'):
         nnstudy.load(tmp_path, data=dict(dataset.splits))
     texts = {split: (np.full(len(y), 'a b'), y) for split, (_, y) in dataset.splits.items()}
@@ -151,12 +159,9 @@ def test_other_data_than_in_training_are_refused(tmp_path, dataset):
         predict.predict(results, 0)
 
 
-def test_the_data_of_a_point_are_read_once(tmp_path, monkeypatch):
+def test_the_data_of_a_point_are_read_once(digits, monkeypatch):
     """And no longer kept than the results are."""
-    config = make_config(split__train='train[:40]', split__validation=None, epochs=1)
-    points = [{'model.widths': (width,)} for width in (2, 3, 4)]
-    nnstudy.run(config, points, workdir=tmp_path, quiet=True)
-    results = nnstudy.load(tmp_path)
+    results = nnstudy.load(digits)
     reads = []
     load = predict.data_lib.load
     monkeypatch.setattr(predict.data_lib, 'load', lambda *args: reads.append(args) or load(*args))
