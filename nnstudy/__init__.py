@@ -9,7 +9,7 @@ results.runs       # a table, one row a run
 
 import sys
 
-if sys.argv[:1] == ['-m'] and any(word.startswith('nnstudy.') for word in sys.orig_argv):
+if sys.argv[:1] == ['-m'] and sys.orig_argv[sys.orig_argv.index('-m') + 1].startswith('nnstudy.'):
     # `python -m nnstudy.report.plots` would do nothing, with exit code 0.
     print('error: a module of nnstudy is no command; see python -m nnstudy --help', file=sys.stderr)
     sys.exit(2)

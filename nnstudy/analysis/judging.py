@@ -18,10 +18,10 @@ from scipy import stats
 
 from nnstudy import errors
 from nnstudy.analysis import quantities
+from nnstudy.analysis.comparison import LEVEL
 from nnstudy.results import Results
 from nnstudy.spec.claims import Claim, Condition, Quantity
 
-LEVEL = 0.05
 # What is true of this share of the seeds, or more, does not depend on the seed.
 MOST = 0.95
 RESAMPLES = 4999

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nnstudy import commands, errors
+from nnstudy.data import Dataset
 from nnstudy.machine import devices, processes
 from nnstudy.report import conclusion
 from nnstudy.running import overview, parts, study
@@ -112,7 +113,9 @@ def run(argv: Sequence[str]) -> None:
     devices.setup()
     if args.distributed:
         processes.start(args.coordinator, args.num_processes, args.process_id)
-    data = said.get_data and said.get_data(said.config)
+    data = None if said.get_data is None else said.get_data(said.config)
+    if said.get_data is not None and not isinstance(data, Dataset):
+        raise errors.UserError(f'get_data of {args.config} must return an nnstudy.Dataset')
     plan = plan_lib.make(
         said.config,
         points,

@@ -162,8 +162,10 @@ def save(picture: figure.Figure, path: pathlib.Path) -> None:
     """Writes a picture as PNG, whole or not at all.
 
     Raises:
-      UserError: it cannot be written there.
+      UserError: it cannot be written there, or is no matplotlib figure.
     """
+    if not isinstance(picture, figure.Figure):
+        raise errors.UserError(f'picture {path.stem!r} must be a matplotlib Figure')
     unfinished = path.parent / f'.{path.name}.{os.getpid()}.tmp'
     try:
         picture.savefig(unfinished, format='png', dpi=200)

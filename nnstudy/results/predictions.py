@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from flax import traverse_util
 
 from nnstudy import data as data_lib
 from nnstudy import errors, models
@@ -169,8 +168,7 @@ def net(results: Results, point: int) -> Net:
 
 
 def _make_net(results: Results, point: int) -> Net:
-    fields = traverse_util.unflatten_dict(results.settings(point), sep='.')
-    (config,) = resolve.study(fields).settings
+    config = resolve.one(results.settings(point))
     dataset = results.data or data_lib.load(config.dataset, results.data_dir)
     data = device.prepare(dataset, **resolve.data_options(config))
     resolve.check(config, data)

@@ -257,10 +257,16 @@ def with_columns(results: Results, columns: Mapping[str, Any]) -> Results:
     Raises:
       UserError: a column has another number of values.
     """
+    if not isinstance(columns, Mapping):
+        raise errors.UserError(f'measure must return columns by name, not {columns!r}')
+    best = {name for name in results.runs if name.startswith('best_')}
+    own = {'group', 'status', 'diverged_step', 'steps', 'num_params', 'seconds', *best}
     for name, values in columns.items():
-        if len(values) != len(results.runs):
+        if name in own | {*results.history, *results.swept}:
+            raise errors.UserError(f'measure: the table of runs has its own column {name!r}')
+        if np.ndim(values) != 1 or len(values) != len(results.runs):
             raise errors.UserError(
-                f'measure: {len(values)} values of {name!r} for {len(results.runs)} runs'
+                f'measure: column {name!r} must have {len(results.runs)} values, one for each run'
             )
     runs = results.runs.assign(**columns)
     results = dataclasses.replace(results, runs=runs)

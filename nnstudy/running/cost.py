@@ -11,7 +11,7 @@ from nnstudy import errors
 from nnstudy.data.device import Data
 from nnstudy.machine import flops
 from nnstudy.spec.fields import Config
-from nnstudy.training import diagnostics, steps
+from nnstudy.training import diagnostics, run, steps
 from nnstudy.training.run import Run, Static
 from nnstudy.training.state import TrainState
 
@@ -42,7 +42,7 @@ def of_run(config: Config, data: Data) -> Cost:
       data: in host memory.
 
     Raises:
-      UserError: model, optimizer or loss fail on the data, or with their fields.
+      UserError: a component fails on the data, or with its fields.
     """
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data)
     try:
@@ -52,9 +52,8 @@ def of_run(config: Config, data: Data) -> Cost:
     except Exception as error:
         message = ' '.join(str(error).split())
         raise errors.UserError(
-            f'model {config.model.name!r} with optimizer {config.optimizer.name!r} cannot be '
-            f'traced on inputs of shape {data.inputs.shape[1:]}: '
-            f'{type(error).__name__}: {message[:300]}'
+            f'{", ".join(run.functions(config))}: cannot be traced on inputs of shape '
+            f'{data.inputs.shape[1:]}: {type(error).__name__}: {message[:300]}'
         ) from error
     params = jax.tree.leaves(state.variables['params'])
     return Cost(

@@ -22,7 +22,7 @@ from nnstudy.data import dataset, device
 from nnstudy.running import cost as cost_lib
 from nnstudy.running import halving, layout, parts
 from nnstudy.running.parts import Part
-from nnstudy.spec import claims, sweep
+from nnstudy.spec import claims, fields, sweep
 from nnstudy.spec import config as config_lib
 from nnstudy.spec.claims import Claim, Reference
 from nnstudy.spec.fields import Config, Value
@@ -166,11 +166,20 @@ class Plan:
         config = {
             field: value
             for field, value in self.config.flat.items()
-            if not field.startswith(NOT_IDENTITY) and value is not None and value != ()
+            if not (field.startswith(NOT_IDENTITY) or self._is_off(field, value))
         }
         text = json.dumps({**content, 'config': config}, sort_keys=True)
         part = {} if self.part is None else {'part': self.part}
         return {**content, 'digest': hashlib.sha256(text.encode()).hexdigest(), **part}
+
+    def _is_off(self, field: str, value: Value) -> bool:
+        """Whether a field has nothing as its value, and also by default."""
+        section, _, name = field.rpartition('.')
+        component = self.config.components.get(section)
+        default = None if component is None else component.defaults.get(name)
+        if field in fields.closed():
+            default = fields.closed()[field].default
+        return value in (None, ()) and value == default
 
     @property
     def num_runs(self) -> int:

@@ -28,6 +28,8 @@ def get(kind: str, registry: Mapping[str, Any], name: str) -> Any:
     """
     if name not in registry:
         raise errors.unknown(kind, name, registry)
+    if not callable(registry[name]):
+        raise errors.UserError(f'{kind} {name!r} must be a function or a class')
     return registry[name]
 
 

@@ -55,7 +55,7 @@ def override(config: ConfigDict, values: Mapping[str, Value]) -> None:
     Raises:
       UserError: there is no such field, or the value is not of its type.
     """
-    named = {f'{f}.name' if f in OPEN_SECTIONS else f: value for f, value in values.items()}
+    named = {full(field): value for field, value in values.items()}
     for field, value in sorted(named.items(), key=lambda item: not item[0].endswith('.name')):
         section, _, name = field.rpartition('.')
         known = fields.closed().get(field)
@@ -70,6 +70,11 @@ def override(config: ConfigDict, values: Mapping[str, Value]) -> None:
                 del parent[gone.rpartition('.')[2]]
         with parent.ignore_type():
             parent[name] = value
+
+
+def full(field: str) -> str:
+    """Returns the dotted name of a field: `loss` is short for `loss.name`."""
+    return f'{field}.name' if field in OPEN_SECTIONS else field
 
 
 def merge(flat: Mapping[str, Value], point: Mapping[str, Value]) -> dict[str, Value]:

@@ -69,7 +69,9 @@ class Component:
     def replace(self, name: str | None = None, **arguments: Any) -> 'Component':
         """Returns the section with further or changed arguments, and perhaps another name."""
         changed = {**self.arguments, **arguments}
-        return dataclasses.replace(self, name=name or self.name, arguments=changed)
+        return dataclasses.replace(
+            self, name=self.name if name is None else name, arguments=changed
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ import re
 import sys
 import traceback
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,9 @@ def load(spec: str, overrides: Mapping[str, Value] | None = None) -> StudyFile:
 
     def listed(name: str, kind: type) -> list[Any]:
         list_all = function(name)
-        found = [] if list_all is None else _call(path, lambda: list(list_all(config)))
+        given = [] if list_all is None else list_all(config)
+        found = [given] if isinstance(given, str) or not isinstance(given, Iterable) else given
+        found = _call(path, list, found)
         for one in found:
             if not isinstance(one, kind):
                 raise errors.UserError(
@@ -134,11 +136,12 @@ def _vary(config: ConfigDict, path: str, module: types.ModuleType, names: str) -
     for name in named:
         if name not in known:
             raise errors.unknown(f'variant of {path} (after the colon of --config)', name, known)
-    set_by: dict[str, str] = {}
+    set_by: dict[str, tuple[str, Value]] = {}
     for name in sorted(set(named), key=lambda name: (name == QUICK, [*known].index(name))):
         for field, value in known[name].items():
-            other = set_by.setdefault(field, name)
-            if name != QUICK and known[other][field] != value:
+            field = config_lib.full(field)
+            other, old = set_by.setdefault(field, (name, value))
+            if name != QUICK and old != value:
                 raise errors.UserError(
                     f'--config=...:{names}: {other} and {name} exclude each other, both set '
                     f'config.{field}'
@@ -174,7 +177,7 @@ def _function(path: str, module: types.ModuleType, name: str) -> Callable[..., A
         return None
     if not callable(function):
         raise errors.UserError(f'{path}: {name} must be a function')
-    takes = len(inspect.signature(function).parameters)
+    takes = len(_call(path, inspect.signature, function).parameters)
     return lambda *args: _call(path, function, *args[:takes])
 
 

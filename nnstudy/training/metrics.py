@@ -105,11 +105,19 @@ def select(names: tuple[str, ...], data: Data) -> dict[str, Metric]:
       UserError: a metric is unknown, or means nothing for such labels.
     """
     is_regression = not data.is_classification
-    fitting = [name for name, metric in METRICS.items() if metric.is_regression == is_regression]
+    fitting = [
+        name
+        for name, metric in METRICS.items()
+        if getattr(metric, 'is_regression', None) == is_regression
+    ]
     for name in names:
         if name not in METRICS:
             raise errors.unknown('metric in config.metrics', name, fitting)
         metric = METRICS[name]
+        if not isinstance(metric, Metric) or name == 'loss':
+            raise errors.UserError(
+                f"METRICS[{name!r}] must be an nnstudy.metrics.Metric, and not be called 'loss'"
+            )
         if name not in fitting:
             tasks = ('regression', 'classification')
             own, other = tasks if metric.is_regression else tasks[::-1]

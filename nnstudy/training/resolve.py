@@ -18,7 +18,7 @@ from nnstudy.spec import components, fields, sweep
 from nnstudy.spec import config as config_lib
 from nnstudy.spec.fields import OPEN_SECTIONS, Config, Value
 from nnstudy.spec.values import Range
-from nnstudy.training import diagnostics, losses, metrics, optimizers, schedules
+from nnstudy.training import diagnostics, losses, metrics, optimizers, run, schedules
 
 SLOTS = {
     slot.section: slot
@@ -136,6 +136,9 @@ def check(config: Config, data: Data) -> None:
     watched = {f'{split}_{name}' for split, _ in data.sizes for name in numbers}
     if config.stop.target is not None and config.stop.metric not in watched:
         raise errors.unknown('config.stop.metric', config.stop.metric, watched)
+    for field, needed in (('stop.metric', 'stop.target'), ('halving.min_epochs', 'halving.factor')):
+        if config.flat[needed] is None and config.flat[field] != fields.closed()[field].default:
+            raise errors.UserError(f'config.{field} has no effect: set config.{needed} too')
     augmentation.check(config.augmentation, config.dataset, data)
     _check_model(config, data)
     penalties = config.regularization
@@ -149,8 +152,7 @@ def check(config: Config, data: Data) -> None:
     for name, pattern in chosen.items():
         if pattern is not None and all(strength is None for strength in strengths.values()):
             raise errors.UserError(
-                f'config.regularization.{name} chooses parameters for nothing: set one of '
-                f'{", ".join(strengths)} too'
+                f'config.regularization.{name} has no effect: set one of {", ".join(strengths)} too'
             )
 
 
@@ -165,13 +167,12 @@ def sources(config: Config) -> dict[str, str]:
 
     A study with a changed model is another study.
     """
-    hashes = {}
-    for section, chosen in config.components.items():
-        code = components.source(chosen.function)
-        if code is not None:
-            digest = hashlib.sha256(code.encode()).hexdigest()
-            hashes[f'{section} {chosen.name}'] = digest[:16]
-    return hashes
+    codes = {name: components.source(function) for name, function in run.functions(config).items()}
+    return {
+        name: hashlib.sha256(code.encode()).hexdigest()[:16]
+        for name, code in codes.items()
+        if code is not None
+    }
 
 
 def _check_model(config: Config, data: Data) -> None:

@@ -12,7 +12,7 @@ from nnstudy import errors, models
 from nnstudy.data.device import Data
 from nnstudy.spec import components, fields
 from nnstudy.spec.fields import Config
-from nnstudy.training import losses, metrics, optimizers, regularization, schedules
+from nnstudy.training import diagnostics, losses, metrics, optimizers, regularization, schedules
 from nnstudy.training.state import HParams, Keys, make_keys
 
 # From parameters to the objective, and beside it the loss, the metric and the changed variables.
@@ -147,6 +147,17 @@ class Run:
         return objective
 
 
+def functions(config: Config) -> dict[str, Callable[..., Any]]:
+    """Returns the functions that a config names: its components, metrics and diagnostics."""
+    found = {f'{section} {c.name}': c.function for section, c in config.components.items()}
+    for name in config.metrics:
+        metric = metrics.METRICS[name]
+        found |= {f'metric {name}': metric.statistics, f'metric {name} (value)': metric.value}
+    return found | {
+        f'diagnostic {name}': diagnostics.DIAGNOSTICS[name].measure for name in config.diagnostics
+    }
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Static:
     """A config but for its dynamic fields: two are equal where one compiled program serves both.
@@ -163,9 +174,8 @@ class Static:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Static):
             return False
-        functions = [component.function for component in self.config.components.values()]
         return self.config is other.config or (
-            all(map(components.is_library_code, functions))
+            all(map(components.is_library_code, functions(self.config).values()))
             and self.config.static(of_program=True) == other.config.static(of_program=True)
         )
 

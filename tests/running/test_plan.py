@@ -3,6 +3,7 @@
 import dataclasses
 import types
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
@@ -12,6 +13,7 @@ import nnstudy
 from nnstudy import UserError, models
 from nnstudy.running import cost
 from nnstudy.running import plan as plan_lib
+from nnstudy.training import metrics
 
 
 def make(points=None, dataset=None, **fields):
@@ -114,10 +116,30 @@ def test_what_is_off_is_no_part_of_the_identity():
 
     def with_a_new_field(value):
         flat = {**plan.config.flat, 'new_feature': value}
-        config = types.SimpleNamespace(flat=flat, to_dict=plan.config.to_dict)
+        config = types.SimpleNamespace(
+            flat=flat, to_dict=plan.config.to_dict, components=plan.config.components
+        )
         return dataclasses.replace(plan, config=config).identity['digest']
 
     assert with_a_new_field(None) == plan.identity['digest'] != with_a_new_field(0.0)
+
+
+def test_what_is_on_by_default_and_taken_away_is_part_of_the_identity():
+    """Nothing in place of the default's hidden layers, or of its validation split."""
+    digest = make().identity['digest']
+    assert make(model__widths=()).identity['digest'] != digest
+    off = make_config(normalization=None)
+    assert plan_lib.make(off, data=make_dataset()).identity['digest'] != digest
+
+
+def test_another_metric_of_the_same_name_is_another_program(monkeypatch, dataset):
+    """Its code is part of the identity, and what was compiled of the first does not serve it."""
+    for value in (1.0, 2.0):
+        metric = metrics.Metric(lambda outputs, labels, v=value: jnp.full(len(labels), v))
+        monkeypatch.setitem(metrics.METRICS, 'mine', metric)
+        config = make_config(metrics=('mine',), epochs=1)
+        assert nnstudy.run(config, data=dataset, quiet=True).runs['test_mine'].tolist() == [value]
+    assert 'metric mine' in plan_lib.make(config, data=dataset).sources
 
 
 def test_how_it_is_executed_is_no_part_of_the_identity():

@@ -14,6 +14,8 @@ VARIANTS = {
     'large': {'epochs': 50, 'model.widths': (256,)},
     'wide': {'epochs': 50, 'model.widths': (512,)},
     'linear': {'model.name': 'linear'},
+    'hinge': {'loss': 'hinge'},
+    'zero_one': {'loss.name': 'zero_one'},
 }
 
 
@@ -75,10 +77,11 @@ def test_several_variants_may_be_named_in_any_order(path, names):
 @pytest.mark.parametrize(
     ('names', 'message'),
     [
+        ('hinge,zero_one', 'hinge and zero_one exclude each other, both set config.loss.name'),
         ('wide,large', 'large and wide exclude each other, both set config.model.widths'),
         (
             'quik',
-            r"variant of .*'quik': did you mean 'quick'\? known: large, linear, quick",
+            r"variant of .*'quik': did you mean 'quick'\? known: hinge, large, linear, quick",
         ),
     ],
 )

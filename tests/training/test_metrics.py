@@ -161,6 +161,16 @@ def test_metrics_that_mean_nothing(names, message):
         nnstudy.run(make_config(metrics=names), data=make_dataset(), quiet=True)
 
 
+@pytest.mark.parametrize(
+    ('name', 'metric'),
+    [('mine', lambda outputs, labels: outputs), ('loss', metrics.Metric(lambda o, y: o[:, 0]))],
+)
+def test_what_is_no_metric_or_would_hide_the_loss(name, metric, monkeypatch):
+    monkeypatch.setitem(metrics.METRICS, name, metric)
+    with pytest.raises(UserError, match=f"METRICS\\['{name}'\\] must be an nnstudy.metrics.Metric"):
+        nnstudy.run(make_config(metrics=(name,)), data=make_dataset(), quiet=True)
+
+
 def test_accuracy_of_numbers_is_refused(regression):
     config = make_config(
         loss__name='squared_error',

@@ -109,7 +109,9 @@ DO_NOT_FIT = [
         {'stop__target': 0.9, 'stop__metric': 'tset_accuracy'},
         "unknown config.stop.metric 'tset_accuracy': did you mean 'test_accuracy'",
     ),
-    ({'regularization__include': 'kernel'}, 'regularization.include chooses .* for nothing'),
+    ({'regularization__include': 'kernel'}, 'regularization.include has no effect'),
+    ({'stop__metric': 'test_loss'}, 'stop.metric has no effect: set config.stop.target too'),
+    ({'halving__min_epochs': 2}, 'min_epochs has no effect: set config.halving.factor too'),
     ({'model__name': 'embedding'}, "'embedding' does not take numbers, which 'digits' has"),
 ]
 
