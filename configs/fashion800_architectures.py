@@ -38,13 +38,10 @@ VARIANTS = {
     }
 }
 
-INCEPTION = {'model.name': 'inception', 'optimizer.learning_rate': 0.05}
-RESNET = {
-    'model.name': 'pooled_resnet',
-    'model.kernel_init': 'glorot_uniform',
-    'optimizer.learning_rate': 0.05,
-}
-SLOW = {'optimizer.learning_rate': 0.01}
+SLOW, FAST = nnstudy.choice('optimizer.learning_rate', [0.01, 0.05])
+GLOROT, HE = nnstudy.choice('model.kernel_init', ['glorot_uniform', 'he_uniform'])
+INCEPTION = {'model.name': 'inception', **FAST}
+RESNET = {'model.name': 'pooled_resnet', **GLOROT, **FAST}
 
 
 def get_config():
@@ -58,11 +55,10 @@ def get_config():
 
 
 def sweep(config):
-    inception = {**INCEPTION, 'model.kernel_init': 'glorot_uniform'}
-    he = {**RESNET, 'model.kernel_init': 'he_uniform'}
+    inception = {**INCEPTION, **GLOROT}
     return [
         {**inception, 'epochs': 2 * config.epochs},
-        *({**net, 'epochs': config.epochs} for net in (RESNET, he)),
+        *({**RESNET, **init, 'epochs': config.epochs} for init in (GLOROT, HE)),
         *({**net, **SLOW, 'epochs': config.eval_every} for net in (inception, RESNET)),
     ]
 
@@ -106,41 +102,24 @@ def claims(config):
 def references(config):
     if not config.study.as_printed:
         return []
-    printed = {
-        ('Inception', 'train_loss'): 0.345,
-        ('Inception', 'train_accuracy'): 0.858,
-        ('Inception', 'test_loss'): 0.715,
-        ('Inception', 'test_accuracy'): 0.758,
-        ('ResNet', 'train_loss'): 0.000,
-        ('ResNet', 'train_accuracy'): 1.000,
-        ('ResNet', 'test_loss'): 1.515,
-        ('ResNet', 'test_accuracy'): 0.800,
-    }
-    nets = {'Inception': INCEPTION, 'ResNet': RESNET}
-    sizes = {'Inception': 196_154, 'ResNet': 186_058}
-    return [
-        *(
-            Reference(f'{net}, parameters', size, Quantity('num_params').where(nets[net]))
-            for net, size in sizes.items()
-        ),
-        *(
-            Reference(
-                f'{net}, {metric.replace("_", " ")}',
-                value,
-                Quantity(metric).where(nets[net]).at(config.epochs),
-                3,
-            )
-            for (net, metric), value in printed.items()
-        ),
+    listed = [
+        Reference('Inception, parameters', 196_154, Quantity('num_params').where(INCEPTION)),
+        Reference('ResNet, parameters', 186_058, Quantity('num_params').where(RESNET)),
     ]
+    metrics = 'train_loss', 'train_accuracy', 'test_loss', 'test_accuracy'
+    for name, net, values in (
+        ('Inception', INCEPTION, (0.345, 0.858, 0.715, 0.758)),
+        ('ResNet', RESNET, (0.000, 1.000, 1.515, 0.800)),
+    ):
+        for metric, value in zip(metrics, values, strict=True):
+            quantity = Quantity(metric).where(net).at(config.epochs)
+            listed.append(Reference(f'{name}, {metric.replace("_", " ")}', value, quantity, 3))
+    return listed
 
 
 def pictures(results):
-    nets = {
-        'Inception': INCEPTION,
-        'ResNet (Glorot)': RESNET,
-        'ResNet (He)': {**RESNET, 'model.kernel_init': 'he_uniform'},
-    }
+    resnets = {'ResNet (Glorot)': RESNET, 'ResNet (He)': {**RESNET, **HE}}
+    nets = {'Inception': INCEPTION, **resnets}
     return {
         'train_loss': batch_loss.losses(results, nets),
         'train_and_test': histories.train_and_test(results, nets),

@@ -126,23 +126,17 @@ def references(config):
     if not config.study.as_printed:
         return []
     num_params, seconds = {'mnist': (61_706, 7.9), 'cifar10': (62_006, 13.7)}[config.dataset]
+    seconds_here = Quantity('seconds_per_epoch').where(RELU)
     listed = [
         Reference('parameters', num_params, Quantity('num_params').where(RELU)),
-        Reference(
-            "seconds of an epoch, on the document's graphics card",
-            seconds,
-            Quantity('seconds_per_epoch').where(RELU),
-        ),
+        Reference("seconds of an epoch, on the document's graphics card", seconds, seconds_here),
     ]
     for name, version in (('relu', RELU), ('sigmoid and tanh', SIGMOID)):
         accuracy = Quantity('test_accuracy').where(version)
         printed = PRINTED[config.dataset, version['model.dense_activation']]
-        listed += [
-            Reference(
-                f'{name}, test accuracy (%) of epoch {epoch}', value, 100 * accuracy.at(epoch), 2
-            )
-            for epoch, value in enumerate(printed, start=1)
-        ]
+        what = f'{name}, test accuracy (%) of epoch'
+        for epoch, value in enumerate(printed, start=1):
+            listed.append(Reference(f'{what} {epoch}', value, 100 * accuracy.at(epoch), 2))
         best = 100 * accuracy.at('best')
         listed.append(Reference(f'{name}, best test accuracy (%)', max(printed), best, 2))
         if config.dataset == 'mnist':

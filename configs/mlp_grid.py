@@ -43,8 +43,9 @@ VARIANTS = {
     },
 }
 
-WIDTHS = (25, 50, 100)
-RATES = (10.0, 1.0, 0.01)
+SGD, ADAM = nnstudy.choice('optimizer.name', ['sgd', 'adam'])
+H25, H50, H100 = WIDTHS = nnstudy.choice('model.widths', [(784, h) for h in (25, 50, 100)])
+HIGH, MIDDLE, LOW = RATES = nnstudy.choice('optimizer.learning_rate', [10.0, 1.0, 0.01])
 
 
 def get_config():
@@ -58,65 +59,54 @@ def get_config():
     return config
 
 
+def regimes(config):
+    """Returns gradient descent, mini-batches and batch 1."""
+    return nnstudy.choice('batch_size', [config.study.whole, 128, 1])
+
+
 def sweep(config):
-    sizes, epochs = (config.study.whole, 128, 1), config.study.epochs
-    cells = nnstudy.grid(
-        [{'optimizer.name': 'sgd'}],
-        nnstudy.choice('model.widths', [(784, h) for h in WIDTHS]),
-        nnstudy.choice('optimizer.learning_rate', RATES),
-        nnstudy.zip_(nnstudy.choice('batch_size', sizes), nnstudy.choice('epochs', epochs)),
-    )
-    adam = {
-        'model.widths': (784, 100),
-        'optimizer.name': 'adam',
-        'optimizer.learning_rate': 1e-3,
-        'optimizer.eps': 1e-7,
-        'batch_size': 128,
-        'epochs': epochs[1],
-    }
-    return [*cells, adam]
+    epochs = nnstudy.choice('epochs', config.study.epochs)
+    cells = nnstudy.grid([SGD], WIDTHS, RATES, nnstudy.zip_(regimes(config), epochs))
+    default = {**ADAM, 'optimizer.learning_rate': 1e-3, 'optimizer.eps': 1e-7}
+    return [*cells, {**default, **H100, 'batch_size': 128, **epochs[1]}]
 
 
 def claims(config):
-    whole = config.study.whole
-    test, loss = Quantity('test_accuracy'), Quantity('train_loss')
-
-    def cell(h, rate=None, size=None):
-        where = {'optimizer.name': 'sgd', 'model.widths': (784, h)}
-        where |= {} if rate is None else {'optimizer.learning_rate': rate}
-        return where | ({} if size is None else {'batch_size': size})
-
-    def accuracy(*which):
-        return test.where(cell(*which))
-
-    def rises(*which):
-        return loss.where(cell(*which)).at('rises')
-
-    def best_of(h, size=None):
-        return accuracy(h, None, size).over('max')
-
+    whole, mini, single = sizes = regimes(config)
     poor, good, excellent = config.study.levels
-    high = best_of(25) < poor
-    adam = test.where({'optimizer.name': 'adam'})
-    one_update = best_of(50, whole) < poor, best_of(50, whole) < accuracy(50, 0.01, 1)
+    test, adam = (Quantity('test_accuracy').where(optimizer) for optimizer in (SGD, ADAM))
+    loss = Quantity('train_loss').where(SGD)
+    high = test.where(H25).over('max') < poor
+    uncertain = [loss.where(H25, rate).at('rises').over('max') > 1 / 3 for rate in RATES]
+    of_one_update = test.where(H50, whole).over('max')
+    one_update = of_one_update < poor, of_one_update < test.where(H50, LOW, single)
+    lower_is_better = [
+        test.where(H50, rate, size) < test.where(H50, LOW, size)
+        for rate in (HIGH, MIDDLE)
+        for size in (mini, single)
+    ]
+    h100 = loss.where(H100)
+    downward = [h100.where(cell) < h100.where(cell).at(0) for cell in nnstudy.grid(RATES, sizes)]
+    others = [test.where(H100, size).over('max') for size in (whole, mini)]
+    others += [test.where(H100, rate, single) for rate in (HIGH, MIDDLE)]
     return [
         Claim(
             'A1',
             'At h = 25 and rate 10 the result is uncertain in every regime: the training loss goes '
             'up at more than a third of the evaluations',
-            [rises(25, 10.0, size) > 1 / 3 for size in (whole, 128, 1)],
+            [loss.where(H25, HIGH, size).at('rises') > 1 / 3 for size in sizes],
         ),
         Claim(
             'A2',
             'With gradient descent, h = 25 and rate 10 the error goes up instead of down',
-            loss.where(cell(25, 10.0, whole)) > loss.where(cell(25, 10.0, whole)).at(0),
+            loss.where(H25, HIGH, whole) > loss.where(H25, HIGH, whole).at(0),
         ),
         Claim(
             'A3',
             'At h = 25 the error is high and uncertain whatever the rate: test accuracy is below '
             f'{poor:.0%} in every regime, and in one at least the training loss goes up at more '
             'than a third of the evaluations',
-            (high, *(rises(25, rate).over('max') > 1 / 3 for rate in RATES)),
+            [high, *uncertain],
         ),
         Claim(
             'A3 high',
@@ -129,14 +119,7 @@ def claims(config):
             f'{poor:.0%}); lower rates with more frequent updates are better: the lowest rate '
             'with an update an example than that, and than higher rates in both regimes of '
             'frequent updates',
-            (
-                *one_update,
-                *(
-                    accuracy(50, rate, size) < accuracy(50, 0.01, size)
-                    for rate in (10.0, 1.0)
-                    for size in (128, 1)
-                ),
-            ),
+            [*one_update, *lower_is_better],
         ),
         Claim(
             'A4 one update',
@@ -149,24 +132,13 @@ def claims(config):
             'At h = 100 the tendency is downward: the training loss ends below its start in every '
             'cell; but only a low rate with frequent updates is satisfactory (test accuracy above '
             f'{good:.0%}): rate 0.01 with batch 1, and no other cell',
-            (
-                *(
-                    loss.where(cell(100, rate, size)) < loss.where(cell(100, rate, size)).at(0)
-                    for rate in RATES
-                    for size in (whole, 128, 1)
-                ),
-                accuracy(100, 0.01, 1) > good,
-                best_of(100, whole) < good,
-                best_of(100, 128) < good,
-                accuracy(100, 10.0, 1) < good,
-                accuracy(100, 1.0, 1) < good,
-            ),
+            [*downward, test.where(H100, LOW, single) > good, *(cell < good for cell in others)],
         ),
         Claim(
             'A6',
             'Frequent updates and a low rate give very good results (test accuracy above '
             f'{good:.0%}) at every h',
-            [accuracy(h, 0.01, 1) > good for h in WIDTHS],
+            [test.where(h, LOW, single) > good for h in WIDTHS],
         ),
         Claim(
             'A6 frequent',
@@ -174,34 +146,32 @@ def claims(config):
             'accuracy with batch 1 than with mini-batches, and with these than with one update an '
             'epoch (ours, a part of A6)',
             [
-                accuracy(h, 0.01, more) > accuracy(h, 0.01, fewer)
+                test.where(h, LOW, more) > test.where(h, LOW, fewer)
                 for h in WIDTHS
-                for more, fewer in ((1, 128), (128, whole))
+                for more, fewer in ((single, mini), (mini, whole))
             ],
         ),
         Claim(
             'A7',
             'Adam at its defaults gives excellent results (test accuracy above '
             f'{excellent:.0%}), the best of all (ours)',
-            (adam > excellent, adam > test.where({'optimizer.name': 'sgd'}).over('max')),
+            [adam > excellent, adam > test.over('max')],
         ),
     ]
 
 
 def pictures(results):
     whole = max(point['batch_size'] for point in results.points)
-    regimes = {whole: 'gradient descent', 1: 'stochastic'}
+    kinds = {whole: 'gradient descent', 1: 'stochastic'}
     names = {
         'model.widths': lambda widths: f'{widths[-1]} hidden units',
         'optimizer.learning_rate': lambda rate: f'rate {rate:g}',
-        'batch_size': lambda size: f'{regimes.get(size, "mini-batch")} (batch {size})',
+        'batch_size': lambda size: f'{kinds.get(size, "mini-batch")} (batch {size})',
     }
-    sgd = {'optimizer.name': 'sgd'}
     rows, columns = ('model.widths', 'optimizer.learning_rate'), ('batch_size',)
-    overview = cells.overview(results, rows, columns, where=sgd, names=names)
-    adam = cells.each(results, where={'optimizer.name': 'adam'}, names=names)
+    adam = cells.each(results, where=ADAM, names=names)
     return {
-        'cells': overview,
-        **cells.each(results, where=sgd, names=names),
+        'cells': cells.overview(results, rows, columns, where=SGD, names=names),
+        **cells.each(results, where=SGD, names=names),
         **{f'adam_{name}': picture for name, picture in adam.items()},
     }

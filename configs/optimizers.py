@@ -41,7 +41,9 @@ LENET = {'model.name': 'lenet'}
 SGD = {'optimizer.name': 'sgd', 'optimizer.momentum': None}
 MOMENTUM = {'optimizer.name': 'sgd', 'optimizer.momentum': 0.9}
 ADAM = {'optimizer.name': 'adam', 'optimizer.eps': 1e-7}
+WHOLE_SET = {**SGD, 'batch_size': WHOLE}
 PLAIN = {'batch_size': 32, 'schedule.name': 'constant'}
+RATE = 'optimizer.learning_rate'
 
 
 def get_config():
@@ -54,19 +56,19 @@ def get_config():
 
 
 def nets(config):
-    return (SIGMOID, RELU, LENET) if config.study.with_lenet else (SIGMOID, RELU)
+    return (SIGMOID, RELU, LENET) if config.study['with_lenet'] else (SIGMOID, RELU)
 
 
 def sweep(config):
     def way(fields, *rates):
-        return nnstudy.grid([{**PLAIN, **fields}], nnstudy.choice('optimizer.learning_rate', rates))
+        return nnstudy.grid([{**PLAIN, **fields}], nnstudy.choice(RATE, rates))
 
     fast, slow = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3), (1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03)
     ways = [*way(MOMENTUM, *fast), *way(ADAM, *slow), *way(SGD, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)]
     if config.study.with_lenet:
         ways += [
             # Ten updates in all need larger rates.
-            *way({**SGD, 'batch_size': WHOLE}, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
+            *way(WHOLE_SET, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
             *way({'optimizer.name': 'adagrad'}, *fast),
             *way({'optimizer.name': 'rmsprop'}, *slow),
             *way({**MOMENTUM, 'schedule.name': 'step', 'schedule.boundaries': (5, 8)}, *fast),
@@ -83,9 +85,7 @@ def best(net, way):
 def measure(results):
     """Returns of each run how far Adam is ahead of momentum, on its net and with its seed."""
     lead = pd.Series(np.nan, index=results.runs.index)
-    for net in (SIGMOID, RELU, LENET):
-        if net['model.name'] not in set(results.runs['model.name']):
-            continue
+    for net in nets(results.config):
         adam, momentum = (quantities.values(results, best(net, way)) for way in (ADAM, MOMENTUM))
         of_net = results.runs['point'].isin(results.points_with(net))
         lead[of_net] = results.runs['seed'][of_net].map(adam - momentum)
@@ -96,7 +96,7 @@ def claims(config):
     test, lead = Quantity('test_accuracy'), Quantity('adam_lead')
 
     def pays(way, rate):
-        default = {**way, **PLAIN, 'optimizer.learning_rate': rate}
+        default = {**way, **PLAIN, RATE: rate}
         return [best(net, way) > test.where(net, default) for net in nets(config)]
 
     listed = [
@@ -145,23 +145,16 @@ def claims(config):
             'E5 whole set',
             'One update an epoch is too few: gradient descent at its best rate has a lower test '
             'accuracy than SGD at its own, on every net (ours)',
-            [
-                test.where(net, SGD, batch_size=WHOLE).over('selected') < best(net, SGD)
-                for net in nets(config)
-            ],
+            [test.where(net, WHOLE_SET).over('selected') < best(net, SGD) for net in nets(config)],
         ),
     ]
 
 
 def pictures(results):
-    names = {'sigmoid_mlp': SIGMOID, 'relu_mlp': RELU, 'lenet': LENET}
     runs = results.runs[results.runs['schedule.name'] == 'constant']
-    fields = ['optimizer.name', 'optimizer.momentum', 'batch_size', 'optimizer.learning_rate']
-    drawn = {}
-    for name, net in names.items():
-        if net['model.name'] not in set(runs['model.name']):
-            continue
-        points = results.points_with(net)
-        chosen = runs[runs['point'].isin(points)]
-        drawn[name] = plots.metric_vs(chosen, 'optimizer.learning_rate', fields)
-    return drawn
+    fields = ['optimizer.name', 'optimizer.momentum', 'batch_size', RATE]
+    return {
+        name: plots.metric_vs(runs[runs['point'].isin(results.points_with(net))], RATE, fields)
+        for name, net in (('sigmoid_mlp', SIGMOID), ('relu_mlp', RELU), ('lenet', LENET))
+        if net in nets(results.config)
+    }

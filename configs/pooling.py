@@ -12,8 +12,8 @@ Ours: all else, because the report explains these layers without an experiment. 
 convolutions (16, 32 and 64 filters, 'same', ReLU), after each of which the image is halved: by a
 stride of the convolution, by max-pooling or by average-pooling 2x2. A dense layer reads the pixels
 that are left, or only the average or the maximum of each filter over the image (global pooling,
-which takes images of any size). 4,000 images of MNIST, 5,000 test images (500 of them moved by 1, 2
-and 4 pixels up, down, left and right), Adam at 0.003, batch 32, 10 epochs, He initialisation.
+which takes images of any size). 4,000 images of MNIST to train on; 500 test images are moved by 1,
+2 and 4 pixels up, down, left and right.
 """
 
 import jax
@@ -38,6 +38,8 @@ VARIANTS = {
 }
 SHIFTS = (1, 2, 4)  # pixels
 NUM_MOVED = 500  # images
+STRIDE, MAX, MEAN = HALVED_BY = nnstudy.choice('model.halved_by', ['stride', 'max', 'mean'])
+PIXELS, GLOBAL_MAX = nnstudy.choice('model.read', ['pixels', 'max'])
 POOLS = {'max': ops.max_pool, 'mean': ops.avg_pool}
 
 
@@ -78,16 +80,7 @@ def get_config():
 
 
 def sweep(config):
-    halved_by = nnstudy.choice('model.halved_by', ['stride', 'max', 'mean'])
-    return nnstudy.grid(halved_by, nnstudy.choice('model.read', config.study.reads))
-
-
-def moved(images, shift):
-    """Returns images [N, H, W, C] moved up, down, left and right by `shift` pixels, [4 N, ...]."""
-    around = np.pad(images, [(0, 0), (shift, shift), (shift, shift), (0, 0)])
-    _, height, width, _ = images.shape
-    starts = [(0, shift), (2 * shift, shift), (shift, 0), (shift, 2 * shift)]
-    return np.concatenate([around[:, i : i + height, j : j + width] for i, j in starts])
+    return nnstudy.grid(HALVED_BY, nnstudy.choice('model.read', config.study.reads))
 
 
 def num_weights(layer, shape):
@@ -107,61 +100,44 @@ def measure(results):
         'filter_weights': num_weights(filters, (1, 32, 32, 3)),
         'dense_weights': num_weights(dense, (1, 32 * 32 * 3)),
     }
-    accuracies = {shift: {} for shift in (0, *SHIFTS)}
-    for point, runs in results.runs.groupby('point'):
-        net = predict.net(results, point)
-        images, labels = net.examples('test', NUM_MOVED)
-        inputs = {shift: moved(images, shift) if shift else images for shift in accuracies}
-        for run in runs['run']:
-            variables = results.variables(run, 'final')
-            for shift, x in inputs.items():
-                # One direction at a time: all calls have one shape, so a net is compiled once.
-                ways = [net.apply(variables, way) for way in np.split(x, len(x) // len(labels))]
-                accuracies[shift][run] = np.mean(np.argmax(ways, axis=-1) == labels)
-    of_runs = {s: results.runs['run'].map(by_run) for s, by_run in accuracies.items()}
+    of_runs = moved_images.accuracies(results, (0, *SHIFTS), NUM_MOVED)
     columns = {f'moved_{s}_accuracy': values for s, values in of_runs.items()}
     columns |= {f'moved_{s}_lost': of_runs[0] - of_runs[s] for s in SHIFTS}
     return columns | {name: np.full(len(results.runs), n) for name, n in weights.items()}
 
 
 def claims():
-    def of(metric, halved_by, read='pixels'):
-        return Quantity(metric).where({'model.halved_by': halved_by, 'model.read': read})
-
-    ways = 'stride', 'max', 'mean'
+    test, lost, moved = map(Quantity, ('test_accuracy', 'moved_2_lost', 'moved_4_accuracy'))
     return [
         Claim(
             'E1a',
             'Max-pooling has a higher test accuracy than a stride, and than average-pooling (ours)',
-            (
-                of('test_accuracy', 'max') > of('test_accuracy', 'stride'),
-                of('test_accuracy', 'max') > of('test_accuracy', 'mean'),
-            ),
+            [test.where(MAX, PIXELS) > test.where(by, PIXELS) for by in (STRIDE, MEAN)],
         ),
         Claim(
             'E1b',
             'Pooling is for translation: of images moved by 2 pixels, a net with max-pooling loses '
             'less accuracy than one with a stride (ours)',
-            of('moved_2_lost', 'max') < of('moved_2_lost', 'stride'),
+            lost.where(MAX, PIXELS) < lost.where(STRIDE, PIXELS),
         ),
         Claim(
             'E1c',
             'Of images moved by 4 pixels global max-pooling recognises more than a dense layer on '
             'all pixels, however the image is halved (ours)',
-            [of('moved_4_accuracy', by, 'max') > of('moved_4_accuracy', by) for by in ways],
+            [moved.where(by, GLOBAL_MAX) > moved.where(by, PIXELS) for by in HALVED_BY],
         ),
         Claim(
             'E1d',
             'Global max-pooling reads images as they are worse: a lower test accuracy than a dense '
             'layer on all pixels, however the image is halved (ours)',
-            [of('test_accuracy', by, 'max') < of('test_accuracy', by) for by in ways],
+            [test.where(by, GLOBAL_MAX) < test.where(by, PIXELS) for by in HALVED_BY],
         ),
     ]
 
 
 def references():
-    net = {'model.halved_by': 'stride', 'model.read': 'pixels'}  # any one
-    filters, dense = (Quantity(f'{name}_weights').where(net) for name in ('filter', 'dense'))
+    # Of any one net.
+    filters, dense = (Quantity(f'{w}_weights').where(STRIDE, PIXELS) for w in ('filter', 'dense'))
     return [
         Reference('weights of 64 filters 5x5x3', 4_800, filters),
         Reference('weights of a dense layer in their place', 154_140_672, dense),

@@ -2,13 +2,40 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+import pandas as pd
 from matplotlib import figure
 
 from nnstudy import Results
 from nnstudy.report import style
+from nnstudy.results import predictions as predict
 
 READS = {'pixels': 'all pixels', 'mean': 'global average', 'max': 'global max'}
 HALVINGS = {'stride': 'stride', 'max': 'max-pooling', 'mean': 'average-pooling'}
+
+
+def moved(images: np.ndarray, shift: int) -> np.ndarray:
+    """Returns images [N, H, W, C] moved up, down, left and right by `shift` pixels, [4 N, ...]."""
+    around = np.pad(images, [(0, 0), (shift, shift), (shift, shift), (0, 0)])
+    _, height, width, _ = images.shape
+    starts = [(0, shift), (2 * shift, shift), (shift, 0), (shift, 2 * shift)]
+    return np.concatenate([around[:, i : i + height, j : j + width] for i, j in starts])
+
+
+def accuracies(results: Results, shifts: Sequence[int], num_images: int) -> dict[int, pd.Series]:
+    """Returns the accuracy of each run on moved test images, by the pixels that they are moved."""
+    by_run: dict[int, dict[int, float]] = {shift: {} for shift in shifts}
+    for point, runs in results.runs.groupby('point'):
+        net = predict.net(results, point)
+        images, labels = net.examples('test', num_images)
+        inputs = {shift: moved(images, shift) if shift else images for shift in shifts}
+        for run in runs['run']:
+            variables = results.variables(run, 'final')
+            for shift, x in inputs.items():
+                # One direction at a time: all calls have one shape, so a net is compiled once.
+                ways = [net.apply(variables, way) for way in np.split(x, len(x) // len(labels))]
+                by_run[shift][run] = np.mean(np.argmax(ways, axis=-1) == labels)
+    return {shift: results.runs['run'].map(accuracy) for shift, accuracy in by_run.items()}
 
 
 def accuracy(results: Results, shifts: Sequence[int], num_images: int) -> figure.Figure:
