@@ -68,7 +68,7 @@ def claims(config):
 def pictures(results):
     drawn = {}
     for x in ('epoch', 'train_loss'):
-        picture = histories.traces(results.history, results.runs, results.swept, ['noise_scale'], x)
+        picture = histories.traces(results, ['noise_scale'], x)
         (panel,) = picture.axes
         panel.set_yscale('log')
         panel.set_ylabel('noise scale (examples)')

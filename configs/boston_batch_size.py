@@ -80,6 +80,6 @@ def references():
 def pictures(results):
     return {
         # The epochs go with the batch size, so that is all there is to tell points apart.
-        'test_loss': plots.metric_vs(results.runs, 'batch_size', ['batch_size'], 'test_loss'),
+        'test_loss': plots.metric_vs(results, 'batch_size', 'test_loss', ['batch_size']),
         'test_loss_by_batch_size': cells.overview(results, (), ('batch_size',), 'test_loss'),
     }

@@ -72,9 +72,7 @@ def claims():
 
 
 def pictures(results):
-    picture = histories.traces(
-        results.history, results.runs, results.swept, ['train_loss', 'sharpness']
-    )
+    picture = histories.traces(results, ['train_loss', 'sharpness'])
     losses, panel = picture.axes
     style.log_y(losses)
     rates = [point[RATE] for point in results.points]

@@ -110,7 +110,7 @@ def pictures(results):
         for size in (sizes[0], sizes[-1])
     }
     # Loss over width x number of examples.
-    along = results.runs, results.swept, 'split.train', 'model.widths'
+    along = results, 'split.train', 'model.widths'
     return {
         'train_and_test': histories.train_and_test(results, corners),
         **{f'{split}_loss_map': maps.heat_map(*along, f'{split}_loss') for split in SPLITS},

@@ -137,7 +137,6 @@ def claims(config):
 
 def pictures(results):
     """Draws a metric that is the same for all losses against the rate."""
-    runs = results.runs
-    metric = 'test_mae' if 'test_mae' in runs else 'test_accuracy'
+    metric = 'test_mae' if 'test_mae' in results.runs else 'test_accuracy'
     fields = [f for f in results.swept if f not in ('split.validation', 'loss.delta')]
-    return {'against_rate': plots.metric_vs(runs, 'optimizer.learning_rate', fields, metric)}
+    return {'against_rate': plots.metric_vs(results, 'optimizer.learning_rate', metric, fields)}

@@ -151,10 +151,10 @@ def claims(config):
 
 
 def pictures(results):
-    runs = results.runs[results.runs['schedule.name'] == 'constant']
     fields = ['optimizer.name', 'optimizer.momentum', 'batch_size', RATE]
-    return {
-        name: plots.metric_vs(runs[runs['point'].isin(results.points_with(net))], RATE, fields)
-        for name, net in (('sigmoid_mlp', SIGMOID), ('relu_mlp', RELU), ('lenet', LENET))
-        if net in nets(results.config)
-    }
+    drawn = {}
+    for name, net in (('sigmoid_mlp', SIGMOID), ('relu_mlp', RELU), ('lenet', LENET)):
+        if net in nets(results.config):
+            points = results.points_with({**net, 'schedule.name': 'constant'})
+            drawn[name] = plots.metric_vs(results.only(points), RATE, swept=fields)
+    return drawn

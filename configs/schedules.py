@@ -91,9 +91,9 @@ def pictures(results):
     runs = results.runs
 
     def picture(names, *fields):
-        chosen = runs[runs['schedule.name'].isin(('constant', *names))]
+        chosen = results.only(runs.loc[runs['schedule.name'].isin(('constant', *names)), 'point'])
         fields = ['schedule.name', *fields, 'optimizer.learning_rate']
-        return plots.metric_vs(chosen, 'optimizer.learning_rate', fields, 'test_loss')
+        return plots.metric_vs(chosen, 'optimizer.learning_rate', 'test_loss', fields)
 
     return {
         'loss_of_slides': picture(SLIDES),

@@ -52,7 +52,7 @@ def boundary(results: Results, x: str, y: str) -> figure.Figure:
       UserError: a field is not swept, or a pixel has several runs.
     """
     runs = results.runs
-    grid = maps.grid(runs, results.swept, x, y)
+    grid = maps.grid(results, x, y)
     if len(np.unique(grid.cells)) < len(runs):
         raise errors.UserError(
             f'the picture has a pixel for each run, and several have the same {x} and {y}'

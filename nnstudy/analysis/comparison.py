@@ -7,6 +7,7 @@ without a finite value is NaN for all runs.
 
 import dataclasses
 import itertools
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -24,21 +25,30 @@ MAX_ENUMERATED = 16
 _SPLITS = ('train', 'validation', 'test', 'best_test')
 
 
-def metrics(table: pd.DataFrame) -> list[str]:
-    """Returns the metric columns of a table of runs or of history, those of arrays left out."""
-    known = {f'{split}_{name}' for split in _SPLITS for name in directions()}
-    return [name for name in table.columns if name in known]
+def metrics(table: pd.DataFrame, known: Mapping[str, bool] | None = None) -> list[str]:
+    """Returns the metric columns of a table of runs or of history, those of arrays left out.
+
+    Args:
+      table: of the study.
+      known: the study's metrics, `Results.directions`; None for those of this process.
+    """
+    names = directions() if known is None else known
+    columns = {f'{split}_{name}' for split in _SPLITS for name in names}
+    return [name for name in table.columns if name in columns]
 
 
-def finite_or_worst(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns the table with every metric's non-finite values at its worst finite one."""
+def finite_or_worst(table: pd.DataFrame, known: Mapping[str, bool] | None = None) -> pd.DataFrame:
+    """Returns the table with every metric's non-finite values at its worst finite one.
+
+    The arguments are those of `metrics`.
+    """
     columns = {}
-    for name in metrics(table):
+    for name in metrics(table, known):
         values = table[name].to_numpy(np.float64, na_value=np.nan)
         finite = values[np.isfinite(values)]
         worst = np.nan
         if finite.size:
-            worst = finite.min() if higher_is_better(name) else finite.max()
+            worst = finite.min() if higher_is_better(name, known) else finite.max()
         columns[name] = np.where(np.isfinite(values), values, worst)
     return table.assign(**columns)
 

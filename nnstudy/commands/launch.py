@@ -14,7 +14,7 @@ from typing import Any
 from nnstudy import commands, errors
 from nnstudy.data import Dataset
 from nnstudy.machine import devices, processes
-from nnstudy.report import conclusion
+from nnstudy.report import conclusion, tables
 from nnstudy.running import overview, parts, study
 from nnstudy.running import plan as plan_lib
 from nnstudy.running import workdir as workdir_lib
@@ -128,7 +128,7 @@ def run(argv: Sequence[str]) -> None:
     splits = plan.config.zoom.train
     if not splits:
         processes.from_first(lambda: workdir_lib.status(plan, workdir))
-    console = conclusion.console()
+    console = tables.console()
     console.print(overview.headline(plan), markup=False)
     if not plan.groups:
         console.print('nothing to train: there are more parts than runs')

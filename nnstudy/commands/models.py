@@ -4,7 +4,6 @@ import functools
 import math
 import re
 import statistics
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from rich.console import Console
 
 from nnstudy import commands, errors, models
 from nnstudy.data import device
@@ -54,7 +52,7 @@ def run(argv: Sequence[str]) -> None:
         raise errors.UserError(f'--image={args.image}: write --image=HxWxC, such as {IMAGE}')
     image = tuple(map(int, args.image.split('x')))
     devices.setup()
-    console = Console(width=None if sys.stdout.isatty() else 100)
+    console = tables.console()
     caption = CAPTION
     if not args.no_time:
         kind = 'core' if jax.default_backend() == 'cpu' else jax.default_backend().upper()

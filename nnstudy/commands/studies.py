@@ -22,12 +22,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
 from nnstudy import commands, errors
 from nnstudy.analysis import judging, references
-from nnstudy.report import labels, studies_page, table, tables, verdicts
+from nnstudy.report import labels, studies_page, summary, tables, verdicts
 from nnstudy.results import files
 from nnstudy.results import results as results_lib
 from nnstudy.running import workdir
@@ -145,7 +144,7 @@ def run(argv: Sequence[str]) -> None:
     args = _parse(argv)
     studies = _chosen(list(find(args.configs, args.folder, quick=args.quick)), args)
     if args.action == 'list':
-        _console().print(listing(studies))
+        tables.console().print(listing(studies))
     elif args.action == 'run':
         _carry_out(studies, args)
     else:
@@ -240,7 +239,7 @@ def _carry_out(studies: Sequence[Variant], args: argparse.Namespace) -> None:
     """
     failed = []
     for number, study in enumerate(studies, start=1):
-        _console().rule(f'{number} of {len(studies)}: {study.name}')
+        tables.console().rule(f'{number} of {len(studies)}: {study.name}')
         flags = [f'--config={study.spec}', f'--workdir={study.workdir}']
         flags += [f'--data_dir={args.data_dir}'] if args.data_dir else []
         began = time.monotonic()
@@ -249,19 +248,19 @@ def _carry_out(studies: Sequence[Variant], args: argparse.Namespace) -> None:
             raise KeyboardInterrupt('the same command goes on')
         if code:
             failed.append(study.name)
-        _console().print(f'{study.name}: {time.monotonic() - began:.0f} s', markup=False)
+        tables.console().print(f'{study.name}: {time.monotonic() - began:.0f} s', markup=False)
     done = [_entry(study) for study in studies if study.status == 'finished']
     judged = studies_page.all_claims(done)
     if len(judged):
         path = args.folder / ('claims-quick.csv' if args.quick else 'claims.csv')
         listed = verdicts.claims_text(judged)
         listed.insert(0, 'study', judged['study'])
-        _console().print(tables.printed(listed))
+        tables.console().print(tables.printed(listed))
         try:
             judged.to_csv(path, index=False)
         except OSError as error:
             raise errors.UserError(f'cannot write to {str(path)!r}: {error}') from error
-        _console().print(f'all claims: {path}', markup=False)
+        tables.console().print(f'all claims: {path}', markup=False)
     if failed:
         raise errors.UserError(f'{len(failed)} of {len(studies)} failed: {", ".join(failed)}')
 
@@ -278,11 +277,11 @@ def _write_page(studies: Sequence[Variant], out: Path, *, quick: bool) -> None:
             )
         if study.status == 'finished':
             folder = studies_page.record(_entry(study), out.with_suffix(''))
-            _console().print(f'recorded: {folder}', markup=False)
+            tables.console().print(f'recorded: {folder}', markup=False)
     command = ' && '.join(
         f'nnstudy studies {action}' + (' --quick' if quick else '') for action in ('run', 'page')
     )
-    _console().print(f'written: {studies_page.write(out, command)}', markup=False)
+    tables.console().print(f'written: {studies_page.write(out, command)}', markup=False)
 
 
 def _entry(study: Variant) -> studies_page.Entry:
@@ -304,7 +303,7 @@ def _entry(study: Variant) -> studies_page.Entry:
         machine=_machine(outcome),
         conclusions=[]
         if said.claims or results.config.num_seeds == 1
-        else table.conclusions(results.runs, results.history, results.swept),
+        else summary.conclusions(results),
         claims=verdicts.verdicts(judging.judge(results, said.claims)) if said.claims else None,
         references=verdicts.places(references.place(results, said.references))
         if said.references
@@ -319,7 +318,7 @@ def _points(results: results_lib.Results) -> pd.DataFrame | None:
     if not 1 < len(results.points) <= MAX_POINTS:
         return None
     seconds = results.runs.groupby('point')['seconds'].median()
-    reached = table.points(results.runs, results.swept)
+    reached = summary.points(results)
     reached.columns = [name.replace('\n', ' ') for name in reached]
     return reached.assign(**{'seconds a run': [f'{s:.3g}' for s in seconds]})
 
@@ -329,7 +328,3 @@ def _machine(workdir: Path) -> str:
     kinds = collections.Counter(session['devices'])
     devices = [labels.count(number, f'{kind} device') for kind, number in kinds.items()]
     return f'{", ".join(devices)}, jax {session["versions"]["jax"]}'
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 140)

@@ -93,7 +93,7 @@ def cell(
         panels[0].set_xlim(-0.03, 1.03)
         panels[0].set_xlabel('first epoch')
     panels[0].set_ylabel(labels.metric(metric))
-    style.finish(picture, title, _scale(panels, [curves], metric))
+    style.finish(picture, title, _scale(results, panels, [curves], metric))
     return picture
 
 
@@ -159,7 +159,7 @@ def overview(
         point = next(p for p in points if of_rows[p] == row)
         title = '\n'.join(_title(results, point, rows, names))
         panel.set_ylabel(title, fontsize=8.5, rotation=0, ha='right', va='center')
-    notes = _scale(panels.flat, list(curves.values()), metric)
+    notes = _scale(results, panels.flat, list(curves.values()), metric)
     cells = labels.count(len(places), 'cell')
     style.finish(picture, f'{labels.metric(metric).capitalize()} in {cells}', notes)
     return picture
@@ -197,8 +197,8 @@ def _settings(
 def _curves(results: Results, point: int, metric: str) -> pd.DataFrame:
     """Returns a metric of the runs of a point in its unit: a row an epoch, a column a run."""
     history = results.history[results.history['point'] == point]
-    if metric not in comparison.metrics(history):
-        raise errors.unknown('metric', metric, comparison.metrics(history))
+    if metric not in (known := comparison.metrics(history, results.directions)):
+        raise errors.unknown('metric', metric, known)
     curves = history.pivot(index='epoch', columns='run', values=metric).astype(np.float64)
     return curves.where(np.isfinite(curves)) * labels.scale(metric)
 
@@ -223,7 +223,7 @@ def _draw(panel: mpl_axes.Axes, curves: pd.DataFrame) -> None:
     panel.autoscale_view()
 
 
-def _scale(panels: Any, curves: list[pd.DataFrame], metric: str) -> list[str]:
+def _scale(results: Results, panels: Any, curves: list[pd.DataFrame], metric: str) -> list[str]:
     """Gives panels that share their y-axis its scale; returns the notes below them."""
     counts = sorted({table.shape[1] for table in curves})
     seeds = labels.count(counts[-1], 'seed')
@@ -233,7 +233,7 @@ def _scale(panels: Any, curves: list[pd.DataFrame], metric: str) -> list[str]:
     if lost := sum(int(table.iloc[-1].isna().sum()) for table in curves):
         runs = labels.count(lost, 'run')
         notes.append(f'Cross: where the {metric.replace("_", " ")} of {runs} became not finite.')
-    if comparison.higher_is_better(metric):
+    if results.higher_is_better(metric):
         return notes
     values = np.concatenate([table.to_numpy().ravel() for table in curves])
     first = max(table.iloc[0].max() for table in curves)

@@ -1,13 +1,9 @@
 """How a study ends: its tables in the terminal, verdicts on its claims, pictures on disk."""
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rich.console import Console
-
-from nnstudy.machine import processes
-from nnstudy.report import table
+from nnstudy.report import summary, tables
 from nnstudy.results import results as results_lib
 
 
@@ -30,15 +26,15 @@ def conclude(
       The results with the columns that were measured.
     """
     # matplotlib and scipy.stats take a second, which training need not wait for.
-    from nnstudy.analysis import axes, judging, references
+    from nnstudy.analysis import judging, references
     from nnstudy.report import plots, verdicts
 
     workdir = results.workdir
     assert workdir is not None
-    screen = console()
+    screen = tables.console()
     if measure is not None:
         results = results_lib.with_columns(results, measure(results))
-    screen.print(table.summarise(results.runs, results.history, results.swept))
+    screen.print(summary.summarise(results))
     files = ['runs.csv', 'runs.parquet', 'history.parquet']
     for name in ('references.csv', 'claims.csv'):
         (workdir / name).unlink(missing_ok=True)  # what is not judged any more
@@ -54,14 +50,7 @@ def conclude(
         files.append('claims.csv')
     # Last, so that a study with pictures is one that has been judged.
     drawn = {} if pictures is None else pictures(results)
-    telling = axes.telling(results.runs, results.swept)
-    written = plots.save(results.runs, results.history, telling, workdir / 'plots', drawn)
+    written = plots.save(results, workdir / 'plots', drawn)
     screen.print(f'\ntables:   {workdir}/{", ".join(files)}', markup=False)
     screen.print(f'pictures: {", ".join(str(path) for path in written)}', markup=False)
     return results
-
-
-def console() -> Console:
-    """Returns the terminal of the first process; the others say nothing."""
-    width = None if sys.stdout.isatty() else 120
-    return Console(soft_wrap=True, width=width, quiet=not processes.is_first())

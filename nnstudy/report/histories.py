@@ -60,7 +60,7 @@ def named(names: Sequence[str]) -> list[Look]:
     ]
 
 
-def curves(history: pd.DataFrame, runs: pd.DataFrame, swept: list[str]) -> figure.Figure:
+def curves(results: Results, swept: Sequence[str] | None = None) -> figure.Figure:
     """Draws the training curves of all points, coloured by point, against the epoch.
 
     Left the train loss, right the accuracy (regression: the loss) on the validation split, without
@@ -69,10 +69,11 @@ def curves(history: pd.DataFrame, runs: pd.DataFrame, swept: list[str]) -> figur
     forty points coloured by a numeric field have no bands.
 
     Args:
-      history: a row a run and evaluation.
-      runs: a row a run.
-      swept: dotted names of the swept fields.
+      results: of the study.
+      swept: the fields that tell points apart; by default all swept ones.
     """
+    runs, history = results.runs, results.history
+    swept = list(results.swept if swept is None else swept)
     settings = axes.settings(runs, swept)
     axis = axes.axis(swept[0], settings[swept[0]]) if len(swept) == 1 else None
     if axis is not None and axis.numbers:
@@ -85,7 +86,7 @@ def curves(history: pd.DataFrame, runs: pd.DataFrame, swept: list[str]) -> figur
     best = comparison.best(runs) if len(looks) > 1 else None
     split = comparison.selection_split(runs)
     metrics = ['train_loss', f'{split}_{comparison.headline(runs)}']
-    spread = spread_over_seeds(history, metrics)
+    spread = spread_over_seeds(results, metrics)
 
     picture, (panels,) = style.panels(10, 4.2, 1, 2)
     banded = any(look.has_band for look in looks.values())
@@ -96,7 +97,7 @@ def curves(history: pd.DataFrame, runs: pd.DataFrame, swept: list[str]) -> figur
         points = labels.count(int(diverged.sum()), 'point')
         notes.append(f'Dashed: half or more of the runs diverged ({points}).')
     lost = history.loc[~np.isfinite(history[metrics[1]].astype(np.float64)), 'run'].nunique()
-    if comparison.higher_is_better(metrics[1]) and lost:
+    if results.higher_is_better(metrics[1]) and lost:
         some = labels.count(lost, 'run')
         notes.append(
             f'{some} whose accuracy became not finite: then drawn at the worst finite one.'
@@ -104,7 +105,7 @@ def curves(history: pd.DataFrame, runs: pd.DataFrame, swept: list[str]) -> figur
     for panel, metric in zip(panels, metrics, strict=True):
         style.epochs(panel)
         panel.set_ylabel(labels.metric(metric))
-        notes += _draw_points(panel, spread, metric, looks)
+        notes += _draw_points(panel, spread, metric, looks, not results.higher_is_better(metric))
         if best is not None and not spread.empty:
             last = spread[spread['point'] == best.point].iloc[-1]
             # At the edge if the best point's curve, like all others, has left the panel.
@@ -154,15 +155,14 @@ def train_and_test(
     points = _compared(results, where)
     history = results.history
     metric = metric or ('accuracy' if 'test_accuracy' in history else 'mae')
-    known = comparison.metrics(history)
+    known = comparison.metrics(history, results.directions)
     for name in (f'train_{metric}', f'{split}_{metric}'):
         if name not in known:
             raise errors.unknown('metric', name, known)
-    history = history[history['point'].isin(points.values())]
     runs = results.runs[results.runs['point'].isin(points.values())]
     dashes = {'train': '-', split: (0, (3, 2))}
     columns = [f'{s}_{what}' for what in ('loss', metric) for s in dashes]
-    spread = spread_over_seeds(history, columns)
+    spread = spread_over_seeds(results, columns)
     looks = named(list(points))
 
     picture, (panels,) = style.panels(10, 4.2, 1, 2)
@@ -175,7 +175,7 @@ def train_and_test(
             for s, dash in dashes.items():
                 look = dataclasses.replace(look, linestyle=dash)
                 draw(panel, rows['epoch'], rows, f'{s}_{what}', look)
-        if not comparison.higher_is_better(what):
+        if not results.higher_is_better(what):
             # One scale for both splits, so that the gap between them is seen as it is.
             notes += _loss_axis(panel, spread, [f'{s}_{what}' for s in dashes])
     handles = [look.handle for look in looks if look.label]
@@ -204,32 +204,25 @@ def _compared(results: Results, where: Mapping[str, Mapping[str, Any]] | None) -
     return points
 
 
-def traces(
-    history: pd.DataFrame,
-    runs: pd.DataFrame,
-    swept: list[str],
-    columns: Sequence[str],
-    x: str = 'step',
-) -> figure.Figure:
+def traces(results: Results, columns: Sequence[str], x: str = 'step') -> figure.Figure:
     """Draws columns of the history, a panel each: medians over seeds, and every seed thinly.
 
     Values that are not finite have no place, and leave gaps.
 
     Args:
-      history: a row a run and evaluation.
-      runs: a row a run.
-      swept: dotted names of the swept fields; few points.
+      results: of a study of few points.
       columns: such as `'sharpness'`.
       x: the column along the x-axis: `'step'`, `'epoch'`, or one that is measured.
 
     Raises:
       UserError: there is no such column.
     """
+    runs, history = results.runs, results.history
     for name in (x, *columns):
         if name not in history:
             raise errors.unknown('column of the history', name, history.columns)
     table = history.replace([np.inf, -np.inf], np.nan)
-    names = labels.points(runs, swept)
+    names = labels.points(runs, results.swept)
     looks = named([name or 'all runs' for name in names.values()])
     picture, (panels,) = style.panels(2 + 4.2 * len(columns), 4.2, 1, len(columns))
     for panel, column in zip(panels, columns, strict=True):
@@ -250,7 +243,7 @@ def traces(
         f'{title[0].upper()}{title[1:]} along training',
         [f'Thick: median over {seeds} a point; thin: each seed.'],
         [look.handle for look in looks],
-        ', '.join(swept),
+        ', '.join(results.swept),
     )
     return picture
 
@@ -282,7 +275,7 @@ def _norm(axis: axes.Axis) -> colors.Normalize:
     return kind(axis.scale[0], axis.scale[-1])
 
 
-def spread_over_seeds(history: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
+def spread_over_seeds(results: Results, metrics: list[str]) -> pd.DataFrame:
     """Returns the quartiles over seeds of every point and step, in the metrics' units.
 
     A run that stopped goes on with its last values to the end of its point: else the median after
@@ -291,7 +284,8 @@ def spread_over_seeds(history: pd.DataFrame, metrics: list[str]) -> pd.DataFrame
     Returns:
       A row a point and step: `point`, `epoch`, `<metric>_q25`, `<metric>_median`, `<metric>_q75`.
     """
-    history = comparison.finite_or_worst(history[['point', 'run', 'step', 'epoch', *metrics]])
+    history = results.history[['point', 'run', 'step', 'epoch', *metrics]]
+    history = comparison.finite_or_worst(history, results.directions)
     keys = ['point', 'step']
     spread = history.groupby(keys)[['epoch']].first().astype(np.float64)
     firsts = history[['point', 'run']].drop_duplicates()
@@ -340,7 +334,11 @@ def draw(panel: mpl_axes.Axes, x: pd.Series, rows: pd.DataFrame, metric: str, lo
 
 
 def _draw_points(
-    panel: mpl_axes.Axes, spread: pd.DataFrame, metric: str, looks: Mapping[int, Look]
+    panel: mpl_axes.Axes,
+    spread: pd.DataFrame,
+    metric: str,
+    looks: Mapping[int, Look],
+    is_loss: bool,
 ) -> list[str]:
     """Draws the curves of all points; returns notes on what was cut."""
     if not np.isfinite(spread[_quartiles(metric)].to_numpy()).any():
@@ -351,7 +349,7 @@ def _draw_points(
         if look.has_band:
             rows = spread[spread['point'] == point]
             draw(panel, rows['epoch'], rows, metric, look)
-    return [] if comparison.higher_is_better(metric) else _loss_axis(panel, spread, [metric])
+    return _loss_axis(panel, spread, [metric]) if is_loss else []
 
 
 def _draw_crowd(

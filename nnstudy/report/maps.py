@@ -8,13 +8,13 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib import axes as mpl_axes
 from matplotlib import colors, figure, image
 
 from nnstudy import errors
 from nnstudy.analysis import axes, comparison, intervals
 from nnstudy.report import labels, plots, style
+from nnstudy.results import Results
 
 # Numbers are written into cells where there are at most this many along each axis.
 MAX_WRITTEN = 12
@@ -40,15 +40,16 @@ class Grid:
         return len(self.y.values), len(self.x.values)
 
 
-def grid(runs: pd.DataFrame, swept: list[str], x: str, y: str) -> Grid:
+def grid(results: Results, x: str, y: str) -> Grid:
     """Puts every run into the cell of its values of two swept fields.
 
     Raises:
       UserError: a field is not swept.
     """
     for field in (x, y):
-        if field not in swept:
-            raise errors.unknown('swept field', field, swept)
+        if field not in results.swept:
+            raise errors.unknown('swept field', field, results.swept)
+    runs = results.runs
     settings = axes.settings(runs, [x, y])
     along = [axes.axis(field, settings[field]) for field in (x, y)]
     point = settings.index.get_indexer(runs['point'])
@@ -56,17 +57,14 @@ def grid(runs: pd.DataFrame, swept: list[str], x: str, y: str) -> Grid:
     return Grid(along[0], along[1], row * len(along[0].values) + column)
 
 
-def heat_map(
-    runs: pd.DataFrame, swept: list[str], x: str, y: str, metric: str | None = None
-) -> figure.Figure:
+def heat_map(results: Results, x: str, y: str, metric: str | None = None) -> figure.Figure:
     """Draws a metric at the end of training over two swept fields: medians over seeds.
 
     With further swept fields, a cell is the median over the runs of all of their values, and the
     note says so. A cross marks cells half of whose runs, or more, diverged.
 
     Args:
-      runs: a row a run.
-      swept: dotted names of all swept fields.
+      results: of the study.
       x: the field along the x-axis.
       y: the field along the y-axis.
       metric: a column of `runs`; the test accuracy (regression: the test loss) by default.
@@ -74,13 +72,15 @@ def heat_map(
     Raises:
       UserError: a field is not swept, or the metric is no column of numbers.
     """
+    runs = results.runs
     metric = metric or f'test_{comparison.headline(runs)}'
     if metric not in runs.select_dtypes('number'):
         raise errors.unknown('metric', metric, runs.select_dtypes('number'))
-    placed = grid(runs, swept, x, y)
+    placed = grid(results, x, y)
     cells, count = placed.cells, placed.shape[0] * placed.shape[1]
     sizes = np.bincount(cells, minlength=count)
-    values = comparison.finite_or_worst(runs)[metric].to_numpy(np.float64, na_value=np.nan)
+    filled = comparison.finite_or_worst(runs, results.directions)
+    values = filled[metric].to_numpy(np.float64, na_value=np.nan)
     known = np.isfinite(values)
     median = intervals.quartiles_by(cells[known], values[known], count)[:, 1] * labels.scale(metric)
     diverged = (runs['status'] == 'diverged').to_numpy(np.float64)
@@ -89,8 +89,8 @@ def heat_map(
     if sizes[sizes > 0].min() == sizes.max():
         number = f'{sizes.max()}'
     notes = [f'Median of {number} {"run" if sizes.max() == 1 else "runs"} a cell.']
-    is_loss = not comparison.higher_is_better(metric)
-    ceiling = plots.loss_ceiling(runs, metric)
+    is_loss = not results.higher_is_better(metric)
+    ceiling = plots.loss_ceiling(results, metric)
     if (median > ceiling).any():
         notes.append(f'Cells above {labels.number(ceiling)} are drawn as it.')
         median = np.minimum(median, ceiling)
@@ -113,7 +113,7 @@ def heat_map(
             above = 0.3 if is_written else 0  # the number
             panel.plot([column], [row + above], linestyle='', color=ink, **look)
     style.colour_bar(picture, drawn, panel, labels.metric(metric))
-    if others := [field for field in swept if field not in (x, y)]:
+    if others := [field for field in results.swept if field not in (x, y)]:
         notes.append(f'Pooled over {", ".join(others)}.')
     if crossed.any():
         notes.append('×: half or more of the runs diverged.')

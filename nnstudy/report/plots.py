@@ -9,7 +9,7 @@ import functools
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from matplotlib import axes as mpl_axes
 from nnstudy import errors
 from nnstudy.analysis import axes, comparison, intervals
 from nnstudy.report import histories, labels, style
+from nnstudy.results import Results
 
 MAX_LINES = 6
 # Values along a numeric x-axis with medians of their own; of more, neighbours share one.
@@ -32,18 +33,16 @@ MAX_LOSS_RATIO = 3.0
 
 
 def save(
-    runs: pd.DataFrame,
-    history: pd.DataFrame,
-    swept: list[str],
+    results: Results,
     directory: str | os.PathLike,
     others: Mapping[str, figure.Figure] | None = None,
 ) -> list[pathlib.Path]:
     """Writes `metric_vs_<field>.png` for every swept field, and `curves.png`, to `directory`.
 
+    Fields that only follow another one are left out, see `axes.telling`.
+
     Args:
-      runs: a row a run.
-      history: a row a run and evaluation.
-      swept: dotted names of the swept fields.
+      results: of the study.
       directory: is made where it is not there.
       others: further figures, by file name with or without `.png`.
 
@@ -53,8 +52,9 @@ def save(
     Raises:
       UserError: a file cannot be written.
     """
-    figures = {f'metric_vs_{field}': metric_vs(runs, field, swept) for field in swept}
-    figures['curves'] = histories.curves(history, runs, swept)
+    swept = axes.telling(results.runs, results.swept)
+    figures = {f'metric_vs_{field}': metric_vs(results, field, swept=swept) for field in swept}
+    figures['curves'] = histories.curves(results, swept)
     figures |= {name.removesuffix('.png'): picture for name, picture in (others or {}).items()}
     directory = pathlib.Path(directory)
     try:
@@ -68,7 +68,7 @@ def save(
 
 
 def metric_vs(
-    runs: pd.DataFrame, field: str, swept: list[str], metric: str | None = None
+    results: Results, field: str, metric: str | None = None, swept: Sequence[str] | None = None
 ) -> figure.Figure:
     """Draws a final metric against one swept field.
 
@@ -77,25 +77,26 @@ def metric_vs(
     axis, neighbours share a median.
 
     Args:
-      runs: a row a run.
+      results: of the study.
       field: dotted name of the swept field along the x-axis.
-      swept: dotted names of all swept fields.
       metric: a metric column of `runs`; the test accuracy (regression: the test loss) by default.
+      swept: the fields that tell points apart; by default all swept ones.
 
     Raises:
       UserError: the field is not swept, or the metric is no column of `runs`.
     """
+    runs, swept = results.runs, list(results.swept if swept is None else swept)
     if field not in swept:
         raise errors.unknown('swept field', field, swept)
     metric = metric or f'test_{comparison.headline(runs)}'
-    if metric not in comparison.metrics(runs):
-        raise errors.unknown('metric', metric, comparison.metrics(runs))
+    if metric not in (known := comparison.metrics(runs, results.directions)):
+        raise errors.unknown('metric', metric, known)
 
     settings = axes.settings(runs, swept)
     others = [f for f in swept if f != field]
     lines = _lines(runs, settings, others)
     x = _X(axes.axis(field, settings[field]), len(lines))
-    marks, notes = _marks(runs, metric)
+    marks, notes = _marks(results, metric)
     positions = pd.Series(x.axis.positions(settings[field]), settings.index)
     marks['value'] = positions[runs['point']].to_numpy()
 
@@ -125,7 +126,7 @@ def metric_vs(
     _name_values(panel, x)
     if not np.isfinite(marks['y']).any():
         style.say_empty(panel)
-    elif not comparison.higher_is_better(metric) and style.spans(marks['y'].to_numpy()):
+    elif not results.higher_is_better(metric) and style.spans(marks['y'].to_numpy()):
         style.log_y(panel)
     panel.set_xlabel(field)
     panel.set_ylabel(labels.metric(metric))
@@ -137,11 +138,12 @@ def metric_vs(
     return picture
 
 
-def loss_ceiling(runs: pd.DataFrame, metric: str) -> float:
-    """Returns where a picture of a final loss ends, infinite where nothing is to be cut."""
+def loss_ceiling(results: Results, metric: str) -> float:
+    """Returns the upper end of a picture of a final loss; infinite where nothing is cut."""
+    runs = results.runs
     values = runs[metric].to_numpy(np.float64, na_value=np.nan)
     calm = values[np.isfinite(values) & (runs['status'] != 'diverged').to_numpy()]
-    if comparison.higher_is_better(metric) or not calm.size or calm.max() <= 0:
+    if results.higher_is_better(metric) or not calm.size or calm.max() <= 0:
         return math.inf
     return MAX_LOSS_RATIO * calm.max()
 
@@ -161,7 +163,7 @@ def _lines(runs: pd.DataFrame, settings: pd.DataFrame, others: list[str]) -> dic
     return lines
 
 
-def _marks(runs: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]:
+def _marks(results: Results, metric: str) -> tuple[pd.DataFrame, list[str]]:
     """Returns where every run's metric is drawn, and notes on it.
 
     Returns:
@@ -169,19 +171,22 @@ def _marks(runs: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]:
       `lost`, whether the run has no place on the y-axis and is drawn at the bottom edge: it has no
       accuracy, having ended with weights that predict nothing.
     """
+    runs = results.runs
     finite = np.isfinite(runs[metric].to_numpy(np.float64, na_value=np.nan))
-    values = comparison.finite_or_worst(runs)[metric].to_numpy() * labels.scale(metric)
+    values = comparison.finite_or_worst(runs, results.directions)[metric].to_numpy() * labels.scale(
+        metric
+    )
     diverged = (runs['status'] == 'diverged').to_numpy()
     marks = pd.DataFrame(
         {'point': runs['point'].to_numpy(), 'y': values, 'diverged': diverged, 'lost': False}
     )
     without = f'{labels.count(int((~finite).sum()), "run")} without a finite value'
-    if comparison.higher_is_better(metric):
+    if results.higher_is_better(metric):
         if finite.all():
             return marks, []
         counted = ', counted as the worst finite one' if finite.any() else ''
         return marks.assign(lost=~finite), [f'{without} drawn at the bottom edge{counted}.']
-    ceiling = loss_ceiling(runs, metric)
+    ceiling = loss_ceiling(results, metric)
     if (values > ceiling).any():
         beyond = (values > ceiling) | ~finite
         some = labels.count(int(beyond.sum()), 'run')

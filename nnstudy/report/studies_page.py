@@ -47,7 +47,7 @@ class Entry:
       claims: see `verdicts.verdicts`; None if it has none.
       references: see `verdicts.places`; None if it has none.
       machine: what trained it: `'2 cpu devices, jax 0.10.2'`.
-      conclusions: sentences on its best point, see `table.conclusions`; of one without claims.
+      conclusions: sentences on its best point, see `summary.conclusions`; of one without claims.
       picture: the file of its main picture, or None.
       notes: what a person wrote about it, Markdown; may be empty.
       points: a row a point, as text; None if they are many.

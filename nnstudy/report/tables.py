@@ -1,12 +1,24 @@
 """Tables of text, for a terminal and as Markdown."""
 
+import sys
 from collections.abc import Collection, Hashable, Mapping
 from typing import Literal
 
 import pandas as pd
 from rich import box
 from rich import table as rich_table
+from rich.console import Console
 from rich.text import Text
+
+from nnstudy.machine import processes
+
+WIDTH = 120  # characters of a line where the output is no terminal
+
+
+def console() -> Console:
+    """Returns the console that commands print to; of several processes, only the first prints."""
+    width = None if sys.stdout.isatty() else WIDTH
+    return Console(soft_wrap=True, width=width, quiet=not processes.is_first())
 
 
 def printed(

@@ -7,7 +7,7 @@ config file, the data or a device.
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,13 @@ class Results:
         if not found:
             raise errors.UserError(f'no point has {claims.written(fields)}')
         return found
+
+    def only(self, points: Iterable[int]) -> 'Results':
+        """Returns the results with the runs of some points alone."""
+        chosen = list(points)
+        runs, history = (t[t['point'].isin(chosen)] for t in (self.runs, self.history))
+        steps = None if self.steps is None else self.steps[self.steps['point'].isin(chosen)]
+        return dataclasses.replace(self, runs=runs, history=history, steps=steps)
 
     def params(self, run: int, which: str = 'best') -> Mapping[str, Any]:
         """Returns the parameters of a run, as a nested dict of NumPy arrays.

@@ -23,8 +23,8 @@ def rate_response(setting: dict) -> tuple[float, bool]:
 
 def make_study(
     grid: dict[str, list], seeds: int = 8, *, validation: bool = True, regression: bool = False
-) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """Returns runs, history and swept of the full grid of `grid`."""
+) -> nnstudy.Results:
+    """Returns the results of the full grid, of which only what is in tables can be drawn."""
     rng = np.random.default_rng(0)
     runs, history = [], []
     splits = ['train', 'validation', 'test'] if validation else ['train', 'test']
@@ -74,7 +74,8 @@ def make_study(
         dtype = object if None in values or isinstance(values[0], tuple) else None
         cells = [combination[place] for combination in combinations for _ in range(seeds)]
         frame[field] = pd.Series(cells, dtype=dtype)
-    return frame, pd.DataFrame(history), list(grid)
+    points = [dict(zip(grid, values, strict=True)) for values in combinations]
+    return nnstudy.Results('study', Config(), points, frame, pd.DataFrame(history), None, [], [])
 
 
 @pytest.fixture
@@ -83,18 +84,6 @@ def study() -> Callable:
 
 
 @pytest.fixture(scope='session')
-def rate_sweep() -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+def rate_sweep() -> nnstudy.Results:
     """Thirteen learning rates from 1e-4 to 10, eight seeds: the low stall, the high diverge."""
     return make_study({'optimizer.learning_rate': np.geomspace(1e-4, 10, 13).tolist()})
-
-
-@pytest.fixture
-def results_of() -> Callable:
-    """Results of such tables, of which only what is drawn from tables can be drawn."""
-
-    def make(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> nnstudy.Results:
-        points = runs.drop_duplicates('point')[swept].to_dict('records')
-        config = Config()
-        return nnstudy.Results('study', config, points, runs, history, None, [], [])
-
-    return make

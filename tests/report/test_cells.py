@@ -12,8 +12,8 @@ NAMES = {'model.widths': lambda widths: f'{widths[-1]} hidden units'}
 
 
 @pytest.fixture
-def grid(study, results_of):
-    return results_of(*study(GRID, seeds=3))
+def grid(study):
+    return study(GRID, seeds=3)
 
 
 def texts(figure):
@@ -119,8 +119,8 @@ def test_a_cell_that_was_not_run_is_said_and_a_crowded_place_refused(grid):
         cells.cell(grid, 0, 'train_los')
 
 
-def test_cells_of_one_field_go_on_in_further_rows(study, results_of):
-    results = results_of(*study({'batch_size': [2, 4, 8, 16, 32]}, seeds=2))
+def test_cells_of_one_field_go_on_in_further_rows(study):
+    results = study({'batch_size': [2, 4, 8, 16, 32]}, seeds=2)
     figure = cells.overview(results, (), ('batch_size',), 'test_accuracy')
     assert [p.get_title() for p in figure.axes] == [
         *(f'batch_size = {size}' for size in (2, 4, 8, 16, 32)),

@@ -14,8 +14,8 @@ def legend(figure):
 
 
 @pytest.mark.parametrize(('regression', 'second'), [(False, 'accuracy (%)'), (True, 'MAE')])
-def test_train_and_test_curves_of_each_setting(study, results_of, regression, second):
-    results = results_of(*study(RATES, seeds=4, regression=regression))
+def test_train_and_test_curves_of_each_setting(study, regression, second):
+    results = study(RATES, seeds=4, regression=regression)
     names = {f'rate {r}': {'optimizer.learning_rate': r} for r in (0.5, 0.1)}
     figure = histories.train_and_test(results, names)
     loss, other = figure.axes
@@ -30,15 +30,15 @@ def test_train_and_test_curves_of_each_setting(study, results_of, regression, se
     figure.savefig(io.BytesIO(), dpi=40)
 
 
-def test_points_are_named_by_their_fields_by_default(study, results_of):
-    results = results_of(*study(RATES, seeds=2))
+def test_points_are_named_by_their_fields_by_default(study):
+    results = study(RATES, seeds=2)
     assert legend(histories.train_and_test(results, split='validation')) == [
         *('0.1', '0.5', 'train', 'validation')
     ]
 
 
-def test_mistakes_are_said(study, results_of):
-    results = results_of(*study({'optimizer.learning_rate': np.geomspace(0.01, 1, 7).tolist()}))
+def test_mistakes_are_said(study):
+    results = study({'optimizer.learning_rate': np.geomspace(0.01, 1, 7).tolist()})
     with pytest.raises(errors.UserError, match='7 points are too many'):
         histories.train_and_test(results)
     with pytest.raises(errors.UserError, match="'all' stands for 7 points"):
@@ -49,9 +49,10 @@ def test_mistakes_are_said(study, results_of):
 
 
 def test_traces_have_a_thick_line_of_medians(study):
-    runs, history, swept = study(RATES, seeds=3)
+    results = study(RATES, seeds=3)
+    history = results.history
     history['sharpness'] = np.arange(len(history), dtype=float)
-    picture = histories.traces(history, runs, swept, ['train_loss', 'sharpness'])
+    picture = histories.traces(results, ['train_loss', 'sharpness'])
     for panel, column in zip(picture.axes, ('train_loss', 'sharpness'), strict=True):
         thick = [line for line in panel.lines if line.get_linewidth() > 1]
         assert len(thick) == 2 and len(panel.lines) == 8
@@ -59,4 +60,4 @@ def test_traces_have_a_thick_line_of_medians(study):
         np.testing.assert_allclose(thick[1].get_ydata(), rows)
         np.testing.assert_array_equal(thick[1].get_xdata(), rows.index)
     with pytest.raises(errors.UserError, match="unknown column of the history 'hardness'"):
-        histories.traces(history, runs, swept, ['hardness'])
+        histories.traces(results, ['hardness'])

@@ -1,5 +1,7 @@
 """The boundary of trainability: every run in its pixel, with the right shade."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,24 +36,24 @@ def test_convergence():
     assert speed[0] > speed[1] > 1 > -1 > speed[2] > speed[3]
 
 
-def test_a_pixel_for_each_run(study, results_of):
+def test_a_pixel_for_each_run(study):
     """The sign tells converged from diverged, the rank how fast."""
-    runs, _, swept = study(GRID, seeds=1)
     history = curves([1.0, 0.5, 0.1], [1.0, np.inf, np.inf], [1.0, 0.9, 0.8], [1.0, 2.0, 4.0])
-    picture = trainability.boundary(results_of(runs, history, swept), *RATES)
+    results = dataclasses.replace(study(GRID, seeds=1), history=history)
+    picture = trainability.boundary(results, *RATES)
     # Points are in the order of the grid: the last field is the fastest, and along y.
     np.testing.assert_allclose(shades_of(picture), [[0.75, 0.25], [-0.75, -0.25]])
     assert '2 of which converge' in picture.get_supxlabel()
 
 
-def test_runs_that_explode_between_two_evaluations_differ_by_their_last_step(study, results_of):
-    runs, _, swept = study(GRID, seeds=1)
-    runs['steps'] = [7, 3, 5, 3]
-    blown = [1.0, np.inf, np.inf]
-    picture = trainability.boundary(results_of(runs, curves(*[blown] * 4), swept), *RATES)
+def test_runs_that_explode_between_two_evaluations_differ_by_their_last_step(study):
+    results = study(GRID, seeds=1)
+    results.runs['steps'] = [7, 3, 5, 3]
+    blown = curves(*[[1.0, np.inf, np.inf]] * 4)
+    picture = trainability.boundary(dataclasses.replace(results, history=blown), *RATES)
     np.testing.assert_allclose(shades_of(picture), [[-0.125, -0.375], [-0.75, -0.75]])
 
 
-def test_several_runs_have_no_pixel(study, results_of):
+def test_several_runs_have_no_pixel(study):
     with pytest.raises(UserError, match='several have the same'):
-        trainability.boundary(results_of(*study(GRID, seeds=2)), *RATES)
+        trainability.boundary(study(GRID, seeds=2), *RATES)

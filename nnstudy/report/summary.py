@@ -9,6 +9,7 @@ from rich import console, text
 
 from nnstudy.analysis import axes, comparison, sensitivity
 from nnstudy.report import labels, tables
+from nnstudy.results import Results
 
 MAX_POINTS = 40
 SHOWN_POINTS = 20
@@ -16,16 +17,10 @@ SHOWN_NAMES = 10
 MIN_RATES = 3  # values of the learning rate, from which on its sensitivity is said
 
 
-def summarise(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> console.Group:
-    """Returns the summary of a study, ready for `rich.console.Console.print`.
-
-    Args:
-      runs: a row a run.
-      history: a row a run and evaluation.
-      swept: dotted names of the swept fields.
-    """
-    lines = [text.Text(line) for line in conclusions(runs, history, swept)]
-    return console.Group(_table(runs, swept, comparison.best(runs)), *lines)
+def summarise(results: Results) -> console.Group:
+    """Returns the summary of a study, ready for `rich.console.Console.print`."""
+    lines = [text.Text(line) for line in conclusions(results)]
+    return console.Group(_table(results), *lines)
 
 
 def _names(runs: pd.DataFrame, swept: list[str]) -> dict[int, str]:
@@ -34,14 +29,11 @@ def _names(runs: pd.DataFrame, swept: list[str]) -> dict[int, str]:
     return names if len(swept) == 1 else {point: f'({name})' for point, name in names.items()}
 
 
-def points(
-    runs: pd.DataFrame, swept: list[str], shown: Sequence[int] | None = None
-) -> pd.DataFrame:
+def points(results: Results, shown: Sequence[int] | None = None) -> pd.DataFrame:
     """Returns a row a point, as text: its settings, and what it reaches.
 
     Args:
-      runs: a row a run.
-      swept: dotted names of the swept fields.
+      results: of the study.
       shown: the points, in order; None for all.
 
     Returns:
@@ -49,6 +41,7 @@ def points(
       median [quartiles] over seeds, with line breaks in its name; and how many runs of how many
       diverged.
     """
+    runs, swept = results.runs, results.swept
     summary = comparison.by_point(runs, swept).set_index('point')
     summary = summary if shown is None else summary.loc[list(shown)]
     metric = comparison.headline(runs)
@@ -68,7 +61,8 @@ def points(
     )
 
 
-def _table(runs: pd.DataFrame, swept: list[str], best: comparison.Best | None) -> rich.table.Table:
+def _table(results: Results) -> rich.table.Table:
+    runs, swept, best = results.runs, results.swept, comparison.best(results.runs)
     sizes = runs.groupby('point').size()
     shown, seeds = list(sizes.index), sorted(sizes.unique())
     n = str(seeds[0]) if len(seeds) == 1 else f'{seeds[0]} to {seeds[-1]}'
@@ -76,7 +70,7 @@ def _table(runs: pd.DataFrame, swept: list[str], best: comparison.Best | None) -
     if len(shown) > MAX_POINTS:
         shown = comparison.ranking(runs)[:SHOWN_POINTS]
         title += f': the best {len(shown)}, best first; {len(sizes) - len(shown)} are left out'
-    cells = points(runs, swept, shown)
+    cells = points(results, shown)
     if len(swept) == 1:
         # Broken after its dots, a long name makes no wide column.
         cells = cells.rename(columns={cells.columns[0]: swept[0].replace('.', '.\n')})
@@ -95,14 +89,9 @@ def _spread(row: pd.Series, metric: str) -> str:
     return f'{median} [{q25}, {q75}]'
 
 
-def conclusions(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> list[str]:
-    """Returns the sentences below the table: the best point, and what cannot be told from it.
-
-    Args:
-      runs: a row a run.
-      history: a row a run and evaluation.
-      swept: dotted names of the swept fields.
-    """
+def conclusions(results: Results) -> list[str]:
+    """Returns the sentences below the table: the best point, and which may be as good."""
+    runs, history, swept = results.runs, results.history, results.swept
     best = comparison.best(runs)
     names = _names(runs, swept)
     metric = comparison.headline(runs)

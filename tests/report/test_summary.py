@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import re
 
@@ -5,12 +6,12 @@ import numpy as np
 import pytest
 from rich import console
 
-from nnstudy.report import table
+from nnstudy.report import summary
 
 
 def printed(study, width: int = 80) -> str:
     file = io.StringIO()
-    console.Console(file=file, width=width).print(table.summarise(*study))
+    console.Console(file=file, width=width).print(summary.summarise(study))
     return file.getvalue()
 
 
@@ -49,9 +50,10 @@ def test_each_setting_has_its_own_boundary(study):
 
 
 def test_edge_is_warned_of(rate_sweep):
-    runs, history, swept = rate_sweep
-    low = runs[swept[0]] < 0.1
-    said = sentences((runs[low], history[history['run'].isin(runs['run'][low])], swept))
+    runs, history = rate_sweep.runs, rate_sweep.history
+    low = runs[runs['optimizer.learning_rate'] < 0.1]
+    history = history[history['run'].isin(low['run'])]
+    said = sentences(dataclasses.replace(rate_sweep, runs=low, history=history))
     assert 'the best lies at the upper edge of optimizer.learning_rate (0.0825)' in said
 
 
@@ -69,7 +71,7 @@ def test_without_validation_it_says_so(study):
 def test_many_points_show_the_best(study):
     rates = np.geomspace(1e-4, 1, 41).tolist()
     text = printed(study({'optimizer.learning_rate': rates}, seeds=2))
-    assert sum(line.rstrip().endswith('/2') for line in text.splitlines()) == table.SHOWN_POINTS
+    assert sum(line.rstrip().endswith('/2') for line in text.splitlines()) == summary.SHOWN_POINTS
     assert '21 are left out' in text
 
 
@@ -80,20 +82,22 @@ def test_a_single_point_has_no_best(study):
 
 
 def test_no_finite_value(study):
-    runs, history, swept = study({'optimizer.momentum': [None, 0.9]})
+    results = study({'optimizer.momentum': [None, 0.9]})
+    runs = results.runs
     columns = [c for c in runs if c.endswith(('_loss', '_accuracy'))]
     runs[columns] = np.nan
-    said = sentences((runs.assign(status='diverged'), history, swept))
+    said = sentences(dataclasses.replace(results, runs=runs.assign(status='diverged')))
     assert 'No best point' in said
     assert 'off – – 8/8' in said
 
 
 def test_runs_without_accuracy_are_counted(study):
-    runs, history, swept = study({'optimizer.learning_rate': [0.01, 0.1, 10.0]})
+    results = study({'optimizer.learning_rate': [0.01, 0.1, 10.0]})
+    runs = results.runs
     blown_up = runs['test_loss'].isna() | (runs['point'] == 2)
     columns = [c for c in runs if c.endswith('_accuracy')]
     runs.loc[blown_up, columns] = np.nan
-    said = sentences((runs, history, swept))
+    said = sentences(results)
     assert '8 runs without a finite test accuracy: counted as the worst finite one, ' in said
     assert f'{100 * runs["test_accuracy"].min():.2f} %' in said
 
