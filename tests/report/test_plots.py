@@ -64,6 +64,13 @@ def test_few_settings_of_other_fields_are_lines_and_many_are_pooled(study):
     assert marks(figure.axes[0], 'o') == 3 * 7 * 2 + 3
 
 
+def test_some_points_alone_are_drawn(study):
+    results = study({RATE: [0.01, 0.1], 'batch_size': [16, 64]}, seeds=2)
+    chosen = results.only(results.points_with({'batch_size': 16}))
+    assert marks(plots.metric_vs(chosen, RATE, swept=[RATE]).axes[0], 'o') == 4 + 2
+    assert set(chosen.history['run']) == set(chosen.runs['run'])
+
+
 def test_exploded_losses_do_not_flatten_the_others(rate_sweep):
     figure = plots.metric_vs(rate_sweep, RATE, 'train_loss')
     assert figure.axes[0].get_ylim()[1] < 30
