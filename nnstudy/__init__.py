@@ -4,14 +4,16 @@ import nnstudy
 nnstudy.setup()
 config = nnstudy.default_config()
 results = nnstudy.run(config, nnstudy.logspace('optimizer.learning_rate', 1e-4, 10.0, 13))
-results.runs       # a table, one row a run
+results.runs       # a table, one row per run
 """
 
 import sys
 
 if sys.argv[:1] == ['-m'] and sys.orig_argv[sys.orig_argv.index('-m') + 1].startswith('nnstudy.'):
     # `python -m nnstudy.report.plots` would do nothing, with exit code 0.
-    print('error: a module of nnstudy is no command; see python -m nnstudy --help', file=sys.stderr)
+    print(
+        'error: a module of nnstudy is not a command; see python -m nnstudy --help', file=sys.stderr
+    )
     sys.exit(2)
 
 from nnstudy import data, models

@@ -24,7 +24,7 @@ def plain(value: object) -> object:
 
 
 def settings(runs: pd.DataFrame, swept: list[str]) -> pd.DataFrame:
-    """Returns the swept fields' values of every point: index `point`, a column a field."""
+    """Returns the swept fields' values of every point: index `point`, one column per field."""
     first = runs.drop_duplicates('point').sort_values('point')
     index = pd.Index(first['point'], name='point')
     columns = {
@@ -35,11 +35,11 @@ def settings(runs: pd.DataFrame, swept: list[str]) -> pd.DataFrame:
 
 
 def telling(runs: pd.DataFrame, swept: list[str]) -> list[str]:
-    """Returns the swept fields without those that come with another one.
+    """Returns the swept fields without those that another field determines.
 
-    A field comes with one whose values are words, such as the name of a schedule, if points that
-    agree in that one always agree in it too: `schedule.factor` tells nothing that `schedule.name`
-    does not. Numbers are left alone, for in a random search every draw is another one.
+    A field whose values are words, such as `schedule.name`, determines `schedule.factor` if points
+    with the same name always have the same factor. Numbers do not determine others: in a random
+    search every draw is different.
     """
     table = settings(runs, swept).map(repr)
     words = [

@@ -57,8 +57,8 @@ def by_point(runs: pd.DataFrame, swept: list[str]) -> pd.DataFrame:
     """Summarises the runs of every point.
 
     Returns:
-      A row a point, in the order of points: `point`, the swept fields, `n` and `diverged` (numbers
-      of runs), and `<metric>_median`, `<metric>_q25`, `<metric>_q75` of every metric over seeds.
+      One row per point, in order: `point`, the swept fields, `n` and `diverged` (numbers of runs),
+      and `<metric>_median`, `<metric>_q25`, `<metric>_q75` of every metric over seeds.
     """
     points, groups = np.unique(runs['point'], return_inverse=True)
     diverged = (runs['status'] == 'diverged').to_numpy()
@@ -184,10 +184,10 @@ def against(runs: pd.DataFrame, point: int) -> pd.DataFrame:
     the points that may well be as good, and a correction would only lengthen that list.
 
     Returns:
-      A row a point, in the order of points: `point`, `n` (number of seeds in common), `difference`
-      (mean over seeds, that point less `point`), `p_value` (see `sign_flip_p`) and `verdict`:
-      `'differs'` (p at most 5%), `'cannot tell'` or, with fewer than six seeds, with which the test
-      can never reject, `'too few seeds'`.
+      One row per point, in order: `point`, `n` (number of seeds in common), `difference` (mean over
+      seeds, that point less `point`), `p_value` (see `sign_flip_p`) and `verdict`: `'differs'` (p
+      at most 5%), `'cannot tell'` or, with fewer than six seeds, with which the test can never
+      reject, `'too few seeds'`.
     """
     metric = f'test_{headline(runs)}'
     values = finite_or_worst(runs).pivot(index='point', columns='seed', values=metric)

@@ -44,7 +44,7 @@ class MedianTest:
 
     Attributes:
       resampled: the share of resamples in whose medians it is true.
-      least: what the p-values for that it is true, and false, are no smaller than.
+      least: lower bounds of the p-values that it is true, and that it is false.
     """
 
     resampled: float
@@ -111,7 +111,7 @@ def judge(results: Results, claims: Sequence[Claim] | None = None) -> list[Verdi
     holds with the first of which it is true, and does not hold if the share is below 5%. A fact is
     not tested: it holds if it is true of all runs.
 
-    A tie, and a comparison with a value that is not a number, is no success.
+    A tie, or a comparison with a value that is not a number, is not a success.
 
     Args:
       results: of the study.
@@ -139,7 +139,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statistics 6 (1979).
 
     Args:
-      p_values: [m]; NaN is no test, and stays.
+      p_values: [m]; NaN (no test) stays NaN.
     """
     corrected = np.full(len(p_values), np.nan)
     tested = np.flatnonzero(~np.isnan(p_values))
@@ -154,7 +154,7 @@ class _Comparison:
     """What a condition compares.
 
     Attributes:
-      table: float64 [S, columns], a row a seed; NaN where a run has no number.
+      table: float64 [S, columns], one row per seed; NaN where a run has no number.
       quantities: those of the columns, each of one point; or the number that a column repeats.
       is_true: from values [..., columns] to whether the condition is true of them, [...].
       pairs: columns of which the first has to be below the second; empty for a trend, which is no

@@ -42,17 +42,17 @@ def of_seeds(
     """Returns, for every setting and seed, how much depends on a field, and where runs diverge.
 
     Args:
-      runs: a row a run.
-      history: a row a run and evaluation.
+      runs: one row per run.
+      history: one row per run and evaluation.
       swept: dotted names of the swept fields.
       field: one of them, numeric.
 
     Returns:
-      A row a setting and seed: the other swept fields; `seed`; `values`, how many values the field
-      has; `sensitivity`, by the loss on the split that selects; `stable`, the largest value up to
-      which no run diverged, NaN if already that of the smallest did; `diverged`, the next value,
-      infinite if there is none; and `boundary`, the geometric mean of the two, NaN if there are not
-      two. Above the boundary there may be values of which runs did not diverge.
+      One row per setting and seed: the other swept fields; `seed`; `values`, the number of values;
+      `sensitivity`, by the loss on the split that selects; `stable`, the largest value up to which
+      no run diverged, NaN if already that of the smallest did; `diverged`, the next value, infinite
+      if there is none; and `boundary`, the geometric mean of the two, NaN if there are not two.
+      Above the boundary there may be values of which runs did not diverge.
     """
     loss = f'{comparison.selection_split(runs)}_loss'
     first = history[history['step'] == 0].set_index('run')[loss]
@@ -86,10 +86,10 @@ def by_setting(
     """Returns, for every setting, how much depends on a field, and how the boundary varies.
 
     Args:
-      runs: a row a run; for these and the other arguments see `of_seeds`.
+      runs: one row per run; for these and the other arguments see `of_seeds`.
 
     Returns:
-      A row a setting: the other swept fields; `values`, how many values the field has;
+      One row per setting: the other swept fields; `values`, how many values the field has;
       `sensitivity`, the median over seeds; `n`, the number of seeds that have a boundary within the
       values, and `outside`, of those that have not; `median`, `low` and `high` of the boundary
       (smallest and largest); and `decades`, the standard deviation of its log10, NaN of fewer than

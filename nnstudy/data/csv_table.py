@@ -54,7 +54,7 @@ def _read(path: pathlib.Path) -> pd.DataFrame:
     try:
         text = published.unpack(path).decode('utf-8-sig').lstrip('\r\n')  # Excel begins with a mark
     except UnicodeDecodeError as error:
-        raise errors.UserError(f'{path}: is no text in UTF-8: {error}') from error
+        raise errors.UserError(f'{path}: is not text in UTF-8: {error}') from error
     try:
         # On its own: pandas would repair a header that repeats a name or has too few of them.
         names = _csv(text, nrows=1, dtype=str, keep_default_na=False).iloc[0].tolist()
@@ -64,7 +64,7 @@ def _read(path: pathlib.Path) -> pd.DataFrame:
         raise errors.UserError(f'{path}: needs a header and rows below it') from error
     except pd.errors.ParserError as error:
         reason = str(error).strip().removeprefix('Error tokenizing data. C error: ')
-        raise errors.UserError(f'{path}: is no table: {reason}') from error
+        raise errors.UserError(f'{path}: is not a table: {reason}') from error
     if frame.shape[1] != len(names):
         raise errors.UserError(
             f'{path}: the header has {len(names)} names, but row 1 below it {frame.shape[1]} values'

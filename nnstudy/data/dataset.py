@@ -190,14 +190,14 @@ def _strings(where: str, what: str, values: object) -> np.ndarray:
     try:
         return np.asarray(values, np.dtypes.StringDType())
     except UnicodeEncodeError as error:  # half a character
-        raise errors.UserError(f'{where}: {what} are no Unicode text: {error}') from error
+        raise errors.UserError(f'{where}: {what} are not Unicode text: {error}') from error
 
 
 def _numbers(where: str, what: str, values: object) -> np.ndarray:
     try:
         array = np.asarray(values)
     except ValueError as error:  # ragged lists
-        raise errors.UserError(f'{where}: {what} are no array: {error}') from error
+        raise errors.UserError(f'{where}: {what} are not an array: {error}') from error
     # bfloat16 and its kin are 'V' to numpy, and say that they are floats only by casting to them.
     if array.dtype.kind == 'V' and np.can_cast(array.dtype, np.float32):
         array = array.astype(np.float32)

@@ -91,7 +91,7 @@ def _inputs(where: str, values: Sequence[Any]) -> Any:
     try:
         return [value.decode() for value in values]
     except UnicodeDecodeError as error:
-        raise errors.UserError(f'{where}: is no text in UTF-8: {error}') from error
+        raise errors.UserError(f'{where}: is not text in UTF-8: {error}') from error
 
 
 def _stack(where: str, values: Sequence[Any]) -> np.ndarray:

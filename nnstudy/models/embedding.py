@@ -43,7 +43,7 @@ class Embedding(TextNet):
     """A vector for each token, pooling over the text, and dense layers.
 
     Attributes:
-      pooling: 'mean' or 'max' over the tokens of a text that are no padding, `[B, D]`, zero for an
+      pooling: 'mean' or 'max' over the tokens of a text that are not padding, `[B, D]`, zero for an
         empty text; or 'flatten', where each place in the text has weights of its own, `[B, T * D]`,
         and padding is a token like any other.
     """

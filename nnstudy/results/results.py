@@ -37,14 +37,14 @@ class Results:
       name: of the study.
       config: resolved, without the sweep.
       points: values of the swept fields, one dict a point.
-      runs: one row a run: `run`, `point`, `seed`, `group`, the swept fields, `status`
+      runs: one row per run: `run`, `point`, `seed`, `group`, the swept fields, `status`
         ('finished', 'diverged', 'stopped' or 'pruned'), `diverged_step`, `steps`, `num_params`,
         `seconds` (the run's share of the wall time), the final loss and metric of every split,
         the diagnostics, `best_<metric>` on the test split at the best evaluation, and `best_step`.
-      history: one row a run and evaluation, step 0 included. A run that is over keeps the metrics
+      history: one row per run and evaluation, step 0 included. A run that is over keeps the metrics
         of its last evaluation, and has neither learning rate nor gradient; the rows of a pruned
         run end where it did.
-      steps: one row a run and logged step, or None without `config.log_every_steps`.
+      steps: one row per run and logged step, or None without `config.log_every_steps`.
       claims: of the config file.
       references: of the config file.
       directions: of the loss and of each metric by name, whether more of it is better.

@@ -229,8 +229,8 @@ class Claim:
         if self.of == 'median' and any(part.test in ('rising', 'falling') for part in parts):
             # It cannot be tested comparison by comparison, see `judging.judge`.
             raise errors.UserError(
-                f'claim {self.name!r}: a trend is one of each seed; of medians compare two points, '
-                'or all with lowest_at()'
+                f'claim {self.name!r}: rises_with() and falls_with() are for each seed; for '
+                'medians compare points, or use lowest_at()'
             )
 
 

@@ -121,9 +121,9 @@ def is_library_code(component: Callable) -> bool:
 def source(component: Callable) -> str | None:
     """Returns the code of a user's own component, or None of one that came with nnstudy or optax.
 
-    That is the whole file that it is in, with the arguments that `functools.partial` fills in: a
-    component calls others. Of a config file it is without what the study is told by, such as its
-    claims, which may change when all is trained.
+    It is the whole file, since a component may call other functions, and the arguments that
+    `functools.partial` fills in. Of a config file, claims and other hooks are left out: they may
+    change after training.
     """
     filled = ''
     while isinstance(component, functools.partial):

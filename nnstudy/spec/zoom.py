@@ -1,4 +1,4 @@
-"""A closer look: the points about the best one of a sweep."""
+"""Zooming in: points around the best one of a sweep."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,15 +18,15 @@ def zoom(
     ranges: Mapping[str, Range] | None = None,
     seed: int = 0,
 ) -> list[Point]:
-    """Returns the points of a closer look about the best one of a sweep.
+    """Returns points around the best one of a sweep.
 
-    Numbers are zoomed; all other values stay those of the best point, and points with others count
-    no longer.
+    Only numbers change; all other values are those of the best point, and points with other values
+    are left out.
 
-    - Of a grid comes a grid with as many values an axis: the best one, and the others evenly
+    - From a grid it makes a grid with as many values per axis: the best one, and the others evenly
       between it and its neighbours, half below and half above.
-    - Of any other sweep, such as a random one, come as many points as before, drawn uniformly from
-      a box about the best: range / N^(1/d) to either side of it, for N points that vary in d
+    - From any other sweep, such as a random one, it draws as many points as before, uniformly from
+      a box around the best one: range / N^(1/d) to either side of it, for N points that vary in d
       fields, which is the distance to the neighbours in a grid of N points. A field whose values
       repeat, such as a few batch sizes, is drawn from the values that a grid would have.
 

@@ -33,7 +33,7 @@ def make_mask(include: str | None = None, exclude: str | None = None) -> Mask:
             re.compile(pattern or '')
         except re.error as error:
             raise errors.UserError(
-                f'config.regularization.{name} is no regular expression: {pattern!r}: {error}'
+                f'config.regularization.{name} is not a regular expression: {pattern!r}: {error}'
             ) from error
 
     def mask(params: Any) -> Any:

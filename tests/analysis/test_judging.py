@@ -236,7 +236,7 @@ class TestConditions:
             Claim('X', 'x', 1 < LOSS < 2)
         with pytest.raises(errors.UserError, match="'median'"):
             Claim('X', 'x', at(0.1) > 1, of='medians')
-        with pytest.raises(errors.UserError, match='a trend is one of each seed'):
+        with pytest.raises(errors.UserError, match='rises_with.* are for each seed'):
             Claim('X', 'x', LOSS.rises_with('batch_size'), of='median')
         everything = [{RATE: rate} for rate in (0.1, 0.2, 0.3, 0.4)]
         with pytest.raises(errors.UserError, match='none is left'):

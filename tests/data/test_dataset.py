@@ -184,14 +184,18 @@ NAN[2, 1], HUGE[0, 1] = np.nan, 1e300
             {},
             'inputs must be numbers, or texts along one axis, not complex128',
         ),
-        ({'train': ([[1], [2, 3]], Y)}, {}, 'inputs are no array'),
+        ({'train': ([[1], [2, 3]], Y)}, {}, 'inputs are not an array'),
         (
             {'train': (['a', 'b', 'c', None], Y)},
             {},
             'inputs must be numbers, or texts along one axis',
         ),
         ({'train': (['a', 'b', 'c', 1], Y)}, {}, 'inputs must be numbers, or texts along one axis'),
-        ({'train': (['a', 'b', 'c', '\ud800'], Y)}, {}, 'inputs are no Unicode text: .*surrogates'),
+        (
+            {'train': (['a', 'b', 'c', '\ud800'], Y)},
+            {},
+            'inputs are not Unicode text: .*surrogates',
+        ),
         ({'train': (['a', 'b'], Y)}, {}, 'has 2 inputs but 4 labels'),
         (
             {'train': (['a', 'b', 'c', 'd'], Y)},

@@ -153,7 +153,7 @@ def test_texts(tmp_path):
         (
             {'text': tensorflow_datasets.features.Text(), 'label': _classes('a')},
             {'text': b'\xff', 'label': 0},
-            "'text': is no text in UTF-8",
+            "'text': is not text in UTF-8",
         ),
     ],
 )
