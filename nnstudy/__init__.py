@@ -9,7 +9,9 @@ results.runs       # a table, one row per run
 
 import sys
 
-if sys.argv[:1] == ['-m'] and sys.orig_argv[sys.orig_argv.index('-m') + 1].startswith('nnstudy.'):
+if sys.argv[:1] == ['-m'] and ' '.join(sys.orig_argv).partition(' -m')[2].strip().startswith(
+    'nnstudy.'
+):
     # `python -m nnstudy.report.plots` would do nothing, with exit code 0.
     print(
         'error: a module of nnstudy is not a command; see python -m nnstudy --help', file=sys.stderr
