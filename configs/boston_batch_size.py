@@ -69,10 +69,9 @@ def claims():
 
 
 def references():
+    loss = Quantity('test_loss')
     return [
-        Reference(
-            f'test MSE at batch size {size}', value, Quantity('test_loss').where(batch_size=size)
-        )
+        Reference(f'test MSE at batch size {size}', value, loss.where(batch_size=size))
         for size, value in PRINTED.items()
     ]
 

@@ -72,13 +72,11 @@ def sweep():
 
 def claims():
     train, test = Quantity('train_accuracy'), Quantity('test_accuracy')
-    gap = train - test
-    trains_better = train.where(VGG) > train.where(CNN)
-    rest = (
-        test.where(VGG) > test.where(CNN),
-        gap.where(VGG) < gap.where(CNN),
-        gap.where(VGG) > 0,
+    trains_better, tests_better = (
+        accuracy.where(VGG) > accuracy.where(CNN) for accuracy in (train, test)
     )
+    gap, gap_of_cnn = ((train - test).where(net) for net in (VGG, CNN))
+    rest = tests_better, gap < gap_of_cnn, gap > 0
     return [
         Claim(
             'E4a',

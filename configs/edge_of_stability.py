@@ -43,30 +43,23 @@ def sweep():
 
 
 def claims():
-    def relative(rate):
-        return rate * Quantity('sharpness').where({RATE: rate})
-
-    def loss(rate):
-        return Quantity('train_loss').where({RATE: rate})
-
+    relative = [rate * Quantity('sharpness').where({RATE: rate}) for rate in RATES]
+    losses = [Quantity('train_loss').where({RATE: rate}) for rate in RATES]
     return [
         Claim(
             'F4a',
             'Sharpness starts below 1.8 / rate and ends above it, at every rate (ours)',
-            (
-                *(relative(rate).at(0) < 1.8 for rate in RATES),
-                *(relative(rate) > 1.8 for rate in RATES),
-            ),
+            [*(sharpness.at(0) < 1.8 for sharpness in relative), *(s > 1.8 for s in relative)],
         ),
         Claim(
             'F4b',
             'It stays there instead of rising on: it ends below 2.5 / rate (ours)',
-            tuple(relative(rate) < 2.5 for rate in RATES),
+            [sharpness < 2.5 for sharpness in relative],
         ),
         Claim(
             'F4c',
             'The loss falls nevertheless, to less than half of what it was at the start (ours)',
-            tuple(loss(rate) < 0.5 * loss(rate).at(0) for rate in RATES),
+            [loss < 0.5 * loss.at(0) for loss in losses],
         ),
     ]
 

@@ -26,7 +26,6 @@ VARIANTS = {
         'study.sizes': (100, 1000),
     }
 }
-SPLITS = ('train', 'test')
 
 
 def get_config():
@@ -39,32 +38,26 @@ def get_config():
     return config
 
 
+def cell(width, size):
+    return {'model.widths': (width,), 'split.train': f'train[:{size}]'}
+
+
 def sweep(config):
-    return nnstudy.grid(
-        nnstudy.choice('model.widths', [(width,) for width in config.study.widths]),
-        nnstudy.choice('split.train', [f'train[:{size}]' for size in config.study.sizes]),
-    )
+    return [cell(width, size) for width in config.study.widths for size in config.study.sizes]
 
 
 def claims(config):
     widths, sizes = config.study.widths, config.study.sizes
-    train_loss, test_loss = Quantity('train_loss'), Quantity('test_loss')
+    losses = train_loss, test_loss = Quantity('train_loss'), Quantity('test_loss')
 
-    def cell(width, size):
-        return {'model.widths': (width,), 'split.train': f'train[:{size}]'}
+    def gap(*of):
+        return (test_loss - train_loss).where(cell(*of))
 
-    def gap(width, size):
-        return (test_loss - train_loss).where(cell(width, size))
-
-    small, large = widths[0], widths[-1]
+    small, large, few, many = widths[0], widths[-1], sizes[0], sizes[-1]
     smaller = widths[-3] if len(widths) > 2 else small
-    few, many = sizes[0], sizes[-1]
     more_data = gap(large, many) < gap(large, few)
     smaller_of = {size: gap(smaller, size) < gap(large, size) for size in (few, many)}
-    underfits = [
-        loss.where(cell(small, many)) > loss.where(cell(large, many))
-        for loss in (train_loss, test_loss)
-    ]
+    underfits = [loss.where(cell(small, many)) > loss.where(cell(large, many)) for loss in losses]
     return [
         Claim(
             'C4a',
@@ -102,10 +95,7 @@ def claims(config):
 def pictures(results):
     widths, sizes = results.config.study['widths'], results.config.study['sizes']
     corners = {
-        f'{labels.count(width, "unit")}, {size:,} examples': {
-            'model.widths': (width,),
-            'split.train': f'train[:{size}]',
-        }
+        f'{labels.count(width, "unit")}, {size:,} examples': cell(width, size)
         for width in (widths[0], widths[-1])
         for size in (sizes[0], sizes[-1])
     }
@@ -113,5 +103,5 @@ def pictures(results):
     along = results, 'split.train', 'model.widths'
     return {
         'train_and_test': histories.train_and_test(results, corners),
-        **{f'{split}_loss_map': maps.heat_map(*along, f'{split}_loss') for split in SPLITS},
+        **{f'{loss}_map': maps.heat_map(*along, loss) for loss in ('train_loss', 'test_loss')},
     }

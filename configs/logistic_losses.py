@@ -81,9 +81,7 @@ def _losses(p):
 
 
 def claims():
-    squared, zero_one, cross_entropy, hinge = (
-        Quantity(f'{name}_mean') for name in ('squared', 'zero_one', 'cross_entropy', 'hinge')
-    )
+    squared, cross_entropy, zero_one, hinge = (Quantity(f'{name}_mean') for name in PRINTED_MEANS)
     guess, squared_guess = Quantity('uniform_cross_entropy'), Quantity('uniform_squared')
     return [
         Claim(
@@ -107,16 +105,9 @@ def references():
         for name, value in PRINTED_MEANS.items()
     ]
     for name, printed in PRINTED.items():
-        digits = 0 if name == 'zero_one' else 3
-        listed += [
-            Reference(
-                f'{name.replace("_", " ")}, point {place}',
-                value,
-                Quantity(f'{name}_{place}'),
-                digits,
-            )
-            for place, value in enumerate(printed, start=1)
-        ]
+        words, digits = name.replace('_', ' '), 0 if name == 'zero_one' else 3
+        for i, value in enumerate(printed, start=1):
+            listed.append(Reference(f'{words}, point {i}', value, Quantity(f'{name}_{i}'), digits))
     return [
         *listed,
         Reference('cross-entropy of a guess', 1.6, Quantity('uniform_cross_entropy'), 1),
