@@ -8,10 +8,7 @@ large as the gradient; larger batches gain little. Does it rise as the loss fall
 batches are enough at first and large ones pay late? After McCandlish et al. (2018), "An Empirical
 Model of Large-Batch Training", arXiv 1812.06162.
 
-Ours: the setting and the bounds in the claims. The noise scale of one moment goes up and down with
-the length of the gradient, so the claims are about means over the evaluations. Where the estimate
-is infinite, because the gradient cannot be told from 0, the mean leaves it out, which can only
-lower it.
+Ours: the setting and the bounds in the claims, which are about means over the evaluations.
 """
 
 import nnstudy

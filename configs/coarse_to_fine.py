@@ -6,10 +6,9 @@
 Asked: to search hyperparameters from coarse to fine; the exercise only names the steps. It makes no
 claim, so none is tested.
 
-Ours: the setting. Stage 1 tries a coarse grid on 1,000 images of Fashion-MNIST: SGD with three
-momenta, Adam and RMSprop, each at rates over three decades and with two batch sizes. Stages 2 and 3
-look closer about the best point, on 4,000 and 12,000 images. The best point of each stage is the
-one with the highest median accuracy on the same 2,000 validation images.
+Ours: the setting. Stage 1 tries a coarse grid on 1,000 images of Fashion-MNIST. Stages 2 and 3 look
+closer about the best point, on 4,000 and 12,000 images. The best point of each stage is the one
+with the highest median accuracy on the same 2,000 validation images.
 """
 
 from pictures import search

@@ -7,11 +7,9 @@ Asked: do residual connections let deeper nets train? A plain net of 32 layers, 
 VGG, is said to be worse than one of 4, on the images that it is trained on, and one with residual
 connections better than both.
 
-Ours: the setting: 3x3 convolutions of 16 channels, depths 4 to 32, 2,000 images of Fashion-MNIST,
-reduced to 14x14 pixels; batch normalisation before each activation and He's initialisation, both as
-in the paper on residual networks (He et al. 2016); SGD with momentum 0.9 at the better of two rates
-for each seed. *Better* is about the loss on the training images: what a net does on other images is
-another question.
+Ours: the setting. Batch normalisation before each activation and He's initialisation are as in the
+paper on residual networks (He et al. 2016); each seed has the better of two rates. *Better* is
+about the loss on the training images: what a net does on other images is another question.
 """
 
 import numpy as np

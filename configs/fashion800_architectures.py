@@ -11,13 +11,11 @@ Set: the first 800 training images, all 10,000 test images. SGD at 0.05 with mom
 residual blocks of 64 filters, each followed by max-pooling, 186,058 parameters. The document prints
 losses and accuracies of one seed.
 
-Ours: the document's page cuts off ResNet's initialiser and the activation of its 1x1 shortcut, so
-there is a ResNet with Glorot and one with He initialisation (uniform), with ReLU; claims are about
-the first. Both sets are evaluated every 20 epochs and compared with the document's figures, which
-may be running means; the training loss that is drawn is the mean over the batches of an epoch. For
-B10d Inception trains for 200 epochs; everything else is said of it after 100. For B10e each net
-also trains for 20 epochs at a fifth of the rate. *Generalises well* (B10c): less than 5 points of
-accuracy between the sets (the document's Inception has 10).
+Ours, because the document's page cuts them off: ResNet's initialiser, Glorot's, which claims are
+about, or He's (uniform), and the activation of its 1x1 shortcut, ReLU. For B10d Inception trains
+for 200 epochs; everything else is said of it after 100. For B10e each net also trains for 20 epochs
+at a fifth of the rate. *Generalises well* (B10c): less than 5 points of accuracy between the sets
+(the document's Inception has 10).
 """
 
 from pictures import batch_loss

@@ -6,10 +6,9 @@
 Asked: do more data and a smaller model lower the gap between training and test loss, does training
 for longer widen it, and does a model that is too small underfit?
 
-Ours: the setting, because the slides show no experiment: MNIST, one hidden layer of 1 to 256 units,
-100 to 4,000 images, 60 epochs, Adam at Keras's defaults (rate 0.001, epsilon 1e-7), Glorot
-initialisation, batch 32. *Gap* is the test loss less the training loss; what the other words mean
-is said in the claims. The claims were worded on seeds 0 to 11, these are others.
+Ours: the setting, because the slides show no experiment; optimizer and initialisation are Keras's
+defaults. *Gap* is the test loss less the training loss; what the other words mean is said in the
+claims.
 """
 
 import nnstudy

@@ -13,12 +13,7 @@ import nnstudy
 
 PICTURE = 'metric_vs_optimizer.learning_rate'
 
-LARGER = {
-    'model.widths': (128, 128),
-    'batch_size': 64,
-    'epochs': 10,
-    'eval_train_examples': 5_000,
-}
+LARGER = {'model.widths': (128, 128), 'batch_size': 64, 'epochs': 10, 'eval_train_examples': 5_000}
 VARIANTS = {
     'digits': {'dataset': 'digits'},
     'mnist': {'dataset': 'mnist', **LARGER},

@@ -5,9 +5,9 @@
 
 Asked: how much depends on the rate for each net, and from which rate on does each seed diverge?
 
-Ours: the setting: each net as it is by default, plain SGD, the first 500 training images of MNIST,
-batch 32, 5 epochs, rates over four decades. AlexNet, VGG-16, GoogLeNet and ResNets of 18 and 20
-layers, for which two cores take too long, and the nets for texts are left out.
+Ours: the setting: each net as it is by default, plain SGD, rates over four decades. AlexNet,
+VGG-16, GoogLeNet and ResNets of 18 and 20 layers, for which two cores take too long, and the nets
+for texts are left out.
 """
 
 from pictures import rates

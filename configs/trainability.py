@@ -35,14 +35,9 @@ def two_rates(learning_rate: float, output_rate: float = 0.1):
         'Dense_0': {'kernel': 'hidden', 'bias': 'none'},
         'Dense_1': {'kernel': 'output', 'bias': 'none'},
     }
-    return optax.partition(
-        {
-            'hidden': optax.sgd(learning_rate),
-            'output': optax.sgd(output_rate),
-            'none': optax.set_to_zero(),  # they begin at zero, and stay there
-        },
-        parts,
-    )
+    hidden, output = optax.sgd(learning_rate), optax.sgd(output_rate)
+    none = optax.set_to_zero()  # biases begin at zero, and stay there
+    return optax.partition({'hidden': hidden, 'output': output, 'none': none}, parts)
 
 
 optimizers.OPTIMIZERS['two_rates'] = two_rates
