@@ -24,7 +24,7 @@ INTERRUPTED = 130  # exit code: 128 + SIGINT, as shells have it
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that raises UserError, and takes no shortened flags."""
+    """An argument parser that raises UserError, and accepts no shortened flags."""
 
     def __init__(self, **kwargs):
         formatter = argparse.RawDescriptionHelpFormatter
@@ -32,6 +32,36 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise errors.UserError(f'{message} (--help lists the flags)')
+
+    def add_config(self) -> None:
+        """Adds the flags of a config file and its fields, for `parse_config`."""
+        self.add_argument(
+            '--config',
+            metavar='FILE.py[:VARIANT,...]',
+            help='config file of the study (Python code, which is run), and some of its variants',
+        )
+        self.add_argument(
+            '--config.FIELD',
+            metavar='VALUE',
+            help='overrides a field of the config, such as --config.optimizer.momentum=0.9',
+        )
+
+    def add_data_dir(self) -> None:
+        """Adds the flag `--data_dir`."""
+        self.add_argument(
+            '--data_dir',
+            type=Path,
+            metavar='DIR',
+            help='folder of the data sets; default: $NNSTUDY_DATA_DIR; without either, data sets '
+            'are downloaded once',
+        )
+
+    def parse_config(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Parses arguments with `--config.FIELD=VALUE`, which become a dict `overrides`."""
+        others, overrides = split_overrides(argv)
+        args = self.parse_args(others)
+        args.overrides = overrides
+        return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:

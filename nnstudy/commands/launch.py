@@ -1,4 +1,4 @@
-"""Trains a study, every point times every seed, and shows the results.
+"""Trains every point of a study with every seed, and shows the results.
 
 Everything is checked before anything is compiled or written.
 """
@@ -35,53 +35,43 @@ examples:
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = commands.Parser(
         prog='launch.py',
-        description='Trains every point of a sweep times every seed in one compiled call.',
+        description='Trains every point of a sweep with every seed in one compiled call.',
         epilog=EXAMPLES,
     )
-    parser.add_argument(
-        '--config',
-        metavar='FILE.py[:VARIANT,...]',
-        help='the study, in variants that it names; the file is Python code that is run',
-    )
-    parser.add_argument(
-        '--config.FIELD',
-        metavar='VALUE',
-        help='overrides a field of the config, such as --config.optimizer.momentum=0.9',
-    )
+    parser.add_config()
     parser.add_argument(
         '--sweep',
         action='append',
         default=[],
         metavar='FIELD=V1,V2,...',
-        help="replaces or adds a swept axis; 'none' first runs the config's own values",
+        help='sets the values of a swept field; --sweep=none first removes the sweep of the config',
     )
     parser.add_argument(
-        '--workdir', type=Path, help='directory of the study; default: runs/<study>-<hash>'
-    )
-    parser.add_argument(
-        '--data_dir',
+        '--workdir',
         type=Path,
-        help='directory of the data sets; default: $NNSTUDY_DATA_DIR, else a download, once',
+        metavar='DIR',
+        help='working directory of the study; default: runs/<study>-<hash>',
     )
+    parser.add_data_dir()
     parser.add_argument(
         '--part',
         metavar='i/n',
-        help='trains part i of n of the runs, i from 0 to n-1; nnstudy merge joins them',
+        help='trains part i of n of the runs, i from 0 to n-1; nnstudy merge joins the parts',
     )
     parser.add_argument(
         '--distributed',
         action='store_true',
-        help='one of several processes that share the work, such as one a host; Slurm, Open MPI '
-        'and Cloud TPU tell which, elsewhere the next three flags do',
+        help='this process is one of several that share the work, such as one on each host; '
+        'without Slurm, Open MPI or Cloud TPU, the next three flags are needed too',
     )
-    parser.add_argument('--coordinator', metavar='HOST:PORT', help='of the first process')
-    parser.add_argument('--num_processes', type=int, metavar='N', help='how many there are')
-    parser.add_argument('--process_id', type=int, metavar='I', help='which one this is, from 0')
+    parser.add_argument('--coordinator', metavar='HOST:PORT', help='address of the first process')
+    parser.add_argument('--num_processes', type=int, metavar='N', help='number of processes')
+    parser.add_argument(
+        '--process_id', type=int, metavar='I', help='number of this process, from 0'
+    )
     parser.add_argument('--dry_run', action='store_true', help='prints the plan and stops')
 
-    others, overrides = commands.split_overrides(argv)
-    args = parser.parse_args(others)
-    args.overrides = overrides
+    args = parser.parse_config(argv)
     told = [args.coordinator, args.num_processes, args.process_id]
     if any(value is not None for value in told) and (not args.distributed or None in told):
         raise errors.UserError(
@@ -142,12 +132,12 @@ def run(argv: Sequence[str]) -> None:
         return
     results = study.carry_out(plan, workdir)
     is_first = processes.is_first()
-    processes.leave()  # the others need not wait for the pictures
+    processes.leave()  # the other processes need not wait for the pictures
     if not is_first:
         return
-    # They are no part of the study's identity: what is judged is what the file says now.
+    # Claims may change after training: those that the file has now are judged.
     results = dataclasses.replace(results, claims=said.claims, references=said.references)
-    conclusion.conclude(results, said.measure, said.pictures, said_of_all=plan.part is None)
+    conclusion.conclude(results, said.measure, said.pictures, is_whole=plan.part is None)
     if plan.part is not None:
         all_parts = 'DIR...' if args.workdir else workdir.parent
         console.print(

@@ -26,7 +26,13 @@ def run(argv: Sequence[str]) -> None:
         metavar='DIR',
         help='working directory of a part, or a folder with several of them',
     )
-    parser.add_argument('--workdir', required=True, type=Path, metavar='OUT', help='a new one')
+    parser.add_argument(
+        '--workdir',
+        required=True,
+        type=Path,
+        metavar='OUT',
+        help='new working directory of the whole study',
+    )
     args = parser.parse_args(argv)
     folders = merge.find(args.directories)
     if merge.is_merged(folders, args.workdir):

@@ -1,4 +1,4 @@
-"""Lists the models with their size and speed."""
+"""Lists the models with their sizes and speeds."""
 
 import functools
 import math
@@ -33,7 +33,7 @@ CAPTION = (
 )
 TIME_CAPTION = (
     f' ms: one step of one run on one {{device}} (forward, backward, SGD) at batch size '
-    f'{BATCH_SIZE}, within a loop of steps, with no other runs beside it.'
+    f'{BATCH_SIZE}, in a compiled loop of steps, with no other runs at the same time.'
 )
 
 
@@ -41,7 +41,7 @@ def run(argv: Sequence[str]) -> None:
     """Runs the command, see `nnstudy.commands`."""
     parser = commands.Parser(prog='nnstudy models', description=__doc__)
     parser.add_argument('names', nargs='*', metavar='NAME', help='models; default: all')
-    parser.add_argument('--no_time', action='store_true', help='measures no times')
+    parser.add_argument('--no_time', action='store_true', help='does not measure times')
     parser.add_argument(
         '--image', default=IMAGE, metavar='HxWxC', help='size of the images; default: %(default)s'
     )
@@ -81,7 +81,7 @@ def num_params(name: str, shape: tuple[int, ...]) -> int:
 def forward_flops(name: str, shape: tuple[int, ...]) -> float:
     """Returns the floating-point operations of one forward pass of one example, see `flops`.
 
-    Those of a GPU, since convolutions on the CPU take a way with more of them where it is faster.
+    They are counted for a GPU: on a CPU, convolutions may do more operations where that is faster.
     """
     model, variables, x = _shapes(name, shape)
     apply = functools.partial(model.apply, train=False)
@@ -99,7 +99,7 @@ def step_seconds(name: str, shape: tuple[int, ...]) -> float:
     def run(data: device.Data) -> Run:
         return Run.bind(setting, make_keys(0), setting.hparams, data)
 
-    # Random numbers take long to compile, and these are drawn once.
+    # Random numbers take long to compile, and these are drawn only once.
     options: dict[str, str | bool] = {'xla_backend_optimization_level': '0'}
     state = jax.jit(lambda data: steps.init(run(data)), compiler_options=options)(data)
     segment = jax.jit(lambda data, *args: steps.segment(run(data), *args))

@@ -1,10 +1,10 @@
-"""Draws training images after augmentation, epoch by epoch.
+"""Draws training images as augmentation changes them, epoch by epoch.
 
     nnstudy preview --config=configs/FILE.py --config.augmentation.rotation=15
     nnstudy preview          # each kind of change, on a digit
 
-The first column is the image as it is stored; the others are what the run with the config's own
-values and seed is trained on, one column an epoch.
+The first column is the image as it is stored. The others, one for each epoch, are what a run with
+the values and the seed of the config is trained on.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def of_config(
       UserError: something is wrong with the config or the data, or the data are no images.
     """
     dataset = data_lib.load(config.dataset, data_dir)
-    group = plan_lib.make(config, data=dataset).groups[0]  # which checks everything
+    group = plan_lib.make(config, data=dataset).groups[0]  # this checks everything
     data = group.data
     if not data.is_image:
         raise errors.UserError(
@@ -83,7 +83,7 @@ def of_kinds(epochs: int = 8) -> figure.Figure:
     data = data_lib.prepare(data_lib.load('digits'))
     example = np.flatnonzero(data.labels == 7)[:1]
     rows = {_describe({k: v}): {k: v} for k, v in TYPICAL.items()} | {'all': TYPICAL}
-    off = dict.fromkeys(TYPICAL, 0.0)  # changes nothing, and is the same program for all rows
+    off = dict.fromkeys(TYPICAL, 0.0)  # 0 changes nothing; with it, all rows share one program
     images = [augmented(data, example, {**off, **row}, epochs)[0] for row in rows.values()]
     return sheet(np.stack(images), list(rows), 'One training example of digits, each change')
 
@@ -158,22 +158,17 @@ def _describe(strengths: Mapping[str, float]) -> str:
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = commands.Parser(prog='nnstudy preview', description=__doc__)
+    parser.add_config()
+    parser.add_data_dir()
+    for name, what in (('epochs', 'columns'), ('examples', 'rows')):
+        parser.add_argument(
+            f'--{name}', metavar='N', type=int, default=8, help=f'number of {what}; default: 8'
+        )
     parser.add_argument(
-        '--config', metavar='FILE.py[:VARIANT,...]', help='the study; default: each kind on a digit'
+        '--out', type=Path, metavar='FILE', default='preview.png', help='default: %(default)s'
     )
-    parser.add_argument('--config.FIELD', metavar='VALUE', help='overrides a field of the config')
-    parser.add_argument(
-        '--data_dir',
-        type=Path,
-        help='directory of the data sets; default: $NNSTUDY_DATA_DIR, else a download, once',
-    )
-    parser.add_argument('--epochs', type=int, default=8, help='number of columns; default: 8')
-    parser.add_argument('--examples', type=int, default=8, help='number of rows; default: 8')
-    parser.add_argument('--out', type=Path, default='preview.png', help='default: preview.png')
-    others, overrides = commands.split_overrides(argv)
-    args = parser.parse_args(others)
-    args.overrides = overrides
-    if overrides and not args.config:
+    args = parser.parse_config(argv)
+    if args.overrides and not args.config:
         parser.error('--config.FIELD needs --config=FILE.py')
     if not args.out.name:
         parser.error('--out must be a file')

@@ -1,4 +1,4 @@
-"""Draws the learning-rate schedules in one picture."""
+"""Draws learning-rate schedules, rate against epoch, in one picture."""
 
 import math
 import pathlib
@@ -28,7 +28,7 @@ class Example(NamedTuple):
     Attributes:
       name: of the schedule.
       fields: of its section.
-      moments: epochs to mark, where something begins or ends.
+      moments: epochs at which a phase begins or ends; they are marked.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Example(NamedTuple):
 
 
 def examples(epochs: int) -> list[Example]:
-    """Returns the panels; durations go with the number of epochs."""
+    """Returns the panels; durations are proportional to the number of epochs."""
     boundaries = (epochs / 2, 0.75 * epochs)
     constant = max(1, epochs // 3)
     return [
@@ -141,13 +141,16 @@ def _text(value: Any) -> str:
 
 def run(argv: Sequence[str]) -> None:
     """Runs the command, see `nnstudy.commands`."""
-    parser = commands.Parser(
-        prog='nnstudy schedules',
-        description='Draws learning-rate schedules, rate against epoch, in one picture.',
+    parser = commands.Parser(prog='nnstudy schedules', description=__doc__)
+    parser.add_argument('names', nargs='*', metavar='NAME', help='schedules; default: all')
+    parser.add_argument(
+        '--out',
+        metavar='FILE',
+        type=pathlib.Path,
+        default='schedules.png',
+        help='default: %(default)s',
     )
-    parser.add_argument('names', nargs='*', metavar='NAME', help='schedules; all if none is named')
-    parser.add_argument('--out', metavar='FILE', type=pathlib.Path, default='schedules.png')
-    parser.add_argument('--epochs', metavar='N', type=int, default=12)
+    parser.add_argument('--epochs', metavar='N', type=int, default=12, help='default: %(default)s')
     flags = parser.parse_args(argv)
     for name in flags.names:
         components.get('schedule', schedules.SCHEDULES, name)

@@ -5,9 +5,9 @@
     nnstudy studies run                 # the full ones, hours; the same command goes on
     nnstudy studies page                # docs/studies.md from what has been run so far
 
-Every config file is a study, with claims or without. Its constant `RECORDED` says which of its
-variants are run; without it, that is the study as it is. With `--quick` the variant `quick` is
-added to each but `reduced`, which is a full setting made small enough.
+Every config file is a study, with claims or without. Its constant `RECORDED` lists the variants
+that are run; without it, the study is run as it is. With `--quick`, each is run in the variant
+`quick` too, in place of `reduced`, which makes a large study fit the machine at hand.
 """
 
 import argparse
@@ -86,7 +86,7 @@ class Variant:
 
     @functools.cached_property
     def outdated(self) -> list[str]:
-        """In what the config file differs from what was run."""
+        """The names of what differs between the config file and the study that was run."""
         stored = files.read_identity(self.stages[0])
         if stored is None:
             return []
@@ -98,7 +98,7 @@ class Variant:
             'points': resolved.points,
             'sources': {k: v for s in resolved.settings for k, v in resolve.sources(s).items()},
         }
-        # Stages have splits of their own, and data in memory have a name of their own.
+        # A stage has its own split, and data in memory have their own name.
         other: tuple[str, ...]
         other = ('config.split.train', 'config.zoom.train') if said.config.zoom.train else ()
         other += ('config.dataset',) if said.get_data else ()
@@ -122,21 +122,29 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         'names', nargs='*', metavar='NAME', help='studies as listed, or config files; default: all'
     )
-    parser.add_argument('--quick', action='store_true', help='the small version of each')
+    parser.add_argument('--quick', action='store_true', help='small versions of the studies')
     parser.add_argument(
-        '--configs', type=Path, default=Path('configs'), help='folder of the config files'
+        '--configs',
+        type=Path,
+        metavar='DIR',
+        default=Path('configs'),
+        help='folder of the config files; default: %(default)s',
     )
     parser.add_argument(
-        '--folder', type=Path, default=Path('runs/studies'), help='of the working directories'
+        '--folder',
+        type=Path,
+        metavar='DIR',
+        default=Path('runs/studies'),
+        help='folder of the working directories; default: %(default)s',
     )
-    parser.add_argument('--data_dir', type=Path, help='see launch.py')
+    parser.add_data_dir()
     parser.add_argument(
         '--out',
         type=Path,
-        help='the page that is written; default: docs/studies.md, of quick ones quick.md in '
-        '--folder',
+        metavar='FILE',
+        help='page to write; default: docs/studies.md, with --quick quick.md in --folder',
     )
-    return parser.parse_intermixed_args(argv)  # names after flags too
+    return parser.parse_intermixed_args(argv)  # names may come after flags
 
 
 def run(argv: Sequence[str]) -> None:
@@ -155,8 +163,8 @@ def run(argv: Sequence[str]) -> None:
 def _chosen(studies: list[Variant], args: argparse.Namespace) -> list[Variant]:
     """Returns the studies of certain names, all without any.
 
-    A name is that of a study, with or without the word quick; that of a config file without a study
-    of just this name stands for all of its studies.
+    A name is that of a study, with or without the word quick, or that of a config file, which
+    stands for all of its studies.
 
     Raises:
       UserError: there is no such study.
@@ -164,7 +172,7 @@ def _chosen(studies: list[Variant], args: argparse.Namespace) -> list[Variant]:
     by_name = collections.defaultdict(list)
     for study in studies:
         by_name[study.path.stem].append(study)
-    # An own name goes before that of a file.
+    # The name of a study has precedence over that of a file.
     by_name |= {study.name: [study] for study in studies}
     by_name |= {study.name.removesuffix('quick').rstrip(':,'): [study] for study in studies}
     for name in args.names:
@@ -235,7 +243,7 @@ def listing(studies: Sequence[Variant]) -> Table:
 def _carry_out(studies: Sequence[Variant], args: argparse.Namespace) -> None:
     """Runs studies one after the other, and writes a table of all their claims.
 
-    One that fails does not keep the others from running.
+    If one fails, the others are run nevertheless.
     """
     failed = []
     for number, study in enumerate(studies, start=1):
@@ -285,10 +293,10 @@ def _write_page(studies: Sequence[Variant], out: Path, *, quick: bool) -> None:
 
 
 def _entry(study: Variant) -> studies_page.Entry:
-    """Returns what a page says of a study that has been run: of its last stage, if it has some."""
+    """Returns what a page needs of a study that has been run; of several stages, the last one's."""
     stages = [results_lib.load(stage) for stage in study.stages]
     results, outcome = stages[-1], study.stages[-1]
-    said = study.said  # its claims are judged, whatever they were when it was run
+    said = study.said  # its claims may have changed since it was run
     picture = outcome / 'plots' / f'{study.picture}.png'
     runs = pd.concat([stage.runs for stage in stages])
     return studies_page.Entry(
@@ -314,7 +322,7 @@ def _entry(study: Variant) -> studies_page.Entry:
 
 
 def _points(results: results_lib.Results) -> pd.DataFrame | None:
-    """Returns what each point reached and what a run of it cost; None of too many to be read."""
+    """Returns what each point reached and the time of a run; None if there are too many points."""
     if not 1 < len(results.points) <= MAX_POINTS:
         return None
     seconds = results.runs.groupby('point')['seconds'].median()

@@ -1,7 +1,7 @@
-"""A picture for each cell of a grid, and all of them as small multiples: a metric over the epochs.
+"""Training curves of each point of a grid: one picture each, or all side by side.
 
-Every run is a thin line, the median over seeds a thick one. Fields are named in titles as a study
-says, for example
+Every run is a thin line, the median over seeds a thick one. The argument `names` says how to write
+the values of a field in titles, for example
 
     names = {'model.widths': lambda widths: f'{widths[-1]} hidden units'}
 """
@@ -24,13 +24,13 @@ from nnstudy.results import Results
 
 Names = Mapping[str, Callable[[Any], str]]
 
-# A loss beyond this many times that of step 0 is off the picture. Far, because how high a run goes
-# is what a cell is looked at for.
+# The axis of a loss ends at this many times the loss of step 0. The factor is large, because these
+# pictures show how high a run goes.
 MAX_LOSS_RATIO = 1000.0
-# With so many evaluations within the first epoch, and more epochs than this, the first epoch has a
-# panel of its own.
+# With at least `MIN_EARLY` evaluations within the first epoch, and more than `MAX_UNZOOMED` epochs,
+# the first epoch has a panel of its own.
 MIN_EARLY, MAX_UNZOOMED = 5, 4
-# Cells side by side where there are no rows.
+# Cells in a row, if no fields are given for the rows.
 MAX_WRAPPED = 4
 
 
@@ -46,8 +46,8 @@ def each(
       results: of the study.
       metric: a metric column of the history.
       where: values of fields, which choose the points; all of them by default.
-      names: how the values of the fields of the title are written; by default of all that differ
-        between these points, as `learning_rate = 0.1`.
+      names: how to write the values of each field of the title. By default the title has all
+        fields that differ between these points, written as `learning_rate = 0.1`.
 
     Returns:
       Figures by the names of their files, `cell_<title>`.
@@ -109,12 +109,12 @@ def overview(
 
     Args:
       results: of the study.
-      rows: fields whose combinations of values are the rows. With none, the columns go on in
-        further rows, four in each.
-      columns: fields whose combinations of values are the columns.
+      rows: fields; each combination of their values is a row. Without any, the columns are
+        wrapped, four in a row.
+      columns: fields; each combination of their values is a column.
       metric: a metric column of the history.
       where: values of fields, which choose the points; all of them by default.
-      names: how the values of some fields are written; by default as `learning_rate = 0.1`.
+      names: how to write the values of some fields; by default as `learning_rate = 0.1`.
 
     Raises:
       UserError: two points are in the same place, or there is no such field or metric.
@@ -216,7 +216,8 @@ def _draw(panel: mpl_axes.Axes, curves: pd.DataFrame) -> None:
     for run in values.T[np.isnan(values[-1]) & np.isfinite(values).any(axis=0)]:
         last = np.flatnonzero(np.isfinite(run))[-1]
         panel.plot(epochs[last], run[last], color=style.RED, linestyle='', **style.DIVERGED)
-    # A run that is lost counts as the worst, not as absent; the median of such runs is no number.
+    # A run without a finite value is not left out, but counts as the worst. A median that falls on
+    # such a run is not drawn.
     median = np.median(np.where(np.isnan(values), np.inf, values), axis=1)
     median[~np.isfinite(median)] = np.nan
     panel.plot(epochs, median, color=style.INK, linewidth=1.7, zorder=4)
@@ -224,7 +225,7 @@ def _draw(panel: mpl_axes.Axes, curves: pd.DataFrame) -> None:
 
 
 def _scale(results: Results, panels: Any, curves: list[pd.DataFrame], metric: str) -> list[str]:
-    """Gives panels that share their y-axis its scale; returns the notes below them."""
+    """Sets the scale of the y-axis that all panels share; returns the notes below them."""
     counts = sorted({table.shape[1] for table in curves})
     seeds = labels.count(counts[-1], 'seed')
     if len(counts) > 1:

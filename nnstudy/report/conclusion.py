@@ -1,4 +1,4 @@
-"""How a study ends: its tables in the terminal, verdicts on its claims, pictures on disk."""
+"""The end of a study: prints its tables, judges its claims, and saves its pictures."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ def conclude(
     measure: Callable[[Any], Mapping[str, Any]] | None = None,
     pictures: Callable[[Any], Mapping[str, Any]] | None = None,
     *,
-    said_of_all: bool = True,
+    is_whole: bool = True,
 ) -> results_lib.Results:
     """Shows the tables of a finished study, and draws its pictures in its working directory.
 
@@ -20,12 +20,12 @@ def conclude(
       results: with a working directory.
       measure: of the config file, see `nnstudy.spec.config`.
       pictures: likewise.
-      said_of_all: whether these are all runs, so that claims can be judged.
+      is_whole: whether all runs of the study are here; claims of a part are not judged.
 
     Returns:
       The results with the columns that were measured.
     """
-    # matplotlib and scipy.stats take a second, which training need not wait for.
+    # Imported late: matplotlib and scipy.stats take a second, and training does not need them.
     from nnstudy.analysis import judging, references
     from nnstudy.report import plots, verdicts
 
@@ -37,18 +37,18 @@ def conclude(
     screen.print(summary.summarise(results))
     files = ['runs.csv', 'runs.parquet', 'history.parquet']
     for name in ('references.csv', 'claims.csv'):
-        (workdir / name).unlink(missing_ok=True)  # what is not judged any more
-    if results.references and said_of_all:
+        (workdir / name).unlink(missing_ok=True)  # of an earlier call
+    if results.references and is_whole:
         placed = verdicts.places(references.place(results))
         screen.print(verdicts.references_table(placed))
         placed.to_csv(workdir / 'references.csv', index=False)
         files.append('references.csv')
-    if results.claims and said_of_all:
+    if results.claims and is_whole:
         judged = verdicts.verdicts(judging.judge(results))
         screen.print(verdicts.claims_table(judged))
         judged.to_csv(workdir / 'claims.csv', index=False)
         files.append('claims.csv')
-    # Last, so that a study with pictures is one that has been judged.
+    # Pictures come last: a study that has them has been judged too.
     drawn = {} if pictures is None else pictures(results)
     written = plots.save(results, workdir / 'plots', drawn)
     screen.print(f'\ntables:   {workdir}/{", ".join(files)}', markup=False)

@@ -1,6 +1,6 @@
-"""What trained nets say of single examples: confusions, mistakes, and one image with its classes.
+"""Pictures of predictions: the confusion matrix, misclassified images, one image with its classes.
 
-Where one net is shown, it is that of the median seed, and how many of the others agree is said.
+A picture of a single net shows the net of the median seed, and says how many of the others agree.
 """
 
 from typing import Any, NamedTuple
@@ -17,9 +17,9 @@ from nnstudy.results import Results
 from nnstudy.results import predictions as predict
 from nnstudy.training import metrics
 
-# White to nearly black, so that the order of the shades is that of their brightness.
+# From white to nearly black: darker always means more.
 SHADES = colors.LinearSegmentedColormap.from_list('paper', ['white', *style.VIRIDIS((0.45, 0.0))])
-# By the root, for a confusion of 5% to be seen beside 90% that are right.
+# Shades follow the square root, so that 5% of confusions can be seen beside 90% of correct ones.
 NORM = colors.PowerNorm(0.5, 0, 100)
 MAX_WRITTEN = 20  # classes of a matrix whose cells are written out
 MAX_BARS = 10  # classes of an image's probabilities
@@ -27,11 +27,11 @@ COLUMNS = 5  # misclassified images in a row
 
 
 def confusion(results: Results, point: int = 0, split: str = 'test') -> figure.Figure:
-    """Draws which classes the nets of a point take for which, after their last epoch.
+    """Draws the confusion matrix of the nets of a point, after their last epoch.
 
-    Left the numbers of examples, right the shares of each true class; both are medians over seeds,
-    beside the range of the shares. Taken from the columns of `config.metrics = ('confusion',)`
-    where the study has them, else from what every run says of the split.
+    On the left are numbers of examples, on the right shares of each true class, both as medians
+    over seeds; the shares also with their range. The numbers are in the tables if the study has
+    `config.metrics = ('confusion',)`; otherwise every run predicts the examples again.
 
     Args:
       results: of a study of classification.
@@ -39,7 +39,7 @@ def confusion(results: Results, point: int = 0, split: str = 'test') -> figure.F
       split: `'train'`, `'validation'` or `'test'`.
 
     Raises:
-      UserError: there is no such point or split, or what is predicted are no classes.
+      UserError: there is no such point or split, or the labels are not classes.
     """
     dataset = predict.net(results, point).dataset
     names = dataset.class_names
@@ -82,12 +82,12 @@ def confusion(results: Results, point: int = 0, split: str = 'test') -> figure.F
 def misclassified(
     results: Results, point: int = 0, num: int = 20, split: str = 'test', which: str = 'final'
 ) -> figure.Figure:
-    """Draws images that a net takes for another class, those that it is surest of first.
+    """Draws misclassified images, those with the highest confidence first.
 
     Args:
       results: of a study of classification of images.
       point: number of the point; the net is that of its median seed.
-      num: at most so many images.
+      num: the largest number of images.
       split: `'train'`, `'validation'` or `'test'`.
       which: the parameters after the `'final'` step or at the `'best'` evaluation.
 
@@ -118,11 +118,11 @@ def misclassified(
         panels[0, 0].text(0.5, 0.5, 'no image is misclassified', ha='center', color=style.INK)
     share = len(wrong) / len(shown.labels)
     notes = [
-        f'{len(wrong):,} of {len(shown.labels):,} images ({share:.1%}) are taken for another class '
-        f'by the net of seed {median.seed}, the median one. Shown: the {len(chosen)} it is surest '
-        'of.',
-        'Above each: its class, → what it is taken for, confidence (softmax)'
-        + (f', and how many of {len(runs)} seeds say so.' if len(runs) > 1 else '.'),
+        f'The net of seed {median.seed}, the median one, misclassifies {len(wrong):,} of '
+        f'{len(shown.labels):,} images ({share:.1%}). Shown: the {len(chosen)} with the highest '
+        'confidence.',
+        'Above each: true class, → predicted class, confidence (softmax)'
+        + (f', and how many of {len(runs)} seeds predict the same.' if len(runs) > 1 else '.'),
     ]
     style.finish(picture, f'Misclassified {split} images, {setting(results, point)}', notes)
     return picture
@@ -131,7 +131,7 @@ def misclassified(
 def sample(
     results: Results, point: int = 0, index: int = 0, split: str = 'test', which: str = 'best'
 ) -> figure.Figure:
-    """Draws an image with what the nets of a point take it for, and how sure they are.
+    """Draws an image beside the probabilities of its classes, from the nets of a point.
 
     Args:
       results: of a study of classification of images.
@@ -159,7 +159,7 @@ def sample(
     title += f'\ntrue: {names[label]}'
     image.set_title(title, fontsize=9.5, color=style.INK, loc='left')
 
-    # The likeliest ones, and the true one anyhow; in the order of the classes.
+    # The most probable classes and the true one, in the order of the classes.
     kept = np.union1d(np.argsort(-medians, kind='stable')[:MAX_BARS], [label])
     shade = [style.BLUE if k == label else '0.75' for k in kept]
     bars.barh(range(len(kept)), medians[kept], color=shade, height=0.7)
@@ -174,8 +174,8 @@ def sample(
     bars.set_xlabel('probability, softmax of the outputs (%)')
     right = int((said.classes == label).sum())
     notes = [
-        f'{right} of {labels.count(len(runs), "seed")} right; on the left the prediction of seed '
-        f'{median.seed}, the median one.'
+        f'Correct: {right} of {labels.count(len(runs), "seed")}. On the left: the prediction of '
+        f'seed {median.seed}, the median one.'
     ]
     if len(runs) > 1:
         notes.append('Bars: median over seeds; dots: each seed.')
@@ -198,7 +198,7 @@ def image_of(net: predict.Net, split: str, index: int) -> tuple[np.ndarray, int]
 
 
 class Typical(NamedTuple):
-    """The run that stands for a point, and its seed."""
+    """The run that represents a point, and its seed."""
 
     run: int
     seed: int
@@ -281,5 +281,5 @@ def draw_image(panel: mpl_axes.Axes, image: np.ndarray, net: predict.Net) -> Non
 
 
 def setting(results: Results, point: int) -> str:
-    """Writes what is swept as it is at a point."""
+    """Writes the swept fields with their values at a point."""
     return labels.points(results.runs, results.swept, with_fields=True)[point] or results.name

@@ -15,11 +15,11 @@ from nnstudy.report import labels, style
 from nnstudy.results import Results
 
 MAX_LEGEND = 12
-# Points whose curves have bands, beyond which bands would only cover each other.
+# With more points than this there are no bands, which would only cover each other.
 MAX_BANDS = 40
-# A loss beyond this many times that of step 0 is off the picture.
+# The axis of a loss ends at this many times the loss of step 0.
 MAX_LOSS_RATIO = 3.0
-# Points of a picture of training and test curves.
+# The most points in a picture of training and test curves.
 MAX_COMPARED = 6
 
 
@@ -32,7 +32,7 @@ class Look:
       linestyle: of the curve.
       marker: along the curve; none by default.
       label: in the legend; '' for none.
-      zorder: curves of a higher one lie over those of a lower one.
+      zorder: curves with a higher one are drawn over the others.
       has_band: whether the interquartile range is drawn.
     """
 
@@ -63,10 +63,11 @@ def named(names: Sequence[str]) -> list[Look]:
 def curves(results: Results, swept: Sequence[str] | None = None) -> figure.Figure:
     """Draws the training curves of all points, coloured by point, against the epoch.
 
-    Left the train loss, right the accuracy (regression: the loss) on the validation split, without
-    one on the test split. One swept numeric field gives a colour bar in its units; otherwise points
-    are named in a legend, and of more than twelve the best twelve, the others being grey. More than
-    forty points coloured by a numeric field have no bands.
+    On the left is the train loss, on the right the accuracy (regression: the loss) on the
+    validation split, or on the test split if there is no validation split. If a single numeric
+    field is swept, its values are the colours, and a colour bar explains them; more than forty
+    points then have no bands. Otherwise a legend names the points; of more than twelve, only the
+    best twelve are coloured and named, the others are grey.
 
     Args:
       results: of the study.
@@ -92,7 +93,7 @@ def curves(results: Results, swept: Sequence[str] | None = None) -> figure.Figur
     banded = any(look.has_band for look in looks.values())
     notes = [spread_note(runs, 'band' if banded else '')]
     if axis is not None and not all(look.has_band for look in looks.values()):
-        notes.append(f'Without bands along {axis.field}: more than {MAX_BANDS} points.')
+        notes.append(f'No bands along {axis.field}: more than {MAX_BANDS} points.')
     if diverged.any():
         points = labels.count(int(diverged.sum()), 'point')
         notes.append(f'Dashed: half or more of the runs diverged ({points}).')
@@ -100,7 +101,7 @@ def curves(results: Results, swept: Sequence[str] | None = None) -> figure.Figur
     if results.higher_is_better(metrics[1]) and lost:
         some = labels.count(lost, 'run')
         notes.append(
-            f'{some} whose accuracy became not finite: then drawn at the worst finite one.'
+            f'{some} with an accuracy that is not finite: from there on drawn at the worst one.'
         )
     for panel, metric in zip(panels, metrics, strict=True):
         style.epochs(panel)
@@ -108,7 +109,7 @@ def curves(results: Results, swept: Sequence[str] | None = None) -> figure.Figur
         notes += _draw_points(panel, spread, metric, looks, not results.higher_is_better(metric))
         if best is not None and not spread.empty:
             last = spread[spread['point'] == best.point].iloc[-1]
-            # At the edge if the best point's curve, like all others, has left the panel.
+            # At the edge of the panel, if the curve has left it.
             y = np.clip(last[f'{metric}_median'], *panel.get_ylim())
             panel.plot(last['epoch'], y, **style.STAR)
     if best is not None:
@@ -142,14 +143,14 @@ def train_and_test(
 
     Args:
       results: of the study.
-      where: settings by the name that they have in the legend: values of fields, which choose one
-        point each. By default all points, named by their swept fields.
-      split: what is beside the training split, `'test'` or `'validation'`.
-      metric: what is beside the loss: the accuracy by default, of regressions the mean absolute
+      where: values of fields by name; they choose one point each, and the legend shows the names.
+        By default all points, named by their swept fields.
+      split: compared with the training split, `'test'` or `'validation'`.
+      metric: drawn beside the loss; by default the accuracy, for regression the mean absolute
         error.
 
     Raises:
-      UserError: there are more than six settings, one of them is not one point, or the split or
+      UserError: there are more than six points, a name stands for several, or the split or
         metric is not in the tables.
     """
     points = _compared(results, where)
@@ -207,12 +208,12 @@ def _compared(results: Results, where: Mapping[str, Mapping[str, Any]] | None) -
 def traces(results: Results, columns: Sequence[str], x: str = 'step') -> figure.Figure:
     """Draws columns of the history, a panel each: medians over seeds, and every seed thinly.
 
-    Values that are not finite have no place, and leave gaps.
+    Values that are not finite leave gaps.
 
     Args:
       results: of a study of few points.
       columns: such as `'sharpness'`.
-      x: the column along the x-axis: `'step'`, `'epoch'`, or one that is measured.
+      x: the column along the x-axis: `'step'`, `'epoch'`, or a measured one.
 
     Raises:
       UserError: there is no such column.
@@ -240,7 +241,7 @@ def traces(results: Results, columns: Sequence[str], x: str = 'step') -> figure.
     title = ' and '.join(labels.metric(column) for column in columns)
     style.finish(
         picture,
-        f'{title[0].upper()}{title[1:]} along training',
+        f'{title[0].upper()}{title[1:]} during training',
         [f'Thick: median over {seeds} a point; thin: each seed.'],
         [look.handle for look in looks],
         ', '.join(results.swept),
@@ -263,7 +264,7 @@ def _looks_along(axis: axes.Axis, settings: pd.DataFrame) -> dict[int, Look]:
 
 
 def _looks_named(runs: pd.DataFrame, swept: list[str]) -> dict[int, Look]:
-    """Returns looks with a colour, marker and name each, grey and nameless beyond the best few."""
+    """Returns looks: a colour, marker and name for each of the best points, grey for the others."""
     names, ranking = labels.points(runs, swept), comparison.ranking(runs)
     looks = dict.fromkeys(ranking[MAX_LEGEND:], Look('0.8', zorder=1, has_band=False))
     chosen = sorted(ranking[:MAX_LEGEND])
@@ -278,8 +279,8 @@ def _norm(axis: axes.Axis) -> colors.Normalize:
 def spread_over_seeds(results: Results, metrics: list[str]) -> pd.DataFrame:
     """Returns the quartiles over seeds of every point and step, in the metrics' units.
 
-    A run that stopped goes on with its last values to the end of its point: else the median after
-    the first stop would be that of the survivors.
+    A run that has stopped keeps its last values until all runs of its point have ended. Otherwise
+    the median would be over the remaining runs only.
 
     Returns:
       A row a point and step: `point`, `epoch`, `<metric>_q25`, `<metric>_median`, `<metric>_q75`.
@@ -355,7 +356,7 @@ def _draw_points(
 def _draw_crowd(
     panel: mpl_axes.Axes, spread: pd.DataFrame, metric: str, looks: Mapping[int, Look]
 ) -> None:
-    """Draws the curves without band, thousands maybe, as one artist."""
+    """Draws all curves without a band as one artist, since there may be thousands."""
     rows = spread[spread['point'].isin(looks)]
     if rows.empty:
         return
@@ -369,7 +370,7 @@ def _draw_crowd(
             colors=[look.color for look in chosen],
             linestyles=[look.linestyle for look in chosen],
             linewidths=1.5 * size,
-            # Where many lie over each other it shows.
+            # Transparent, so that places with many curves are darker.
             alpha=max(0.3, size),
             capstyle='projecting',
             joinstyle='round',
@@ -405,7 +406,7 @@ def _colour_bar(picture: figure.Figure, panels: np.ndarray, axis: axes.Axis, bes
 
 
 def spread_note(runs: pd.DataFrame, mark: str, over: str = '') -> str:
-    """Returns what medians are over, and what `mark`, if any, shows."""
+    """Returns the note on what the medians are taken over, and on what `mark` shows."""
     counts = runs.groupby('point').size()
     low, high = int(counts.min()), int(counts.max())
     seeds = labels.count(high, 'seed') if low == high else f'{low} to {high} seeds'

@@ -20,7 +20,7 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def value(value: object, digits: int = 3) -> str:
-    """Writes a value of a swept field; `None`, a feature left out, is `off`."""
+    """Writes a value of a swept field; `None`, a feature that is not used, is `off`."""
     if value is None:
         return 'off'
     if isinstance(value, float):
@@ -29,7 +29,7 @@ def value(value: object, digits: int = 3) -> str:
 
 
 def values(distinct: Sequence) -> dict[object, str]:
-    """Writes the values of one axis with as few digits, from three, as keep them apart."""
+    """Writes the values of an axis with the fewest digits, at least three, that keep them apart."""
     for digits in range(3, 18):
         texts = [value(v, digits) for v in distinct]
         if len(set(texts)) == len(texts):

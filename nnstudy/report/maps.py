@@ -1,7 +1,7 @@
 """Pictures of two swept fields at once: a metric as a heat map.
 
-A cell stands for a value of each field, all cells being equally large; so a map of two sweeps with
-even steps, on linear or log scales, is a picture in their units.
+A cell is one value of each field, and all cells have the same size. So the axes are to scale if the
+values of both fields have even steps, on a linear or a log scale.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from nnstudy.analysis import axes, comparison, intervals
 from nnstudy.report import labels, plots, style
 from nnstudy.results import Results
 
-# Numbers are written into cells where there are at most this many along each axis.
+# Numbers are written into the cells if there are at most this many along each axis.
 MAX_WRITTEN = 12
 
 
@@ -60,8 +60,8 @@ def grid(results: Results, x: str, y: str) -> Grid:
 def heat_map(results: Results, x: str, y: str, metric: str | None = None) -> figure.Figure:
     """Draws a metric at the end of training over two swept fields: medians over seeds.
 
-    With further swept fields, a cell is the median over the runs of all of their values, and the
-    note says so. A cross marks cells half of whose runs, or more, diverged.
+    If other fields are swept too, a cell pools all of their values, and a note says so. A cross
+    marks a cell in which half or more of the runs diverged.
 
     Args:
       results: of the study.
@@ -92,7 +92,9 @@ def heat_map(results: Results, x: str, y: str, metric: str | None = None) -> fig
     is_loss = not results.higher_is_better(metric)
     ceiling = plots.loss_ceiling(results, metric)
     if (median > ceiling).any():
-        notes.append(f'Cells above {labels.number(ceiling)} are drawn as it.')
+        notes.append(
+            f'Values above {labels.number(ceiling)} are shown as {labels.number(ceiling)}.'
+        )
         median = np.minimum(median, ceiling)
 
     picture, [[panel]] = style.panels(7.2, 5.2)
@@ -140,7 +142,7 @@ def draw(
 
 
 def _ticks(axis: axes.Axis) -> dict[str, float]:
-    """Returns which values are named, and where they lie along a row of cells, counted from 0."""
+    """Returns the names along an axis, and their places in units of cells, from 0."""
     texts = labels.values(axis.values)
     if len(axis.values) <= MAX_WRITTEN or not axis.numbers:
         every = -(-len(axis.values) // MAX_WRITTEN)
@@ -155,7 +157,7 @@ def _ticks(axis: axes.Axis) -> dict[str, float]:
 
 
 def _ink(drawn: image.AxesImage, value: float) -> str:
-    """Returns the colour in which something is read on that of a value."""
+    """Returns black or white, whichever can be read on the colour of a value."""
     red, green, blue, alpha = drawn.to_rgba(np.asarray(value))
     brightness = 0.3 * red + 0.59 * green + 0.11 * blue
     return 'black' if brightness * alpha + (1 - alpha) > 0.5 else 'white'

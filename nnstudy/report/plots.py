@@ -1,7 +1,7 @@
 """The pictures of every study: a final metric along each swept field, and the training curves.
 
-Every figure shows medians over seeds and their spread, leaves no run out, says how many there are,
-and reads in black and white.
+Every figure shows all runs, how many there are, and medians and quartiles over seeds. All can be
+read in black and white.
 """
 
 import dataclasses
@@ -23,12 +23,12 @@ from nnstudy.report import histories, labels, style
 from nnstudy.results import Results
 
 MAX_LINES = 6
-# Values along a numeric x-axis with medians of their own; of more, neighbours share one.
+# Up to this many values of a numeric x-axis have a median each; of more, neighbours share one.
 MAX_PLACES = 100
-# Values named along a categorical x-axis.
+# The most names along a categorical x-axis.
 MAX_NAMED = 40
-# A final loss beyond this many times the highest of a run that did not diverge is off the picture:
-# exploding runs would press all others flat.
+# The axis of a final loss ends at this many times the highest loss of a run that did not diverge.
+# Otherwise the others could not be told apart beside runs that explode.
 MAX_LOSS_RATIO = 3.0
 
 
@@ -72,9 +72,9 @@ def metric_vs(
 ) -> figure.Figure:
     """Draws a final metric against one swept field.
 
-    With several swept fields, each setting of the others is a line of its own, up to six; with
-    more, the runs of all are pooled, and the note says so. Of more than a hundred numbers along the
-    axis, neighbours share a median.
+    If other fields are swept too, each of their settings is a line. More than six settings are
+    pooled into one line, and a note says so. With more than a hundred numbers along the axis,
+    neighbours share a median.
 
     Args:
       results: of the study.
@@ -132,7 +132,7 @@ def metric_vs(
     panel.set_ylabel(labels.metric(metric))
     notes.insert(0, histories.spread_note(runs, 'band' if x.axis.numbers else 'bar', over))
     if pooled:
-        notes.append(f'Pooled over {", ".join(others)}; the star is the best point alone.')
+        notes.append(f'Pooled over {", ".join(others)}; the star shows the best point only.')
     title = f'Final {labels.metric_name(metric)} against {field}'
     style.finish(picture, title, notes, handles, ', '.join(others) if len(lines) > 1 else None)
     return picture
@@ -149,7 +149,7 @@ def loss_ceiling(results: Results, metric: str) -> float:
 
 
 def _lines(runs: pd.DataFrame, settings: pd.DataFrame, others: list[str]) -> dict[str, list[int]]:
-    """Returns the points of every line by the line's name; of a single one if they are many."""
+    """Returns the points of each line by its name; a single line if there would be too many."""
     names = labels.points(runs, others)
     if not 1 < len(set(names.values())) <= MAX_LINES:
         return {'': list(settings.index)}
@@ -167,9 +167,8 @@ def _marks(results: Results, metric: str) -> tuple[pd.DataFrame, list[str]]:
     """Returns where every run's metric is drawn, and notes on it.
 
     Returns:
-      A row a run: `point`; `y`, in the metric's unit, which medians are taken of; `diverged`; and
-      `lost`, whether the run has no place on the y-axis and is drawn at the bottom edge: it has no
-      accuracy, having ended with weights that predict nothing.
+      A row a run: `point`; `y`, in the metric's unit, for marks and medians; `diverged`; and
+      `lost`, whether the run is drawn at the bottom edge because it has no finite accuracy.
     """
     runs = results.runs
     finite = np.isfinite(runs[metric].to_numpy(np.float64, na_value=np.nan))
@@ -185,16 +184,16 @@ def _marks(results: Results, metric: str) -> tuple[pd.DataFrame, list[str]]:
         if finite.all():
             return marks, []
         counted = ', counted as the worst finite one' if finite.any() else ''
-        return marks.assign(lost=~finite), [f'{without} drawn at the bottom edge{counted}.']
+        return marks.assign(lost=~finite), [f'{without}: drawn at the bottom edge{counted}.']
     ceiling = loss_ceiling(results, metric)
     if (values > ceiling).any():
         beyond = (values > ceiling) | ~finite
         some = labels.count(int(beyond.sum()), 'run')
-        note = f'{some} above {labels.number(ceiling)} drawn at it.'
+        note = f'{some} above {labels.number(ceiling)}: drawn there.'
         return marks.assign(y=np.where(beyond, ceiling, values)), [note]
     if finite.all() or not finite.any():
         return marks, []
-    return marks, [f'{without} drawn at the worst finite one.']
+    return marks, [f'{without}: drawn at the worst finite one.']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,7 +202,7 @@ class _X:
 
     Attributes:
       axis: the values of the field.
-      num_lines: that share the axis; on a categorical one they stand side by side.
+      num_lines: number of lines; on a categorical axis they are drawn side by side.
     """
 
     axis: axes.Axis
@@ -220,7 +219,7 @@ class _X:
         if not axis.numbers:
             middle = np.arange(len(axis.values), dtype=np.float64)
             return middle + (0.6 * (i / (self.num_lines - 1) - 0.5) if self.num_lines > 1 else 0)
-        # Values apart from the scale go to its left, one usual step away.
+        # Values that are not on the scale, such as None, are one step to its left.
         steps = np.arange(-len(axis.apart), 0) * np.clip(1 / (len(axis.scale) - 1), 0.1, 0.25)
         first, last = axis.scale[0], axis.scale[-1]
         if axis.logarithmic:
@@ -228,11 +227,11 @@ class _X:
         return np.append(first + steps * (last - first), axis.scale)
 
     def aside(self, places: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        """Returns `places` moved by `offsets`, -1 to 1, of the room for the runs of a value."""
+        """Returns `places` moved sideways: offsets -1 and 1 are the ends of the room of a value."""
         axis = self.axis
         if not axis.numbers:
             return places + (0.05 if self.num_lines > 1 else 0.22) * offsets
-        # A small part of the step between values, so that the place is still read off rightly.
+        # A small part of the step between values, so that the value can still be read off.
         scale = np.log(axis.scale) if axis.logarithmic else np.asarray(axis.scale)
         width = 0.12 * min(np.diff(scale).min(), (scale[-1] - scale[0]) / 10)
         return places * np.exp(width * offsets) if axis.logarithmic else places + width * offsets
@@ -241,8 +240,8 @@ class _X:
     def groups(self) -> np.ndarray:
         """Which values share a median, as rising numbers of groups `[values]`.
 
-        Each has its own, up to `MAX_PLACES` numbers; a line through the medians of thousands would
-        be a stain.
+        Each value has its own, up to `MAX_PLACES` numbers; a line through thousands of medians
+        could not be read.
         """
         apart, scale = len(self.axis.apart), len(self.axis.scale)
         groups = np.arange(len(self.axis.values))

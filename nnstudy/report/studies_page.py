@@ -1,8 +1,8 @@
 """A page of many studies: every claim with its verdict, every printed number with its place.
 
 Studies are run on many days and machines, and their tables are too large to keep with the code. So
-what a page says of a study is recorded in a small folder of its own, and a page is written from
-these:
+what the page needs of each study is recorded in a small folder, and the page is written from these
+folders:
 
 study.json        what was run, and for how long
 points.csv        what each point reached, if they are few
@@ -10,8 +10,8 @@ claims.csv        verdicts, if it has claims
 references.csv    printed numbers with their place, if it has any
 picture.png       its main picture
 
-What a person has to add, such as what the picture shows or how the claims came about, is written by
-hand in `<config file>.md` beside these folders; the page takes it in.
+Notes on a study, such as what its picture shows, are written by hand in `<config file>.md` beside
+these folders, and the page includes them.
 """
 
 import dataclasses
@@ -79,7 +79,7 @@ _TABLES = ('points', 'claims', 'references')  # of an entry; a file each
 
 
 def record(entry: Entry, records: Path) -> Path:
-    """Writes what a page says of a study into its folder in `records`, anew; returns the folder.
+    """Records what a page needs of a study in its folder in `records`; returns the folder.
 
     Raises:
       UserError: it cannot be written.
@@ -124,7 +124,7 @@ def recorded(folder: Path) -> Entry:
 
 
 def _tables(folder: Path) -> dict[str, pd.DataFrame | None]:
-    """Returns the tables of an entry as a folder has them, None for what is not there."""
+    """Returns the tables of an entry, None for those that are not in its folder."""
     found = dict.fromkeys(_TABLES)
     for name in _TABLES:
         if (path := folder / f'{name}.csv').is_file():
@@ -250,7 +250,7 @@ def _section(entry: Entry, records: str) -> list[str]:
 def all_claims(entries: Sequence[Entry]) -> pd.DataFrame:
     """Returns the verdicts of all studies in one table, with a column `study`.
 
-    They are in order of their names, of which numbers count as numbers: B7a, B7b, B10.
+    They are sorted by name, with numbers as numbers: B7a, B7b, B10.
     """
     judged = [e.claims.assign(study=e.name) for e in entries if e.claims is not None]
     if not judged:
@@ -268,7 +268,7 @@ def duration(seconds: float) -> str:
 
 
 def _doubted(claims: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Returns, by title, the claims of which one seed may well say the opposite, or all do."""
+    """Returns, by title, the claims that do not hold, and those that some seeds contradict."""
     by_luck = claims['of'].isin(('seed', 'median')) & (claims['successes'] < MOST * claims['n'])
     claims = claims[by_luck | (claims['verdict'] == 'does not hold')]
     ours = claims['statement'].str.contains(OURS, regex=False)

@@ -58,8 +58,8 @@ DASHES: tuple = ('-', (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 2))
 def size(n: int) -> float:
     """Returns the share of their usual size at which the marks and lines of `n` points are drawn.
 
-    All of it up to 40 points, 27% at 2,000, never below 20%: in a crowd, smaller marks hide less of
-    each other.
+    It is 100% up to 40 points, 27% at 2,000, and never below 20%: smaller marks hide less of each
+    other.
     """
     return min(1.0, max(0.2, (40 / max(1, n)) ** (1 / 3)))
 
@@ -197,7 +197,7 @@ def image(panel: axes.Axes, values: np.ndarray, signed: bool = False, limit: flo
 
 
 def spans(values: np.ndarray) -> bool:
-    """Whether only a log scale shows all of so wide a range."""
+    """Whether values are positive and differ so much that a log scale is needed."""
     finite = values[np.isfinite(values)]
     return bool(finite.size and finite.max() > 20 * finite.min() > 0)
 
@@ -227,14 +227,14 @@ def log_y(panel: axes.Axes, low: float | None = None, high: float | None = None)
 
 
 def loss_y(shown: Iterable[axes.Axes], losses: np.ndarray, first: float, ratio: float) -> list[str]:
-    """Gives panels the y-axis of a loss, on a log scale unless the losses differ little.
+    """Makes the y-axis of panels one of a loss, on a log scale unless the losses differ little.
 
     Args:
       shown: panels, which get the same limits.
       losses: all that is drawn in them; what is not finite has no place.
       first: the highest loss of step 0.
-      ratio: the axis ends at so many times `first`, since runs that explode would press all others
-        flat.
+      ratio: the axis ends at this many times `first`. Otherwise the others could not be told apart
+        beside runs that explode.
 
     Returns:
       Notes on what was cut.
@@ -252,14 +252,14 @@ def loss_y(shown: Iterable[axes.Axes], losses: np.ndarray, first: float, ratio: 
             log_y(panel, bottom, top)
     if losses.max() <= ratio * first:
         return []
-    return [f'A loss axis ends at {ratio:g} times the loss of step 0; curves may leave it.']
+    return [f'A loss axis ends at {ratio:g} times the loss of step 0; curves above it are cut.']
 
 
 def ticks(scale: Sequence[float], logarithmic: bool) -> list[float]:
     """Returns the places to name along rising numbers: all if there is room, else round ones.
 
-    Among many on a log scale these are the powers of ten, or of fewer than three decades also 2 and
-    5 times these.
+    On a log scale, round ones are powers of ten; over fewer than three decades also 2 and 5 times
+    these.
     """
     first, last = scale[0], scale[-1]
     if not logarithmic:

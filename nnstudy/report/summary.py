@@ -14,7 +14,7 @@ from nnstudy.results import Results
 MAX_POINTS = 40
 SHOWN_POINTS = 20
 SHOWN_NAMES = 10
-MIN_RATES = 3  # values of the learning rate, from which on its sensitivity is said
+MIN_RATES = 3  # values of the learning rate; with fewer, nothing is said of its sensitivity
 
 
 def summarise(results: Results) -> console.Group:
@@ -24,7 +24,7 @@ def summarise(results: Results) -> console.Group:
 
 
 def _names(runs: pd.DataFrame, swept: list[str]) -> dict[int, str]:
-    """Returns how every point is called in a sentence."""
+    """Returns the name of every point in a sentence."""
     names = labels.points(runs, swept)
     return names if len(swept) == 1 else {point: f'({name})' for point, name in names.items()}
 
@@ -51,7 +51,7 @@ def points(results: Results, shown: Sequence[int] | None = None) -> pd.DataFrame
     measured = np.isfinite(runs[names].astype(np.float64)).groupby(runs['point']).any()
     texts = labels.settings(runs, swept).loc[summary.index].rename(columns=labels.short(swept))
     for split, name in zip(splits, names, strict=True):
-        # Ranking counts a run without a value as the worst; a cell shows no value of others.
+        # Ranking counts a run without a value as the worst; a point of such runs only shows a dash.
         texts[f'{split}\n{metric}{unit}\nmedian [IQR]'] = [
             _spread(row, name) if measured.loc[point, name] else '–'
             for point, row in summary.iterrows()
@@ -109,15 +109,15 @@ def conclusions(results: Results) -> list[str]:
     pruned = runs.loc[runs['status'] == 'pruned', 'point'].nunique()
     if pruned:
         lines.append(
-            f'{labels.count(pruned, "point")} given up on the way (halving): what is shown of them '
-            'is from where they ended.'
+            f'{labels.count(pruned, "point")} stopped early by halving: their values are those of '
+            'their last step.'
         )
     many = len(names) > 1
     if many:
         how = 'highest' if comparison.higher_is_better(metric) else 'lowest'
         chosen = f'chosen on {best.split}: {how} median {metric}'
         if best.split == 'test':
-            chosen += ' (no validation split, so its test value flatters)'
+            chosen += ' (no validation split, so its test value is optimistic)'
         row = labels.settings(runs, swept).loc[best.point]
         where = ', '.join(f'{field} = {row[field]}' for field in swept) or names[best.point]
         lines.append(f'Best point (*): {where}; {chosen}.')
@@ -164,24 +164,24 @@ def _not_told_apart(against: pd.DataFrame, names: dict[int, str]) -> str:
     if (against['verdict'] == 'too few seeds').all():
         n = against['n'].max()
         return (
-            'Too few seeds to tell the others from it: the paired sign-flip test needs '
-            f'at least {comparison.MIN_SEEDS}, here are {n}.'
+            'Too few seeds to compare the others with it: the paired sign-flip test needs at least '
+            f'{comparison.MIN_SEEDS} seeds, and there are {n}.'
         )
     test = 'paired sign-flip test over seeds, 5%, uncorrected'
     alike = [names[point] for point in against.loc[against['verdict'] == 'cannot tell', 'point']]
     few = int((against['verdict'] == 'too few seeds').sum())
     line = f'All others differ from it ({test}).'
     if alike:
-        line = f'Cannot be told from it ({test}): {_listed(alike)}.'
+        line = f'Not significantly different from it ({test}): {_listed(alike)}.'
     elif few:
-        line = f'{labels.count(len(against) - few, "other point")} can be told from it ({test}).'
+        line = f'{labels.count(len(against) - few, "other point")} differ from it ({test}).'
     if few:
-        line += f' Too few seeds to tell: {labels.count(few, "other point")}.'
+        line += f' Too few seeds to compare: {labels.count(few, "other point")}.'
     return line
 
 
 def _along_the_rate(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> list[str]:
-    """Returns how much depends on the learning rate, for each setting of the other fields."""
+    """Returns sentences on the sensitivity to the learning rate, one a setting of other fields."""
     rate = sensitivity.RATE
     others = [field for field in swept if field != rate]
     if rate not in swept or len(axes.settings(runs, others).map(repr).drop_duplicates()) > 100:
@@ -198,7 +198,7 @@ def _along_the_rate(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str])
         line = (
             f'Learning rate{where and f" at {where}"}: on average over its {row["values"]} values, '
             f'the final loss is {labels.number(row["sensitivity"])} higher than at the best one '
-            '(sensitivity; a run counts at most with its loss before training)'
+            '(sensitivity; no run counts with more than its loss before training)'
         )
         if row['n']:
             low, median, high = (labels.number(row[name]) for name in ('low', 'median', 'high'))

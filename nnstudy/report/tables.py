@@ -30,10 +30,10 @@ def printed(
     """Returns a table, ready for `rich.console.Console.print`.
 
     Args:
-      table: of texts, or of what `str` makes texts of.
-      title: above it.
-      right: the columns that are flush right.
-      styles: how some rows are set, such as `'bold'`, by their index.
+      table: its cells are written by `str`.
+      title: above the table.
+      right: the columns that are aligned to the right.
+      styles: of some rows, such as `'bold'`, by their index.
     """
     rendered = rich_table.Table(
         title=Text(title) if title else None,
@@ -46,7 +46,7 @@ def printed(
         flush: Literal['left', 'right'] = 'right' if header in right else 'left'
         rendered.add_column(Text(header), justify=flush, vertical='bottom')
     for index, *row in table.itertuples():
-        # Text, for a string like '[nan, nan]' would be taken for markup.
+        # Text, because rich would read a string like '[nan, nan]' as markup.
         cells = [Text(str(cell)) for cell in row]
         rendered.add_row(*cells, style=(styles or {}).get(index))
     return rendered

@@ -3,7 +3,7 @@
     nnstudy tensorboard runs/lr_sweep-1a2b3c4d
     tensorboard --logdir runs/lr_sweep-1a2b3c4d/tensorboard
 
-One entry a run, in a folder named after its point and seed. Tags are grouped by what they are of:
+Each run is an entry, in a folder named after its point and seed. The tags are in groups:
 `train/loss` and `test/accuracy` at every evaluation, `step/batch_loss` at every logged step
 (`config.log_every_steps`), and the histograms of each layer's numbers and of their gradients
 (`config.histograms`), all against the step.
@@ -21,13 +21,13 @@ from nnstudy.report import labels
 from nnstudy.results import Results
 from nnstudy.training import histograms
 
-KEYS = ('run', 'point', 'seed', 'group', 'step', 'epoch')  # columns that are no measurements
+KEYS = ('run', 'point', 'seed', 'group', 'step', 'epoch')  # columns that are not measured
 SPLITS = ('train', 'validation', 'test')
 EVENTS = 'events.out.tfevents.*'
 
 
 def write(results: Results, out: Path) -> list[Path]:
-    """Writes the event files of every run, in place of those that are there.
+    """Writes the event files of every run, and removes older ones in the same folders.
 
     Args:
       results: of a study.
@@ -80,7 +80,7 @@ def _write_run(
 
 
 def _scalars(table: pd.DataFrame, group: str | None = None) -> Iterator[tuple[str, int, float]]:
-    """Yields tag, step and value of every measurement of a run; NaN is no measurement."""
+    """Yields tag, step and value of every measurement of a run; NaN is left out."""
     for column in table.columns.difference(KEYS, sort=False):
         split, _, metric = column.partition('_')
         tag = f'{group}/{column}' if group else f'{split}/{metric}' if split in SPLITS else column
@@ -92,8 +92,8 @@ def _scalars(table: pd.DataFrame, group: str | None = None) -> Iterator[tuple[st
 def _bins(counts: np.ndarray) -> Mapping[str, Any]:
     """Returns a histogram as TensorBoard has it, without the empty bins on both sides.
 
-    Sums are those of numbers in the middle of their bins; the outermost bins, which have no outer
-    edge, count as their inner ones.
+    The sums are as if all numbers lay in the middle of their bins. The outermost bins have no outer
+    edge, so their numbers count as their inner edge.
     """
     full = np.flatnonzero(counts)
     kept = slice(full[0], full[-1] + 1)

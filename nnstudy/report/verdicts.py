@@ -10,7 +10,7 @@ from rich import table
 from nnstudy.analysis import judging, references
 from nnstudy.report import labels, tables
 
-# Of each verdict, how it is said of several claims.
+# Each verdict on a claim, and its plural.
 VERDICTS = {
     'holds': 'hold',
     'does not hold': 'do not hold',
@@ -43,7 +43,7 @@ def verdicts(judged: Sequence[judging.Verdict]) -> pd.DataFrame:
 
 
 def places(placed: Sequence[references.Placed]) -> pd.DataFrame:
-    """Returns a row a printed number, and the seeds' numbers beside it."""
+    """Returns a row a printed number, with the median and range of our seeds."""
     return pd.DataFrame(
         {
             'reference': [p.reference.name for p in placed],
@@ -58,7 +58,7 @@ def places(placed: Sequence[references.Placed]) -> pd.DataFrame:
 
 
 def true_of(claim: Mapping[str, Any]) -> str:
-    """Writes of which seeds a claim is true, from a row of `verdicts`."""
+    """Writes how many seeds a claim is true of, from a row of `verdicts`."""
     if claim['of'] == 'fact':
         return 'a fact'
     text = f'{claim["successes"]:,} of {labels.count(claim["n"], "seed")}'
@@ -141,7 +141,7 @@ def claims_table(judged: pd.DataFrame) -> table.Table:
     """Returns the table of `verdicts`, ready to be printed in a terminal."""
     shades = {'holds': 'green', 'does not hold': 'red'}
     styles = {row: shades.get(verdict, 'yellow') for row, verdict in judged['verdict'].items()}
-    title = 'Claims, each true or false of a seed; p-values corrected over the study (Holm)'
+    title = 'Claims, judged seed by seed; corrected for the number of claims (Holm)'
     return tables.printed(claims_text(judged), title, styles=styles)
 
 

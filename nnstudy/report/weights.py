@@ -1,4 +1,4 @@
-"""How weights, biases and their gradients are spread in each layer, over the epochs."""
+"""Pictures of the histograms of weights, biases and gradients in each layer, over the epochs."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from nnstudy.report import examples, labels, style
 from nnstudy.results import Results
 from nnstudy.training import histograms as histograms_lib
 
-MAX_RIDGES = 12  # evaluations that are drawn of a layer
+MAX_RIDGES = 12  # the most evaluations drawn of a layer
 BINS = 80
 TAIL = 0.01  # share of the numbers on each side that may lie beyond the x-axis
 COLUMNS = ('weights', 'gradient of weights', 'biases', 'gradient of biases')
@@ -22,11 +22,10 @@ COLUMNS = ('weights', 'gradient of weights', 'biases', 'gradient of biases')
 def histograms(
     results: Results, point: int = 0, layers: Sequence[str] | None = None
 ) -> figure.Figure:
-    """Draws how weights, biases and their gradients were spread in each layer over the epochs.
+    """Draws histograms of the weights, biases and their gradients in each layer over the epochs.
 
-    Every curve is a histogram of the numbers of one evaluation, those of all seeds of the point
-    together, and as high as its row allows; its base line stands at its epoch. Gradients are those
-    of one mini-batch.
+    Every curve is the histogram at one evaluation, over all seeds of the point together. Its base
+    line is at its epoch, and all have the same height. Gradients are those of one mini-batch.
 
     Args:
       results: of a study with `config.histograms = True`.
@@ -73,9 +72,9 @@ def histograms(
         panel.set_ylabel('epoch', fontsize=8.5)
     seeds = labels.count(len(runs), 'seed')
     notes = [
-        f'Histograms of the numbers of {seeds} together, each as high as there is room, from '
-        f'{labels.number(float(epochs[0]))} to {labels.number(float(epochs[-1]))} epochs. '
-        f'At most {2 * TAIL:.0%} lie beyond an axis. Gradients: of one mini-batch.'
+        f'Histograms over {seeds} together, scaled to the same height, from epoch '
+        f'{labels.number(float(epochs[0]))} to {labels.number(float(epochs[-1]))}. At most '
+        f'{2 * TAIL:.0%} of the numbers lie beyond an axis. Gradients: of one mini-batch.'
     ]
     what = f'Weights and gradients over the epochs, {examples.setting(results, point)}'
     style.finish(picture, what, notes)

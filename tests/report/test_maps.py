@@ -58,7 +58,7 @@ def test_exploding_runs_leave_the_others_their_colours(study):
     runs['test_loss'] = np.where(is_wild, 1e30, 0.5)
     picture = maps.heat_map(results, RATE, 'batch_size', 'test_loss')
     np.testing.assert_allclose(image_of(picture).get_array(), [[0.5, 0.5, 1.5]] * 2)
-    assert 'Cells above 1.5 are drawn as it' in picture.get_supxlabel()
+    assert 'Values above 1.5 are shown as 1.5' in picture.get_supxlabel()
 
 
 def test_long_axes_name_round_numbers(study):

@@ -134,7 +134,7 @@ def test_runs_without_accuracy_are_crosses_at_the_bottom_edge(rate_sweep):
     )
     assert marks(panel, 'o') == 92 + 13
     assert 'diverged run (12 of 104)' in texts(figure)
-    assert '12 runs without a finite value drawn at the bottom edge' in texts(figure)
+    assert '12 runs without a finite value: drawn at the bottom edge' in texts(figure)
     median = next(line for line in panel.lines if line.get_linestyle() == '-')
     assert median.get_ydata()[-1] == pytest.approx(100 * results.runs['test_accuracy'].min())
 
@@ -143,7 +143,7 @@ def test_curves_of_runs_without_accuracy_go_on_at_the_worst(rate_sweep):
     results = without_accuracy(rate_sweep)
     figure = histories.curves(results)
     panel = figure.axes[1]
-    assert 'runs whose accuracy became not finite' in texts(figure)
+    assert 'runs with an accuracy that is not finite' in texts(figure)
     dashed = [line for line in panel.lines if line.is_dashed()]
     worst = 100 * results.history['validation_accuracy'].min()
     assert [line.get_ydata()[-1] for line in dashed] == pytest.approx([worst] * 2)
@@ -193,7 +193,7 @@ def test_thousands_of_points_are_few_artists_and_few_medians():
     one_field = histories.curves(results, [RATE])
     (crowd,) = one_field.axes[0].collections
     assert len(crowd.get_paths()) == 1000
-    assert 'Without bands' in texts(one_field) and 'band:' not in texts(one_field)
+    assert 'No bands' in texts(one_field) and 'band:' not in texts(one_field)
 
 
 def test_of_many_names_only_some_are_written(study):
