@@ -1,0 +1,48 @@
+"""Results: what is read from a working directory, and the parameters of each run."""
+
+import jax
+import numpy as np
+import pytest
+from small import jit, make_config
+
+import nnstudy
+from nnstudy import UserError
+from nnstudy.running import plan as plan_lib
+
+
+def test_parameters_are_those_that_training_gives(dataset, tmp_path):
+    """From memory and from the directory: those of `make_train` with the keys of the same seed."""
+    config = make_config(num_seeds=2)
+    points = nnstudy.choice('optimizer.learning_rate', [0.1, 0.3])
+    results = nnstudy.run(config, points, tmp_path, dataset, quiet=True)
+    (group,) = plan_lib.make(config, points, data=dataset).groups
+    train = jit(nnstudy.make_train(config))
+    for run, seed, rate in results.runs[['run', 'seed', 'optimizer.learning_rate']].to_numpy():
+        hparams = {'optimizer.learning_rate': np.float32(rate)}
+        state, _ = train(nnstudy.make_keys(int(seed)), hparams, group.data)
+        expected = {'final': state.variables['params'], 'best': state.best.variables['params']}
+        for which, params in expected.items():
+            for kept in (results, nnstudy.load(tmp_path)):
+                jax.tree.map(
+                    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+                    dict(kept.params(int(run), which)),
+                    dict(params),
+                )
+    with pytest.raises(UserError, match='no run 4'):
+        results.params(4)
+    with pytest.raises(UserError, match="did you mean 'best'"):
+        results.params(0, 'bets')
+
+
+def test_load_says_what_is_missing(tmp_path):
+    with pytest.raises(UserError, match='holds no study'):
+        nnstudy.load(tmp_path)
+    with pytest.raises(UserError, match='holds no study'):
+        nnstudy.load(tmp_path / 'nowhere')
+    for text in ('[]', '{"architectures": ["ResNet"]}'):  # of some other program
+        (tmp_path / 'config.json').write_text(text)
+        with pytest.raises(UserError, match='holds no study'):
+            nnstudy.load(tmp_path)
+    (tmp_path / 'config.json').write_text('{"name": "x", "digest": "0", "config": {}}')
+    with pytest.raises(UserError, match='not finished'):
+        nnstudy.load(tmp_path)
