@@ -84,8 +84,12 @@ def registries():
             del part[name]
 
 
-def cases(arguments):
-    return [(path, arg) for path, args in arguments.items() for arg in args]
+def cases(fast, slow):
+    return [*fast, *(pytest.param(*case, marks=pytest.mark.slow) for case in slow)]
+
+
+def pairs(arguments):
+    return [(name, arg) for name, args in arguments.items() for arg in args]
 
 
 def load(name, arg, overrides=None):
@@ -147,13 +151,6 @@ def quantities_of(study):
     return {column for one in named for column in (one.metric, one.minus)} - {None}
 
 
-def check_plan(name, arg, data_dir):
-    study, data = load(name, arg)
-    verdicts, places = planned(study, data, data_dir)
-    assert [v.claim for v in verdicts] == study.claims
-    assert len(places) == len(study.references)
-
-
 def run_shrunk(name, arg, data_dir):
     small = {'epochs': 1, 'num_seeds': 1, 'eval_train_examples': 50, 'batch_size': 16}
     small |= {f'split.{split}': f'{split}[:50]' for split in ('train', 'test')}
@@ -168,28 +165,19 @@ def run_shrunk(name, arg, data_dir):
     return study, results
 
 
-@pytest.mark.parametrize(('name', 'arg'), cases(ARGUMENTS))
+@pytest.mark.parametrize(('name', 'arg'), cases(pairs(ARGUMENTS), pairs(SLOW_ARGUMENTS)))
 def test_plan_and_claims(name, arg, request):
     is_offline = name in NO_DATA or (name, arg) == ('lr_sweep', '')
-    check_plan(name, arg, None if is_offline else request.getfixturevalue('data_dir'))
+    data_dir = None if is_offline else request.getfixturevalue('data_dir')
+    study, data = load(name, arg)
+    verdicts, places = planned(study, data, data_dir)
+    assert [v.claim for v in verdicts] == study.claims
+    assert len(places) == len(study.references)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(('name', 'arg'), cases(SLOW_ARGUMENTS))
-def test_slow_plan_and_claims(name, arg, data_dir):
-    check_plan(name, arg, data_dir)
-
-
-@pytest.mark.parametrize('arg', SHRUNK)
+@pytest.mark.parametrize('arg', cases(SHRUNK, [(arg,) for arg in SLOW_SHRUNK]))
 def test_config_runs(arg, request):
-    data_dir = request.getfixturevalue('data_dir') if arg else None
-    run_shrunk('lr_sweep', arg, data_dir)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('arg', SLOW_SHRUNK)
-def test_slow_config_runs(arg, data_dir):
-    run_shrunk('lr_sweep', arg, data_dir)
+    run_shrunk('lr_sweep', arg, request.getfixturevalue('data_dir') if arg else None)
 
 
 @pytest.mark.slow
