@@ -106,10 +106,12 @@ class Chunk:
         """Returns the number of steps that all runs together still need up to the step `until`."""
         return int((until - self._at).sum())
 
-    def moment(self) -> Checkpoint:
-        """Returns a checkpoint to resume from. No segment may be in progress."""
+    def moment(self, until: int) -> Checkpoint:
+        """Returns a checkpoint to resume from, on the way to a step. No segment is in progress."""
         state = self._fetch(self._state)
-        return self._checkpoint(state, {'state': checkpoints.state_dict(state)})
+        # No run counts as having reached `until` before its whole chunk has: see `finished`.
+        steps = np.minimum(self._at, until - 1)
+        return self._checkpoint(steps, state, {'state': checkpoints.state_dict(state)})
 
     def finished(self, until: int) -> Checkpoint:
         """Returns the checkpoint of runs that have all reached the step `until`, or are over."""
@@ -118,9 +120,9 @@ class Chunk:
         kept = {'final': state.variables, 'best': state.best.variables}
         if until < self._group.num_steps:  # some of the runs go on after this rung
             kept['state'] = checkpoints.state_dict(state)
-        return self._checkpoint(state, kept)
+        return self._checkpoint(self._at, state, kept)
 
-    def _checkpoint(self, state: TrainState, kept: dict[str, Any]) -> Checkpoint:
+    def _checkpoint(self, steps: np.ndarray, state: TrainState, kept: dict[str, Any]) -> Checkpoint:
         share = (time.monotonic() - self._began) / len(self._runs)
         outcome = {
             'at': self._at.astype(np.int32),
@@ -134,7 +136,7 @@ class Chunk:
         about = {
             'group': self._group.index,
             'runs': self._runs.tolist(),
-            'steps': self._at.tolist(),
+            'steps': steps.tolist(),
         }
         return Checkpoint(about, {**kept, **measured, 'outcome': outcome})
 

@@ -259,7 +259,7 @@ class _Loop:
             self._show(program.group, chunk.advance(segment), where)
             if chunk.next_segment(until) and self._keeper.is_due():
                 self._show(program.group, chunk.collect(), where)
-                self._keeper.save(chunk.moment())
+                self._keeper.save(chunk.moment(until))
         self._show(program.group, chunk.collect(), where)
         self._display.skip(chunk.left(until) * program.group.step_cost)
         return chunk.finished(until)

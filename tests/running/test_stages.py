@@ -32,7 +32,7 @@ def test_two_stages_on_digits(tmp_path, monkeypatch, capsys):
     assert sorted(path.name for path in workdir.iterdir()) == ['stage-1', 'stage-2']
     assert f'{workdir.relative_to(tmp_path)}/stage-2/runs.csv' in done.out
     first, last = (nnstudy.load(workdir / f'stage-{number}') for number in (1, 2))
-    assert [r.config['split']['train'] for r in (first, last)] == ['train[:20%]', 'train[:80%]']
+    assert [r.config.split.train for r in (first, last)] == ['train[:20%]', 'train[:80%]']
     best = first.points[comparison.best(first.runs).point]
     assert best == {'optimizer.learning_rate': 0.1}
     assert last.points == spec.zoom(first.points, best, seed=1)

@@ -423,7 +423,7 @@ def test_a_default_is_not_off(dataset):
     assert runs['optimizer.b1'].tolist()[2] == 0.8
     assert runs['optimizer.name'].tolist() == ['sgd', 'sgd', 'adam']
     plan = plan_lib.make(config, points, data=dataset)
-    assert {group.config['optimizer.weight_decay'] for group in plan.groups} == {0.01}
+    assert {group.config.optimizer.arguments['weight_decay'] for group in plan.groups} == {0.01}
     with pytest.raises(UserError, match='are equal'):
         same = [{'optimizer.name': 'adam'}, {'optimizer.name': 'adam', 'optimizer.b1': 0.9}]
         plan_lib.make(config, same, data=dataset)
