@@ -14,9 +14,9 @@ CACHE = small.ROOT / 'build' / 'test-compilation-cache'  # of the tests alone, n
 
 # Before JAX starts: this process and those that tests start share devices and cache.
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(CACHE)
-os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.2'
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 jax.config.update('jax_compilation_cache_dir', str(CACHE))
-jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 nnstudy.setup()
 
 
