@@ -28,7 +28,7 @@ def convergence(history: pd.DataFrame) -> pd.Series:
     After Sohl-Dickstein (2024), arXiv 2402.06184, who sums over all steps.
 
     Args:
-      history: a row a run and evaluation.
+      history: one row per run and evaluation.
     """
     losses = history.pivot(index='run', columns='step', values='train_loss').ffill(axis=1)
     ratios = losses.to_numpy(np.float64) / losses.to_numpy(np.float64)[:, :1]
