@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from nnstudy import errors
-from nnstudy.spec.fields import OPEN_SECTIONS
+from nnstudy.spec import config as config_lib
 
 INTERRUPTED = 130  # exit code: 128 + SIGINT, as shells have it
 
@@ -145,8 +145,7 @@ def split_overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             value = next(arguments, '--')
             if value.startswith('--'):
                 raise errors.UserError(f'--config.{field} needs a value: --config.{field}=VALUE')
-        if field in OPEN_SECTIONS:
-            field += '.name'
+        field = config_lib.full(field)
         if field in overrides:
             raise errors.UserError(f'--config.{field} is given twice')
         overrides[field] = value

@@ -18,7 +18,7 @@ def conclude(
 
     Args:
       results: with a working directory.
-      measure: of the config file, see `nnstudy.spec.config`.
+      measure: of the config file, see `nnstudy.spec.study_file`.
       pictures: likewise.
       is_whole: whether all runs of the study are here; claims of a part are not judged.
 

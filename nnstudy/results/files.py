@@ -47,14 +47,9 @@ def read_table(workdir: Path, name: str) -> pd.DataFrame | None:
 
 
 def write_table(workdir: Path, name: str, table: pd.DataFrame) -> None:
-    """Writes a table. A column of Python objects, such as tuples, becomes text."""
-    texts = {
-        column: table[column].map(lambda value: value if value is None else str(value))
-        for column in table
-        if table[column].dtype == object
-    }
+    """Writes a table."""
     with _whole(workdir / f'{name}.parquet') as path:
-        table.assign(**texts).to_parquet(path, index=False)
+        table.to_parquet(path, index=False)
 
 
 def write_csv(workdir: Path, name: str, table: pd.DataFrame) -> None:

@@ -248,9 +248,13 @@ def column(values: list[Any]) -> pd.Series:
 
 def write(results: Results, workdir: Path) -> None:
     """Writes the tables into a working directory, `history.parquet` last."""
-    files.write_csv(workdir, 'runs', results.runs)
-    for name in ('runs', 'steps', 'history'):
-        if (table := getattr(results, name)) is not None:
+    runs = results.runs
+    files.write_csv(workdir, 'runs', runs)
+    mixed = [field for field in results.swept if runs[field].dtype == object]
+    texts = {field: runs[field].map(lambda v: v if v is None else str(v)) for field in mixed}
+    tables = {'runs': runs.assign(**texts), 'steps': results.steps, 'history': results.history}
+    for name, table in tables.items():
+        if table is not None:
             files.write_table(workdir, name, table)
 
 
@@ -266,10 +270,10 @@ def with_columns(results: Results, columns: Mapping[str, Any]) -> Results:
     """
     if not isinstance(columns, Mapping):
         raise errors.UserError(f'measure must return columns by name, not {columns!r}')
-    best = {name for name in results.runs if name.startswith('best_')}
-    own = {'group', 'status', 'diverged_step', 'steps', 'num_params', 'seconds', *best}
+    own = {'group', 'status', 'diverged_step', 'steps', 'num_params', 'seconds', *results.swept}
+    own |= {*results.history, *(f'best_{name}' for name in results.history)}
     for name, values in columns.items():
-        if name in own | {*results.history, *results.swept}:
+        if name in own:
             raise errors.UserError(f'measure: the table of runs has its own column {name!r}')
         if np.ndim(values) != 1 or len(values) != len(results.runs):
             raise errors.UserError(

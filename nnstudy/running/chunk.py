@@ -111,13 +111,20 @@ class Chunk:
         state = self._fetch(self._state)
         # No run counts as having reached `until` before its whole chunk has: see `finished`.
         steps = np.minimum(self._at, until - 1)
-        return self._checkpoint(steps, state, {'state': checkpoints.state_dict(state)})
+        # Copies, since the next segments write to the tables while the checkpoint is being saved.
+        tables = jax.tree.map(np.copy, {'history': self._history, 'log': self._log})
+        return self._checkpoint(steps, state, {'state': checkpoints.state_dict(state), **tables})
 
     def finished(self, until: int) -> Checkpoint:
         """Returns the checkpoint of runs that have all reached the step `until`, or are over."""
         self._at[:] = until
         state = self._fetch(self._state)
-        kept = {'final': state.variables, 'best': state.best.variables}
+        kept = {
+            'final': state.variables,
+            'best': state.best.variables,
+            'history': self._history,
+            'log': self._log,
+        }
         if until < self._group.num_steps:  # some of the runs go on after this rung
             kept['state'] = checkpoints.state_dict(state)
         return self._checkpoint(self._at, state, kept)
@@ -131,14 +138,12 @@ class Chunk:
             'frozen_at': state.frozen_at,
             'stopped': state.stopped,
         }
-        # Copies, since the next segments write to the tables while the checkpoint is being saved.
-        measured = jax.tree.map(np.copy, {'history': self._history, 'log': self._log})
         about = {
             'group': self._group.index,
             'runs': self._runs.tolist(),
             'steps': steps.tolist(),
         }
-        return Checkpoint(about, {**kept, **measured, 'outcome': outcome})
+        return Checkpoint(about, {**kept, 'outcome': outcome})
 
     def _fetch(self, tree: Any) -> Any:
         return self._program.fetch(tree, len(self._runs))

@@ -108,7 +108,7 @@ def select(names: tuple[str, ...], data: Data) -> dict[str, Metric]:
     fitting = [
         name
         for name, metric in METRICS.items()
-        if getattr(metric, 'is_regression', None) == is_regression
+        if isinstance(metric, Metric) and metric.is_regression == is_regression
     ]
     for name in names:
         if name not in METRICS:

@@ -5,6 +5,7 @@ dynamic fields are traced scalars. An optax transform consists of functions only
 between steps is its state.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -55,6 +56,7 @@ TYPES: dict[str, Any] = {
 }
 
 
+@functools.cache
 def shared_arguments(optimizer: Callable[..., Any]) -> dict[str, Field]:
     """Returns the arguments that an optimizer's section has besides the optimizer's own.
 

@@ -11,6 +11,7 @@ Durations are in epochs, so that a schedule means the same at every batch size, 
 relative to `learning_rate`. Float fields are dynamic; int and tuple ones are static.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping
@@ -72,6 +73,7 @@ class Schedule(NamedTuple):
     observe: Callable[[Any, jax.Array], Any] = lambda state, loss: state
 
 
+@functools.cache
 def shared_arguments(schedule: Callable[..., Any]) -> dict[str, Field]:
     """Returns the arguments that every schedule's section has beside its own.
 

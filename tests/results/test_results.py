@@ -7,6 +7,7 @@ from small import jit, make_config
 
 import nnstudy
 from nnstudy import UserError
+from nnstudy.results import results as results_lib
 from nnstudy.running import plan as plan_lib
 
 
@@ -46,3 +47,18 @@ def test_load_says_what_is_missing(tmp_path):
     (tmp_path / 'config.json').write_text('{"name": "x", "digest": "0", "config": {}}')
     with pytest.raises(UserError, match='not finished'):
         nnstudy.load(tmp_path)
+
+
+def test_measured_columns_are_added_again_and_replace_none_of_the_study(dataset):
+    """`measure` is called at every end of a study, also of one that was finished before."""
+    study = nnstudy.run(make_config(num_seeds=2), data=dataset, quiet=True)
+    ones = [1.0] * len(study.runs)
+    once = results_lib.with_columns(study, {'best_margin': ones})
+    twice = results_lib.with_columns(once, {'best_margin': ones})
+    assert twice.runs['best_margin'].tolist() == ones
+    for name in ('test_loss', 'best_test_accuracy', 'best_step', 'status'):
+        with pytest.raises(UserError, match=f'has its own column {name!r}'):
+            results_lib.with_columns(study, {name: ones})
+    for values in (1.0, ones[1:]):
+        with pytest.raises(UserError, match="column 'mine' must have .* one for each run"):
+            results_lib.with_columns(study, {'mine': values})
