@@ -1,11 +1,21 @@
 """The one exception for a user's mistake: a line that says what is wrong and what is accepted."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class UserError(ValueError):
     """A mistake in a config, a flag or a file; the command line prints it and exits with 2."""
+
+
+@contextlib.contextmanager
+def within(where: str) -> Iterator[None]:
+    """Begins the lines of errors that are raised inside with where they come from."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f'{where}: {error}') from error.__cause__
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:

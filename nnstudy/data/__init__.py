@@ -1,38 +1,31 @@
 """Data sets by name, in memory: `load('mnist')`, then `prepare` for what runs read.
 
-Published data are checked against their published shape and checksum. Your own data are a `Dataset`
-of arrays, or a CSV file; a new name is an entry in `DATASETS`.
+Published data are checked against their published checksums. Your own data are a `Dataset` of
+arrays, or a CSV file; a new name is an entry in `DATASETS`.
 """
 
 import functools
-import os
 from collections.abc import Callable
 
 from nnstudy import errors
-from nnstudy.data import boston_housing, cifar, csv_table, digits, mnist, sms_spam, tfds
+from nnstudy.data import csv_table, published, tfds
 from nnstudy.data.dataset import Dataset
 from nnstudy.data.device import Data, prepare
+from nnstudy.data.files import DataDir
 from nnstudy.data.splits import select
 
 __all__ = ['DATASETS', 'Data', 'Dataset', 'load', 'prepare', 'select']
 
-DATASETS: dict[str, Callable[[str | os.PathLike[str] | None], Dataset]] = {
-    'digits': digits.load,
-    'mnist': functools.partial(mnist.load, 'mnist'),
-    'fashion_mnist': functools.partial(mnist.load, 'fashion_mnist'),
-    'cifar10': cifar.load,
-    'boston_housing': boston_housing.load,
-    'sms_spam': sms_spam.load,
+DATASETS: dict[str, Callable[[DataDir], Dataset]] = {
+    'digits': published.digits,
+    **{name: functools.partial(published.load, name) for name in published.PUBLISHED},
 }
 
 # Readers of names such as 'csv:table.csv', which are `<reader>:<its argument>`.
-READERS: dict[str, Callable[[str, str | os.PathLike[str] | None], Dataset]] = {
-    'csv': csv_table.load,
-    'tfds': tfds.load,
-}
+READERS: dict[str, Callable[[str, DataDir], Dataset]] = {'csv': csv_table.load, 'tfds': tfds.load}
 
 
-def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+def load(name: str, data_dir: DataDir = None) -> Dataset:
     """Returns the data set of that name.
 
     Args:
@@ -45,7 +38,7 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
         directory of TFDS.
 
     Raises:
-      errors.UserError: if the name is not known, or the data is missing or damaged.
+      errors.UserError: the name is not known, or the data are missing or damaged.
     """
     reader, colon, what = str(name).partition(':')
     if colon and reader in READERS:

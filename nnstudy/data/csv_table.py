@@ -6,7 +6,6 @@ any of its numbers has a decimal point.
 """
 
 import io
-import os
 import pathlib
 from collections.abc import Sequence
 
@@ -14,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from nnstudy import errors
-from nnstudy.data import dataset, published, splits
+from nnstudy.data import dataset, files, splits
 
 MAX_CATEGORIES = 100  # different texts of a column, and classes
 
 
-def load(spec: str, data_dir: str | os.PathLike[str] | None = None) -> dataset.Dataset:
+def load(spec: str, data_dir: files.DataDir = None) -> dataset.Dataset:
     """Returns the table in a CSV file: float32 inputs `[N, F]`, numbers first and then texts.
 
     The rows are shuffled, always in the same way, and the last 20% are the test split; see
@@ -32,61 +31,56 @@ def load(spec: str, data_dir: str | os.PathLike[str] | None = None) -> dataset.D
       data_dir: what a relative path starts from; by default the current directory.
 
     Raises:
-      errors.UserError: if the file cannot be read or is not a table with a header, a value is
-        missing, or a column cannot be used.
+      errors.UserError: the file cannot be read or is not a table with a header, a value is missing,
+        or a column cannot be used.
     """
     name, mark, target = spec.rpartition('#') if '#' in spec else (spec, '', '')
     if not name:
         raise errors.UserError("config.dataset 'csv:' needs a file: csv:FILE or csv:FILE#COLUMN")
     path = pathlib.Path(data_dir or '').expanduser() / pathlib.Path(name).expanduser()
-    frame = _read(path)
-    if not mark:
-        target = frame.columns[-1]
-    if target not in frame:
-        raise errors.unknown(f'column of {path}', target, frame.columns)
-    labels, class_names = _labels(path, frame.pop(target))
-    inputs = _inputs(path, frame)
-    return dataset.Dataset(f'csv:{spec}', splits.shuffled(inputs, labels), class_names)
+    content = files.read(path)
+    with errors.within(str(path)):
+        frame = _table(content)
+        if not mark:
+            target = frame.columns[-1]
+        if target not in frame:
+            raise errors.unknown('column', target, frame.columns)
+        labels, class_names = _labels(frame.pop(target))
+        inputs = pd.get_dummies(frame, dtype=np.float32).to_numpy(np.float32)
+        return dataset.Dataset(f'csv:{spec}', splits.shuffled(inputs, labels), class_names)
 
 
-def _read(path: pathlib.Path) -> pd.DataFrame:
-    """Returns the rows, with the names of their columns and no missing values."""
+def _table(content: bytes) -> pd.DataFrame:
+    """Returns the rows, with the names of their columns: numbers, and texts of few kinds."""
     try:
-        text = published.unpack(path).decode('utf-8-sig').lstrip('\r\n')  # Excel begins with a mark
-    except UnicodeDecodeError as error:
-        raise errors.UserError(f'{path}: is not text in UTF-8: {error}') from error
-    try:
+        text = content.decode('utf-8-sig').lstrip('\r\n')  # Excel begins with a mark
         # On its own: pandas would repair a header that repeats a name or has too few of them.
         names = _csv(text, nrows=1, dtype=str, keep_default_na=False).iloc[0].tolist()
-        _check_header(path, names)
+        _check_header(names)
         frame = _csv(text, skiprows=1, low_memory=False)
+    except UnicodeDecodeError as error:
+        raise errors.UserError(f'is not text in UTF-8: {error}') from error
     except pd.errors.EmptyDataError as error:
-        raise errors.UserError(f'{path}: needs a header and rows below it') from error
+        raise errors.UserError('needs a header and rows below it') from error
     except pd.errors.ParserError as error:
         reason = str(error).strip().removeprefix('Error tokenizing data. C error: ')
-        raise errors.UserError(f'{path}: is not a table: {reason}') from error
+        raise errors.UserError(f'is not a table: {reason}') from error
     if frame.shape[1] != len(names):
         raise errors.UserError(
-            f'{path}: the header has {len(names)} names, but row 1 below it {frame.shape[1]} values'
+            f'the header has {len(names)} names, but row 1 below it {frame.shape[1]} values'
         )
-    if len(frame) < 2:
-        raise errors.UserError(f'{path}: needs 2 rows or more below the header, one for each split')
     frame.columns = pd.Index(names)
-    for name in names:
-        _refuse(path, frame[name], frame[name].isna(), 'has no value')
-        if frame[name].dtype.kind == 'O' and frame[name].astype(str).map(_is_number).all():
-            frame[name] = frame[name].astype(float)  # whole numbers of more than 64 bits
-    return frame
+    return frame.apply(_checked)
 
 
 def _csv(text: str, **options) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(text), header=None, skipinitialspace=True, **options)
 
 
-def _check_header(path: pathlib.Path, names: Sequence[str]) -> None:
+def _check_header(names: Sequence[str]) -> None:
     if len(names) == 1:
         raise errors.UserError(
-            f'{path}: has one column, {names[0]!r}; it needs two or more, with commas between them'
+            f'has one column, {names[0]!r}; it needs two or more, with commas between them'
         )
     for number, name in enumerate(names, start=1):
         if not name:
@@ -98,8 +92,8 @@ def _check_header(path: pathlib.Path, names: Sequence[str]) -> None:
         else:
             continue
         raise errors.UserError(
-            f'{path}: the first row must be a header with a name for each column, but name '
-            f'{number} {problem}'
+            f'the first row must be a header with a name for each column, but name {number} '
+            f'{problem}'
         )
 
 
@@ -111,58 +105,45 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _inputs(path: pathlib.Path, frame: pd.DataFrame) -> np.ndarray:
-    """Returns float32 `[N, F]`."""
-    columns = {}
-    for name, column in frame.items():
-        if column.dtype.kind in 'biuf':
-            columns[name] = _float32(path, column)
-        else:
-            _check_text(path, column)
-            columns[name] = column.astype(str)
-    return pd.get_dummies(pd.DataFrame(columns), dtype=np.float32).to_numpy(np.float32)
+def _checked(column: pd.Series) -> pd.Series:
+    """Returns a column of numbers that are finite in float32, or of texts."""
+    _refuse(column, column.isna(), 'has no value')
+    if column.dtype.kind not in 'biuf':
+        texts = column.astype(str)
+        is_number = texts.map(_is_number)
+        if is_number.mean() <= 0.5:
+            _check_count(column, 'texts', 'can be told apart; remove it')
+            return texts
+        _refuse(column, ~is_number, 'is not a number, as most of the column are')
+        column = column.astype(float)  # whole numbers of more than 64 bits
+    with np.errstate(over='ignore'):
+        _refuse(column, ~np.isfinite(column.astype(np.float32)), 'is not finite in float32')
+    return column
 
 
-def _labels(path: pathlib.Path, column: pd.Series) -> tuple[np.ndarray, tuple[str, ...] | None]:
+def _labels(column: pd.Series) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """Returns labels `[N]`, and the classes' names or None for regression."""
     if column.dtype.kind == 'f':
-        return _float32(path, column).to_numpy(), None
-    if column.dtype.kind not in 'biu':
-        _check_text(path, column)
+        return column.to_numpy(np.float32), None
+    amount = f'can be classes; write one with a decimal point (such as {column.iloc[0]}.0) to '
+    _check_count(column, 'whole numbers', f'{amount}predict amounts')
     classes = pd.Categorical(column)
-    if len(classes.categories) > MAX_CATEGORIES:
-        raise errors.UserError(
-            f'{path}: column {column.name!r} has {len(classes.categories):,} different whole '
-            f'numbers, and at most {MAX_CATEGORIES} can be classes; write one with a decimal point '
-            f'(such as {column.iloc[0]}.0) to predict amounts'
-        )
     return classes.codes.astype(np.int32), tuple(str(name) for name in classes.categories)
 
 
-def _float32(path: pathlib.Path, column: pd.Series) -> pd.Series:
-    with np.errstate(over='ignore'):
-        values = column.astype(np.float32)
-    _refuse(path, column, ~np.isfinite(values), 'is not finite in float32')
-    return values
-
-
-def _check_text(path: pathlib.Path, column: pd.Series) -> None:
-    """Raises UserError if texts are numbers with a mistake, or too many to be categories."""
-    is_number = column.astype(str).map(_is_number)
-    if is_number.mean() > 0.5:
-        _refuse(path, column, ~is_number, 'is not a number, as most of the column are')
+def _check_count(column: pd.Series, what: str, which: str) -> None:
     count = column.nunique()
     if count > MAX_CATEGORIES:
         raise errors.UserError(
-            f'{path}: column {column.name!r} has {count:,} different texts (row 1 below the header '
-            f'is {column.iloc[0]!r}), and at most {MAX_CATEGORIES} can be told apart; remove it'
+            f'column {column.name!r} has {count:,} different {what} (row 1 below the header is '
+            f'{column.iloc[0]!r}), and at most {MAX_CATEGORIES} {which}'
         )
 
 
-def _refuse(path: pathlib.Path, column: pd.Series, wrong: pd.Series, what: str) -> None:
+def _refuse(column: pd.Series, wrong: pd.Series, what: str) -> None:
     """Raises UserError if any row of the column is wrong, naming the first."""
     if wrong.any():
         row = int(np.argmax(wrong))
         value = '' if pd.isna(column[row]) else f' {str(column[row])!r}'
         where = f'column {column.name!r}, row {row + 1} below the header'
-        raise errors.UserError(f'{path}: {where}: the cell{value} {what}')
+        raise errors.UserError(f'{where}: the cell{value} {what}')

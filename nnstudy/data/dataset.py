@@ -1,7 +1,6 @@
 """The data set that everything else in nnstudy takes: named splits of arrays in memory.
 
-Arrays are brought to a few fixed layouts and types here, once, so that models and losses need not
-ask what they were given. Knows nothing of files, of devices or of training.
+Arrays are brought to a few fixed layouts and types here, once. Knows nothing of files or devices.
 """
 
 import dataclasses
@@ -10,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -52,33 +52,24 @@ class Dataset:
     max_value: float | None = None
 
     def __post_init__(self):
-        where = f'data set {self.name!r}'
-        if not isinstance(self.splits, Mapping) or not self.splits:
-            raise errors.UserError(
-                f'{where}: splits must be a dict such as '
-                "{'train': (inputs, labels), 'test': (inputs, labels)}"
-            )
-        splits = {
-            split: _checked(f'{where}, split {split!r}', split, arrays)
-            for split, arrays in self.splits.items()
-        }
-        for number, what in enumerate(('inputs', 'labels')):
-            _check_same(where, what, {split: arrays[number] for split, arrays in splits.items()})
-        inputs, _ = next(iter(splits.values()))
-        max_value = self.max_value
-        if max_value is None:
-            max_value = 255.0 if inputs.dtype == np.uint8 else 1.0
-        elif inputs.ndim == 1:
-            raise errors.UserError(f'{where}: max_value is for numbers, not for texts')
-        if not (math.isfinite(max_value) and max_value > 0):
-            raise errors.UserError(
-                f'{where}: max_value must be positive and finite, not {max_value}'
-            )
-        class_names = _class_names(where, self.class_names, splits)
+        splits: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        with errors.within(f'data set {self.name!r}'):
+            if not isinstance(self.splits, Mapping) or not self.splits:
+                raise errors.UserError(
+                    'splits must be a dict such as '
+                    "{'train': (inputs, labels), 'test': (inputs, labels)}"
+                )
+            for split, given in self.splits.items():
+                with errors.within(f'split {split!r}'):
+                    splits[split] = _arrays(split, given)
+                    _check_alike(splits, split)
+            (inputs, _), *_ = splits.values()
+            max_value = _max_value(self.max_value, inputs)
+            class_names = _class_names(self.class_names, [labels for _, labels in splits.values()])
         # The way to set a field of a frozen dataclass from within.
         object.__setattr__(self, 'splits', splits)
         object.__setattr__(self, 'class_names', class_names)
-        object.__setattr__(self, 'max_value', float(max_value))
+        object.__setattr__(self, 'max_value', max_value)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -104,10 +95,8 @@ class Dataset:
     @property
     def num_outputs(self) -> int:
         """The number of outputs a model needs: one a class, or the K of regression labels."""
-        if self.class_names is not None:
-            return len(self.class_names)
         _, labels = next(iter(self.splits.values()))
-        return labels.shape[1]
+        return self.num_classes or labels.shape[1]
 
     def fingerprint(self) -> str:
         """Returns 16 hex digits that differ between any two data sets of different content.
@@ -138,103 +127,93 @@ def check_given(data: object) -> None:
         raise errors.UserError(f'data must be an nnstudy.Dataset, not {type(data).__name__}')
 
 
-def _checked(where: str, split: object, arrays: object) -> tuple[np.ndarray, np.ndarray]:
+def _arrays(split: object, given: object) -> tuple[np.ndarray, np.ndarray]:
     """Returns the inputs and labels of a split in the layouts and types of a `Dataset`."""
     if not (isinstance(split, str) and SPLIT_NAME.fullmatch(split)):
-        raise errors.UserError(f'{where}: a split needs a name of letters, digits, "_" and "-"')
-    if not (isinstance(arrays, tuple | list) and len(arrays) == 2):
-        raise errors.UserError(f'{where}: must be a pair (inputs, labels)')
-    is_text = _is_text(arrays[0])
-    inputs = (_strings if is_text else _numbers)(where, 'inputs', arrays[0])
-    labels = _numbers(where, 'labels', arrays[1])
-    if not is_text and (inputs.ndim not in (2, 3, 4) or 0 in inputs.shape[1:]):
+        raise errors.UserError('a split needs a name of letters, digits, "_" and "-"')
+    if not (isinstance(given, tuple | list) and len(given) == 2):
+        raise errors.UserError('must be a pair (inputs, labels)')
+    inputs, labels = _array('inputs', given[0]), _array('labels', given[1])
+    if (
+        inputs.ndim not in ((1,) if inputs.dtype.kind == 'T' else (2, 3, 4))
+        or 0 in inputs.shape[1:]
+    ):
         raise errors.UserError(
-            f'{where}: inputs have shape {list(inputs.shape)}; '
-            'they must be images [N, H, W] or [N, H, W, C], a table [N, F], or texts [N]'
+            f'inputs have shape {list(inputs.shape)}; they must be images [N, H, W] or '
+            '[N, H, W, C], a table [N, F], or texts [N]'
         )
     if labels.ndim not in (1, 2) or 0 in labels.shape[1:]:
         raise errors.UserError(
-            f'{where}: labels have shape {list(labels.shape)}; they must be integers [N] '
-            '(classification) or floats [N] or [N, K] (regression)'
+            f'labels have shape {list(labels.shape)}; they must be integers [N] (classification) '
+            'or floats [N] or [N, K] (regression)'
         )
     if len(inputs) != len(labels):
-        raise errors.UserError(f'{where}: has {len(inputs):,} inputs but {len(labels):,} labels')
+        raise errors.UserError(f'has {len(inputs):,} inputs but {len(labels):,} labels')
     if not len(inputs):
-        raise errors.UserError(f'{where}: is empty')
+        raise errors.UserError('is empty')
     if inputs.ndim == 3:
         inputs = inputs[..., None]
-    if not is_text and inputs.dtype != np.uint8:
-        inputs = _finite_float32(where, 'inputs', inputs)
+    if inputs.dtype.kind != 'T' and inputs.dtype != np.uint8:
+        inputs = _finite_float32('inputs', inputs)
     if labels.dtype.kind == 'f':
-        labels = _finite_float32(where, 'labels', labels)
-        labels = labels[:, None] if labels.ndim == 1 else labels
+        labels = _finite_float32('labels', labels).reshape(len(labels), -1)
     else:
-        labels = _classes(where, labels)
+        labels = _classes(labels)
     return _read_only(inputs), _read_only(labels)
 
 
-def _is_text(values: object) -> bool:
-    """Whether these are strings along one axis."""
-    if not isinstance(values, list | tuple):
-        values = np.asarray(values)
-        if values.ndim != 1 or values.dtype.kind in 'UT':
-            return values.ndim == 1
-        if values.dtype.kind != 'O':
-            return False
-    return len(values) > 0 and all(isinstance(value, str) for value in values)
-
-
-def _strings(where: str, what: str, values: object) -> np.ndarray:
-    if not isinstance(values, list | tuple):
-        values = np.asarray(values)
+def _array(what: str, values: Any) -> np.ndarray:
+    """Returns numbers, or inputs that are texts, as an array."""
     try:
-        return np.asarray(values, np.dtypes.StringDType())
-    except UnicodeEncodeError as error:  # half a character
-        raise errors.UserError(f'{where}: {what} are not Unicode text: {error}') from error
-
-
-def _numbers(where: str, what: str, values: object) -> np.ndarray:
-    try:
+        if (
+            what == 'inputs'
+            and isinstance(values, list | tuple)
+            and any(isinstance(one, str) for one in values)
+        ):
+            values = np.asarray(values, object)  # NumPy's own type cuts zeros off the end of texts
         array = np.asarray(values)
-    except ValueError as error:  # ragged lists
-        raise errors.UserError(f'{where}: {what} are not an array: {error}') from error
+        is_text = what == 'inputs' and array.ndim == 1 and array.dtype.kind in 'OUT'
+        if is_text and all(isinstance(value, str) for value in array):
+            return array.astype(np.dtypes.StringDType())
+    except ValueError as error:  # ragged lists, or half a character
+        raise errors.UserError(f'{what} are not an array of numbers or texts: {error}') from error
     # bfloat16 and its kin are 'V' to numpy, and say that they are floats only by casting to them.
     if array.dtype.kind == 'V' and np.can_cast(array.dtype, np.float32):
         array = array.astype(np.float32)
     if array.dtype.kind not in 'biuf':
         or_texts = ', or texts along one axis' if what == 'inputs' else ''
-        raise errors.UserError(f'{where}: {what} must be numbers{or_texts}, not {array.dtype}')
+        raise errors.UserError(f'{what} must be numbers{or_texts}, not {array.dtype}')
     return array
 
 
-def _finite_float32(where: str, what: str, array: np.ndarray) -> np.ndarray:
+def _finite_float32(what: str, array: np.ndarray) -> np.ndarray:
     with np.errstate(over='ignore'):
         result = array.astype(np.float32, copy=False)
-    finite = np.isfinite(result)
-    if not finite.all():
-        index = tuple(int(i) for i in np.argwhere(~finite)[0])
+    wrong = np.argwhere(~np.isfinite(result))
+    if len(wrong):
+        index = tuple(wrong[0].tolist())
         raise errors.UserError(
-            f'{where}: {what} must be finite in float32, but {what}[{", ".join(map(str, index))}] '
-            f'is {array[index]}; {(~finite).sum():,} such values in all'
+            f'{what} must be finite in float32, but {what}[{", ".join(map(str, index))}] '
+            f'is {array[index]}; {len(wrong):,} such values in all'
         )
     return result
 
 
-def _classes(where: str, labels: np.ndarray) -> np.ndarray:
+def _classes(labels: np.ndarray) -> np.ndarray:
     """Returns integer labels as int32 `[N]`."""
     if labels.ndim != 1:
         raise errors.UserError(
-            f'{where}: integer labels have shape {list(labels.shape)} but must be [N]: '
-            'use labels.reshape(-1) for a column, labels.argmax(1) for one-hot rows, '
-            'or float labels for regression'
+            f'integer labels have shape {list(labels.shape)} but must be [N]: use '
+            'labels.reshape(-1) for a column, labels.argmax(1) for one-hot rows, or float labels '
+            'for regression'
         )
     smallest, largest = int(labels.min()), int(labels.max())
     if smallest < 0:
-        raise errors.UserError(f'{where}: labels must be 0 or more, but there is a {smallest}')
+        raise errors.UserError(f'labels must be 0 or more, but there is a {smallest}')
     if largest >= MAX_CLASSES:
         raise errors.UserError(
-            f'{where}: labels must be below {MAX_CLASSES:,}, but there is a {largest:,}; '
-            'numbers to predict (regression) must be floats'
+            f'labels must be below {MAX_CLASSES:,}, but there is a {largest:,}; numbers to predict '
+            '(regression) must be floats'
         )
     return labels.astype(np.int32)
 
@@ -246,36 +225,42 @@ def _read_only(array: np.ndarray) -> np.ndarray:
     return view
 
 
-def _check_same(where: str, what: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Raises UserError if the arrays of two splits differ in type or shape."""
-    described = {
-        split: f'{array.dtype} of shape {list(array.shape[1:])}' for split, array in arrays.items()
-    }
-    (first, expected), *others = described.items()
-    for split, found in others:
+def _check_alike(splits: Splits, split: str) -> None:
+    """Raises UserError if the arrays of a split differ in type or shape from those of the first."""
+    first = next(iter(splits))
+    for what, *arrays in zip(('inputs', 'labels'), splits[split], splits[first], strict=True):
+        found, expected = (f'{array.dtype} of shape {list(array.shape[1:])}' for array in arrays)
         if found != expected:
-            raise errors.UserError(
-                f'{where}: {what} of split {split!r} are {found}, but those of {first!r} {expected}'
-            )
+            raise errors.UserError(f'{what} are {found}, but those of {first!r} {expected}')
 
 
-def _class_names(where: str, given: Sequence[str] | None, splits: Splits) -> tuple[str, ...] | None:
-    labels = {split: labels for split, (_, labels) in splits.items()}
-    is_regression = next(iter(labels.values())).dtype == np.float32
+def _max_value(given: float | None, inputs: np.ndarray) -> float:
     if given is None:
-        if is_regression:
-            return None
-        return tuple(str(k) for k in range(1 + max(int(y.max()) for y in labels.values())))
+        return 255.0 if inputs.dtype == np.uint8 else 1.0
+    if inputs.ndim == 1:
+        raise errors.UserError('max_value is for numbers, not for texts')
+    if not (math.isfinite(given) and given > 0):
+        raise errors.UserError(f'max_value must be positive and finite, not {given}')
+    return float(given)
+
+
+def _class_names(given: Any, labels: Sequence[np.ndarray]) -> tuple[str, ...] | None:
+    """Returns the names of the classes, from those that are given and the labels of the splits."""
+    is_regression = labels[0].dtype == np.float32
+    if given is None and is_regression:
+        return None
     if is_regression:
-        raise errors.UserError(f'{where}: class_names are for integer labels, and these are floats')
+        raise errors.UserError('class_names are for integer labels, and these are floats')
+    largest = max(int(part.max()) for part in labels)
+    if given is None:
+        return tuple(map(str, range(largest + 1)))
     if isinstance(given, str) or not all(isinstance(name, str) for name in given):
-        raise errors.UserError(f'{where}: class_names must be a tuple of strings')
+        raise errors.UserError('class_names must be a tuple of strings')
     if len(set(given)) != len(given):
-        raise errors.UserError(f'{where}: class_names repeat a name: {", ".join(given)}')
-    for split, y in labels.items():
-        if y.max() >= len(given):
-            raise errors.UserError(
-                f'{where}, split {split!r}: labels must be below {len(given)}, the number of class '
-                f'names, but there is a {y.max()}'
-            )
+        raise errors.UserError(f'class_names repeat a name: {", ".join(given)}')
+    if largest >= len(given):
+        raise errors.UserError(
+            f'labels must be below {len(given)}, the number of class names, but there is a '
+            f'{largest}'
+        )
     return tuple(given)

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from nnstudy import errors
-from nnstudy.data import dataset
+from nnstudy.data.dataset import Dataset
+from nnstudy.data.files import DataDir
 
 
-def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> dataset.Dataset:
+def load(name: str, data_dir: DataDir = None) -> Dataset:
     """Returns a TFDS data set with all its splits, in the order in which it was prepared.
 
     Inputs and labels are the two features that the set declares as `supervised_keys`; a set that
@@ -31,8 +32,7 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> dataset.D
         `~/tensorflow_datasets`.
 
     Raises:
-      errors.UserError: if the set is unknown, not prepared, or no table, images or texts with
-        labels.
+      errors.UserError: the set is unknown, not prepared, or no table, images or texts with labels.
     """
     # Takes half a second to import.
     import tensorflow_datasets as tfds
@@ -40,39 +40,48 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> dataset.D
     directory = None if data_dir is None else os.path.expanduser(data_dir)
     # TFDS prints a version as `my_set/1.0.0`, but takes that for the config `1.0.0`.
     tfds_name = re.sub(r'/(\d+\.\d+\.\d+)$', r':\1', name)
-    try:
-        builder = tfds.builder(tfds_name, data_dir=directory)
-    except tfds.core.DatasetNotFoundError as error:
-        raise _unknown(
-            name, directory, tfds.list_builders(with_community_datasets=False)
-        ) from error
-    except (ValueError, AssertionError) as error:
-        raise errors.UserError(f'tfds:{name}: {_reason(error)}') from error
-    if not builder.info.splits:
-        problem = f'is not prepared in {builder.data_dir}'
-        raise _unprepared(name, tfds_name, directory, problem)
-    try:
-        sources = {split: builder.as_data_source(split=split) for split in builder.info.splits}
-    except (ValueError, NotImplementedError) as error:
-        problem = (
-            f'is prepared in {builder.data_dir}, but in a format that only TensorFlow reads: '
-            'delete it, or name another directory'
+    with errors.within(f'tfds:{name}'):
+        try:
+            builder = tfds.builder(tfds_name, data_dir=directory)
+        except tfds.core.DatasetNotFoundError as error:
+            known = tfds.list_builders(with_community_datasets=False)
+            near = difflib.get_close_matches(re.split('[/:]', name)[0], known, n=3)
+            raise errors.UserError(
+                'unknown data set: neither known to TFDS nor prepared in '
+                f'{directory or "its directory (TFDS_DATA_DIR)"}'
+                + (f'; did you mean {" or ".join(near)}?' if near else '')
+            ) from error
+        except (ValueError, AssertionError) as error:
+            line = next(filter(str.strip, str(error).splitlines()), type(error).__name__)
+            reason = re.sub(r'^Failed to construct dataset .*}": ', '', line)
+            raise errors.UserError(reason) from error
+        where = '' if directory is None else f', data_dir={directory!r}'
+        how = (
+            '; to prepare it: pip install "nnstudy[tfds]" and then python -c '
+            f"\"import tensorflow_datasets as tfds; tfds.builder('{tfds_name}'{where}, "
+            "file_format='array_record').download_and_prepare()\""
         )
-        raise _unprepared(name, tfds_name, directory, problem) from error
-    inputs, label = _keys(name, builder.info)
-    splits = {}
-    for split, source in sources.items():
-        examples = [source[i] for i in range(len(source))]
-        where = f'tfds:{name}, split {split!r}'
-        splits[split] = (
-            _inputs(f'{where}, {inputs!r}', [example[inputs] for example in examples]),
-            _stack(f'{where}, {label!r}', [example[label] for example in examples]),
-        )
-    class_names = getattr(builder.info.features[label], 'names', None)
-    return dataset.Dataset(f'tfds:{name}', splits, class_names and tuple(class_names))
+        if not builder.info.splits:
+            raise errors.UserError(f'is not prepared in {builder.data_dir}{how}')
+        try:
+            sources = {split: builder.as_data_source(split=split) for split in builder.info.splits}
+        except (ValueError, NotImplementedError) as error:
+            raise errors.UserError(
+                f'is prepared in {builder.data_dir}, but in a format that only TensorFlow reads: '
+                f'delete it, or name another directory{how}'
+            ) from error
+        keys = _keys(builder.info)
+        splits = {}
+        for split, source in sources.items():
+            examples = [source[i] for i in range(len(source))]
+            columns = [_array([example[key] for example in examples]) for key in keys]
+            splits[split] = (columns[0], columns[1])
+    class_names = getattr(builder.info.features[keys[1]], 'names', None)
+    return Dataset(f'tfds:{name}', splits, class_names and tuple(class_names))
 
 
-def _keys(name: str, info: Any) -> tuple[str, str]:
+def _keys(info: Any) -> tuple[str, str]:
+    """Returns the names of input and label."""
     declared = info.supervised_keys
     if declared and len(declared) == 2 and all(isinstance(key, str) for key in declared):
         return declared
@@ -80,57 +89,19 @@ def _keys(name: str, info: Any) -> tuple[str, str]:
         if inputs in info.features and 'label' in info.features:
             return inputs, 'label'
     raise errors.UserError(
-        f'tfds:{name}: needs the feature label, and image, text or features, '
-        f'found {", ".join(sorted(info.features))}'
+        'needs the feature label, and image, text or features, found '
+        f'{", ".join(sorted(info.features))}'
     )
 
 
-def _inputs(where: str, values: Sequence[Any]) -> Any:
-    if not (values and isinstance(values[0], bytes)):
-        return _stack(where, values)
+def _array(values: Sequence[Any]) -> Any:
+    """Returns the values of a feature, of all examples, as `Dataset` takes them."""
+    first = values[0] if values else None
+    if isinstance(first, Mapping):
+        return np.stack([_array([value[key] for value in values]) for key in sorted(first)], axis=1)
+    if not isinstance(first, bytes):
+        return values
     try:
         return [value.decode() for value in values]
     except UnicodeDecodeError as error:
-        raise errors.UserError(f'{where}: is not text in UTF-8: {error}') from error
-
-
-def _stack(where: str, values: Sequence[Any]) -> np.ndarray:
-    if not values:
-        raise errors.UserError(f'{where}: is empty')
-    if isinstance(values[0], Mapping):
-        columns = [
-            _stack(f'{where}, {key!r}', [v[key] for v in values]) for key in sorted(values[0])
-        ]
-        return _stack(where, list(zip(*columns, strict=True)))
-    arrays = [np.asarray(value) for value in values]
-    shapes = sorted({array.shape for array in arrays})
-    if len(shapes) > 1:
-        raise errors.UserError(
-            f'{where}: must all have one shape, found {list(shapes[0])} and {list(shapes[-1])}'
-        )
-    if arrays[0].dtype.kind not in 'biuf':
-        raise errors.UserError(f'{where}: must be numbers, not {arrays[0].dtype}')
-    return np.stack(arrays)
-
-
-def _unknown(name: str, directory: str | None, known: Sequence[str]) -> errors.UserError:
-    near = difflib.get_close_matches(re.split('[/:]', name)[0], known, n=3)
-    hint = f'; did you mean {" or ".join(near)}?' if near else ''
-    return errors.UserError(
-        f'unknown data set tfds:{name}: neither known to TFDS nor prepared in '
-        f'{directory or "its directory (TFDS_DATA_DIR)"}{hint}'
-    )
-
-
-def _unprepared(name: str, tfds_name: str, directory: str | None, problem: str) -> errors.UserError:
-    where = '' if directory is None else f', data_dir={directory!r}'
-    return errors.UserError(
-        f'tfds:{name} {problem}; to prepare it: pip install "nnstudy[tfds]" and then python -c '
-        f"\"import tensorflow_datasets as tfds; tfds.builder('{tfds_name}'{where}, "
-        "file_format='array_record').download_and_prepare()\""
-    )
-
-
-def _reason(error: BaseException) -> str:
-    line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return re.sub(r'^Failed to construct dataset .*}": ', '', line)
+        raise errors.UserError(f'is not text in UTF-8: {error}') from error

@@ -10,7 +10,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from nnstudy.data import cifar, mnist, sms_spam
+from nnstudy.data import published as published_lib
+
+CIFAR_FILES = [*(f'data_batch_{n}.bin' for n in range(1, 6)), 'test_batch.bin']
+CIFAR_RECORD = 3073  # bytes
 
 
 @pytest.fixture
@@ -30,7 +33,26 @@ def published() -> Callable[..., pathlib.Path]:
 
 
 @pytest.fixture
-def mnist_files(monkeypatch) -> dict[str, bytes]:
+def replace(monkeypatch) -> Callable[..., None]:
+    """A function that changes attributes of the files of a set, each a list with one for each."""
+
+    def change(name: str, **changes: list) -> None:
+        known = published_lib.PUBLISHED[name]
+        files = tuple(
+            dataclasses.replace(file, **dict(zip(changes, values, strict=True)))
+            for file, *values in zip(known.files, *changes.values(), strict=True)
+        )
+        monkeypatch.setitem(published_lib.PUBLISHED, name, known._replace(files=files))
+
+    return change
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def mnist_files(replace) -> dict[str, bytes]:
     """Filename -> content of an MNIST of 5 + 3 images of 4x2 pixels, made the published one."""
     rng = np.random.default_rng(0)
     files = {}
@@ -40,34 +62,26 @@ def mnist_files(monkeypatch) -> dict[str, bytes]:
         for name, array in (('images-idx3', images), ('labels-idx1', labels)):
             header = struct.pack(f'>4B{array.ndim}I', 0, 0, 8, array.ndim, *array.shape)
             files[f'{prefix}-{name}-ubyte'] = header + array.tobytes()
-    made = [
-        dataclasses.replace(file, sha256=hashlib.sha256(files[file.names[1]]).hexdigest())
-        for file in mnist.FILES['mnist']
-    ]
-    monkeypatch.setitem(mnist.FILES, 'mnist', tuple(made))
+    replace('mnist', sha256=[_sha256(content) for content in files.values()])
     return files
 
 
 @pytest.fixture
-def cifar_files(monkeypatch) -> dict[str, bytes]:
+def cifar_files(replace) -> dict[str, bytes]:
     """Filename -> content of a CIFAR-10 of 5 x 4 + 4 images, made the published one."""
     rng = np.random.default_rng(0)
-    records = rng.integers(0, 256, (6, 4, cifar.RECORD_BYTES), np.uint8)
+    records = rng.integers(0, 256, (6, 4, CIFAR_RECORD), np.uint8)
     records[:, :, 0] %= 10
-    monkeypatch.setattr(cifar, 'RECORDS_PER_FILE', 4)
-    checksum = hashlib.sha256(records.tobytes()).hexdigest()
-    monkeypatch.setattr(cifar, 'FILE', dataclasses.replace(cifar.FILE, sha256=checksum))
-    return {name: batch.tobytes() for name, batch in zip(cifar.FILES, records, strict=True)}
+    replace('cifar10', sha256=[_sha256(records.tobytes())])
+    return {name: batch.tobytes() for name, batch in zip(CIFAR_FILES, records, strict=True)}
 
 
 @pytest.fixture
-def sms_spam_file(monkeypatch) -> bytes:
+def sms_spam_file(replace) -> bytes:
     """The content of an SMS spam of five messages, made the published one."""
     texts = ['Olá\u2028"you', 'WIN\tnow', 'ok', '', 'free £1']
     names = ['ham', 'spam', 'ham', 'ham', 'spam']
     lines = [f'{name}\t{text}\n' for name, text in zip(names, texts, strict=True)]
     content = ''.join(lines).encode()
-    monkeypatch.setattr(sms_spam, 'BYTES', len(content))
-    checksum = hashlib.sha256(content).hexdigest()
-    monkeypatch.setattr(sms_spam, 'FILE', dataclasses.replace(sms_spam.FILE, sha256=checksum))
+    replace('sms_spam', sha256=[_sha256(content)])
     return content

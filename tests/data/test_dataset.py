@@ -194,7 +194,7 @@ NAN[2, 1], HUGE[0, 1] = np.nan, 1e300
         (
             {'train': (['a', 'b', 'c', '\ud800'], Y)},
             {},
-            'inputs are not Unicode text: .*surrogates',
+            'inputs are not an array of numbers or texts: .*surrogates',
         ),
         ({'train': (['a', 'b'], Y)}, {}, 'has 2 inputs but 4 labels'),
         (
@@ -202,7 +202,11 @@ NAN[2, 1], HUGE[0, 1] = np.nan, 1e300
             {'max_value': 2},
             'max_value is for numbers, not for',
         ),
-        ({'train': (['a'] * 4, Y), 'test': (X, Y)}, {}, "split 'test' are uint8 .* StringDType"),
+        (
+            {'train': (['a'] * 4, Y), 'test': (X, Y)},
+            {},
+            "split 'test': inputs are uint8 .* StringDType",
+        ),
         ({'train': (X, ['a', 'b', 'c', 'd'])}, {}, 'labels must be numbers, not <U1'),
         ({'train': (NAN, Y)}, {}, r'finite in float32, but inputs\[2, 1\] is nan; 1 such'),
         ({'train': (HUGE, Y)}, {}, r'finite in float32, but inputs\[0, 1\] is 1e\+300'),
@@ -215,9 +219,13 @@ NAN[2, 1], HUGE[0, 1] = np.nan, 1e300
         ({'train': (X, Y)}, {'class_names': ('a', 'b', 'a')}, 'repeat'),
         ({'train': (X, Y)}, {'class_names': 'abc'}, 'tuple of strings'),
         ({'train': (X, Y * 1.0)}, {'class_names': ('a', 'b')}, 'for integer labels'),
-        ({'train': (X, Y), 'test': (X * 1.0, Y)}, {}, "split 'test' are float32 .* uint8"),
-        ({'train': (X, Y), 'test': (X[:, :1], Y)}, {}, r"'test' are uint8 of shape \[1, 3, 1\]"),
-        ({'train': (X, Y), 'test': (X, Y * 1.0)}, {}, "labels of split 'test' are float32"),
+        ({'train': (X, Y), 'test': (X * 1.0, Y)}, {}, "split 'test': inputs are float32 .* uint8"),
+        (
+            {'train': (X, Y), 'test': (X[:, :1], Y)},
+            {},
+            r"'test': inputs are uint8 of shape \[1, 3, 1\]",
+        ),
+        ({'train': (X, Y), 'test': (X, Y * 1.0)}, {}, "split 'test': labels are float32"),
         ({'train': (X, Y)}, {'max_value': 0}, 'positive and finite, not 0'),
         ({'train': (X, Y)}, {'max_value': float('nan')}, 'positive and finite, not nan'),
     ],

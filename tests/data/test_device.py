@@ -4,7 +4,7 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 
 from nnstudy import data, errors
-from nnstudy.data import device, resizing
+from nnstudy.data import device
 from nnstudy.spec.fields import Text
 
 
@@ -114,7 +114,7 @@ def test_image_size():
     prepared = data.prepare(dataset, train='train[:20]', image_size=5)
     assert prepared.inputs.shape == (30, 5, 5, 3) and prepared.inputs.dtype == np.uint8
     inputs, _ = data.select(dataset, 'train[:20]')
-    np.testing.assert_array_equal(_split(prepared, 'train')[0], resizing.resize(inputs, 5))
+    np.testing.assert_array_equal(_split(prepared, 'train')[0], device.resize(inputs, 5))
 
 
 def test_the_size_that_images_have_changes_nothing():
@@ -129,7 +129,7 @@ def test_the_size_that_images_have_changes_nothing():
 
 def test_only_what_is_selected_is_resized(monkeypatch):
     sizes = []
-    monkeypatch.setattr(resizing, 'resize', lambda x, size: sizes.append(len(x)) or x[:, :5, :5])
+    monkeypatch.setattr(device, 'resize', lambda x, size: sizes.append(len(x)) or x[:, :5, :5])
     data.prepare(_images(), train='train[:7]', test='test[:3]', image_size=5)
     assert sizes == [7, 3]
 

@@ -1,11 +1,11 @@
 import numpy as np
 from sklearn import datasets as sklearn_datasets
 
-from nnstudy.data import digits
+from nnstudy import data as data_lib
 
 
 def test_digits():
-    data = digits.load()
+    data = data_lib.load('digits')
     train, train_labels = data.splits['train']
     test, test_labels = data.splits['test']
     assert train.shape == (1437, 8, 8, 1) and test.shape == (360, 8, 8, 1)
@@ -17,5 +17,5 @@ def test_digits():
 
 
 def test_every_class_is_in_both_splits():
-    for _, labels in digits.load().splits.values():
+    for _, labels in data_lib.load('digits').splits.values():
         assert np.bincount(labels, minlength=10).min() > 30

@@ -4,9 +4,9 @@ import time
 import numpy as np
 import pytest
 
+from nnstudy import data as data_lib
 from nnstudy import errors
-from nnstudy.data import mnist
-from nnstudy.data import published as published_lib
+from nnstudy.data import files
 
 
 def _write(folder, files, pack):
@@ -22,7 +22,7 @@ def _write(folder, files, pack):
 @pytest.mark.parametrize('own_folder', [True, False])
 def test_load(tmp_path, mnist_files, pack, own_folder):
     _write(tmp_path / 'mnist', mnist_files, pack)
-    data = mnist.load('mnist', tmp_path / 'mnist' if own_folder else tmp_path)
+    data = data_lib.load('mnist', tmp_path / 'mnist' if own_folder else tmp_path)
     assert data.name == 'mnist'
     assert data.class_names == tuple('0123456789')
     assert {split: x.shape for split, (x, _) in data.splits.items()} == {
@@ -55,13 +55,13 @@ def test_damage_is_named(tmp_path, mnist_files, damaged, message):
     path = tmp_path / 'mnist' / 'train-images-idx3-ubyte.gz'
     path.write_bytes(damaged(mnist_files['train-images-idx3-ubyte']))
     with pytest.raises(errors.UserError, match=message) as raised:
-        mnist.load('mnist', tmp_path)
+        data_lib.load('mnist', tmp_path)
     assert str(raised.value).startswith(f'{path}: ')
 
 
 def test_unreadable(tmp_path):
     with pytest.raises(errors.UserError, match='cannot be read: No such file'):
-        published_lib.unpack(tmp_path / 'absent')
+        files.read(tmp_path / 'absent')
 
 
 # The means are the constants by which everyone normalises these sets.
@@ -75,7 +75,7 @@ def test_unreadable(tmp_path):
 def test_published(published, name, train_mean, train_counts):
     folder = published(name)
     start = time.perf_counter()
-    data = mnist.load(name, folder)
+    data = data_lib.load(name, folder)
     # Takes 0.2 to 0.3 s; far more would mean that something is read or converted twice.
     assert time.perf_counter() - start < 5
     assert data.splits['train'][0].shape == (60_000, 28, 28, 1)
@@ -90,4 +90,4 @@ def test_published(published, name, train_mean, train_counts):
 def test_one_sets_files_are_not_the_others(published):
     folder = published('fashion_mnist') / 'fashion_mnist'
     with pytest.raises(errors.UserError, match='not the published data'):
-        mnist.load('mnist', folder)
+        data_lib.load('mnist', folder)

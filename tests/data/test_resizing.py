@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from nnstudy import data
-from nnstudy.data import resizing
+from nnstudy.data import device
 
 
 def _images(shape, dtype=np.uint8):
@@ -19,7 +19,7 @@ def _images(shape, dtype=np.uint8):
 @pytest.mark.parametrize('dtype', [np.uint8, np.float32])
 def test_agrees_with_jax(shape, size, dtype):
     images = _images(shape, dtype)
-    resized = resizing.resize(images, size)
+    resized = device.resize(images, size)
     assert resized.dtype == dtype and resized.shape == (4, size, size, shape[-1])
     reference = jax.image.resize(
         images.astype(np.float32), resized.shape, 'bilinear', antialias=True
@@ -31,14 +31,14 @@ def test_agrees_with_jax(shape, size, dtype):
 def test_images_do_not_meet():
     images = _images((3, 32, 32, 3))
     images[1] = 255
-    resized = resizing.resize(images, 28)
+    resized = device.resize(images, 28)
     assert (resized[1] == 255).all()
-    np.testing.assert_array_equal(resized[2:], resizing.resize(images[2:], 28))
+    np.testing.assert_array_equal(resized[2:], device.resize(images[2:], 28))
 
 
 def test_the_right_size_changes_nothing():
     images = _images((3, 28, 28, 1))
-    assert resizing.resize(images, 28) is images
+    assert device.resize(images, 28) is images
 
 
 def test_real_images_in_colour(data_dir):
@@ -46,7 +46,7 @@ def test_real_images_in_colour(data_dir):
     grey, _ = data.load('fashion_mnist', data_dir).splits['test']
     images = np.repeat(np.pad(grey[:6_000], ((0, 0), (2, 2), (2, 2), (0, 0))), 3, axis=-1)
     start = time.perf_counter()
-    resized = resizing.resize(images, 28)
+    resized = device.resize(images, 28)
     assert time.perf_counter() - start < 5  # takes about 0.3 s
     np.testing.assert_array_equal(resized, np.repeat(resized[..., :1], 3, axis=-1))
     for image, after in zip(images[:50], resized, strict=False):

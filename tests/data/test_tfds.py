@@ -148,12 +148,12 @@ def test_texts(tmp_path):
         (
             {'features': {'word': tensorflow_datasets.features.Text()}, 'label': _classes('a')},
             {'features': {'word': 'hello'}, 'label': 0},
-            "'features', 'word': must be numbers",
+            'inputs must be numbers',
         ),
         (
             {'text': tensorflow_datasets.features.Text(), 'label': _classes('a')},
             {'text': b'\xff', 'label': 0},
-            "'text': is not text in UTF-8",
+            'is not text in UTF-8',
         ),
     ],
 )
@@ -167,7 +167,7 @@ def test_images_of_several_sizes(tmp_path):
     features = {'image': _tensor((None, 2), np.uint8), 'label': _classes('a')}
     examples = [{'image': np.zeros((n, 2), np.uint8), 'label': 0} for n in (1, 3)]
     _prepare(tmp_path, features, examples)
-    with pytest.raises(errors.UserError, match=r'one shape, found \[1, 2\] and \[3, 2\]'):
+    with pytest.raises(errors.UserError, match='not an array of numbers .* inhomogeneous shape'):
         tfds.load('my_set', tmp_path)
 
 
@@ -175,7 +175,7 @@ def test_not_prepared(tmp_path):
     with pytest.raises(errors.UserError) as raised:
         data.load('tfds:mnist', tmp_path)
     message = str(raised.value)
-    assert message.startswith(f'tfds:mnist is not prepared in {tmp_path}')
+    assert message.startswith(f'tfds:mnist: is not prepared in {tmp_path}')
     assert 'pip install "nnstudy[tfds]"' in message
     assert "python -c \"import tensorflow_datasets as tfds; tfds.builder('mnist', " in message
     assert '\n' not in message
@@ -197,8 +197,8 @@ def test_prepared_for_tensorflow_only(tmp_path):
 @pytest.mark.parametrize(
     ('name', 'message'),
     [
-        ('kmnst', 'unknown data set tfds:kmnst: neither known .* did you mean kmnist'),
-        ('zzzzzz/1.0.0', r'unknown data set tfds:zzzzzz/1\.0\.0: [^?]*$'),
+        ('kmnst', 'tfds:kmnst: unknown data set: neither known .* did you mean kmnist'),
+        ('zzzzzz/1.0.0', r'tfds:zzzzzz/1\.0\.0: unknown data set: [^?]*$'),
         ('mnist/9.9.9', r'tfds:mnist/9\.9\.9: Dataset mnist cannot be loaded at version 9\.9\.9'),
         ('', 'tfds:: Parsing builder name'),
         ('../mnist', 'Parsing builder name'),

@@ -14,7 +14,7 @@ import pooch
 import pytest
 
 from nnstudy import data, errors
-from nnstudy.data import boston_housing, cifar, mnist, published, sms_spam
+from nnstudy.data import files
 
 
 @dataclasses.dataclass
@@ -58,28 +58,19 @@ def server(monkeypatch):
 @pytest.fixture
 def cache(tmp_path, monkeypatch) -> pathlib.Path:
     """An empty user's cache, which is used since no directory is named."""
-    monkeypatch.delenv(published.ENVIRONMENT, raising=False)
+    monkeypatch.delenv(files.ENVIRONMENT, raising=False)
     folder = tmp_path / 'cache'
     monkeypatch.setattr(pooch, 'os_cache', lambda project: folder / project)
     return folder / 'nnstudy'
 
 
-def _mirrors(monkeypatch, module, *urls):
-    """Lets a module of `nnstudy.data` look for its files, those of MNIST or its only one, there."""
-    if module is mnist:
-        files = [dataclasses.replace(file, mirrors=urls) for file in mnist.FILES['mnist']]
-        monkeypatch.setitem(mnist.FILES, 'mnist', tuple(files))
-    else:
-        monkeypatch.setattr(module, 'FILE', dataclasses.replace(module.FILE, mirrors=urls))
+def _gzipped(unpacked, prefix=''):
+    return {f'{prefix}{name}.gz': gzip.compress(content) for name, content in unpacked.items()}
 
 
-def _gzipped(files, prefix=''):
-    return {f'{prefix}{name}.gz': gzip.compress(content) for name, content in files.items()}
-
-
-def test_mnist_is_downloaded_once(server, cache, monkeypatch, mnist_files, capsys):
+def test_mnist_is_downloaded_once(server, cache, replace, mnist_files, capsys):
     server.files = _gzipped(mnist_files)
-    _mirrors(monkeypatch, mnist, server.url)
+    replace('mnist', mirrors=[(server.url,)] * 4)
     first = data.load('mnist')
     assert sorted(server.requests) == sorted(server.files)
     assert sorted(path.name for path in (cache / 'mnist').iterdir()) == sorted(server.files)
@@ -94,7 +85,7 @@ def test_mnist_is_downloaded_once(server, cache, monkeypatch, mnist_files, capsy
     assert capsys.readouterr().err == ''
 
 
-def test_cifar_is_downloaded(server, cache, monkeypatch, cifar_files):
+def test_cifar_is_downloaded(server, cache, replace, cifar_files):
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode='w:gz') as tar:
         for name, content in cifar_files.items():
@@ -102,28 +93,27 @@ def test_cifar_is_downloaded(server, cache, monkeypatch, cifar_files):
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     server.files = {'cifar-10-binary.tar.gz': archive.getvalue()}
-    _mirrors(monkeypatch, cifar, server.url)
-    assert len(cifar.load().splits['train'][0]) == 20
+    replace('cifar10', mirrors=[(server.url,)])
+    assert len(data.load('cifar10').splits['train'][0]) == 20
     assert [path.name for path in (cache / 'cifar10').iterdir()] == ['cifar-10-binary.tar.gz']
 
 
-def test_sms_spam_is_downloaded(server, cache, monkeypatch, sms_spam_file):
+def test_sms_spam_is_downloaded(server, cache, replace, sms_spam_file):
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, 'w') as file:
         file.writestr('SMSSpamCollection', sms_spam_file)
     server.files = {'smsspamcollection.zip': archive.getvalue()}
-    _mirrors(monkeypatch, sms_spam, server.url)
+    replace('sms_spam', mirrors=[(server.url,)])
     assert len(data.load('sms_spam').splits['train'][0]) == 4
     assert [path.name for path in (cache / 'sms_spam').iterdir()] == ['smsspamcollection.zip']
 
 
-def test_boston_housing_is_downloaded(server, cache, monkeypatch):
+def test_boston_housing_is_downloaded(server, cache, replace):
     content = b'\n'.join(b' '.join(b'%d' % (i + j) for j in range(14)) for i in range(506))
     checksum = hashlib.sha256(content).hexdigest()
-    file = dataclasses.replace(boston_housing.FILE, sha256=checksum)
-    monkeypatch.setattr(boston_housing, 'FILE', file)
     server.files = {'bad/housing.data': content[:-1], 'good/housing.data': content}
-    _mirrors(monkeypatch, boston_housing, f'{server.url}bad/', f'{server.url}good/')
+    mirrors = f'{server.url}bad/', f'{server.url}good/'
+    replace('boston_housing', sha256=[checksum], mirrors=[mirrors])
     housing = data.load('boston_housing')
     assert server.requests == ['bad/housing.data', 'good/housing.data']
     inputs, values = housing.splits['train']
@@ -131,22 +121,40 @@ def test_boston_housing_is_downloaded(server, cache, monkeypatch):
     assert [path.name for path in (cache / 'boston_housing').iterdir()] == ['housing.data']
 
 
-def test_mirrors_are_tried_in_turn(server, cache, monkeypatch, mnist_files):
+def test_mirrors_are_tried_in_turn(server, cache, replace, mnist_files):
     server.files = _gzipped(mnist_files, 'second/')
-    _mirrors(monkeypatch, mnist, f'{server.url}first/', f'{server.url}second/')
-    mnist.load('mnist')
+    replace(
+        'mnist',
+        mirrors=[
+            (
+                f'{server.url}first/',
+                f'{server.url}second/',
+            )
+        ]
+        * 4,
+    )
+    data.load('mnist')
     assert server.requests[:2] == [
         'first/train-images-idx3-ubyte.gz',
         'second/train-images-idx3-ubyte.gz',
     ]
 
 
-def test_a_mirror_with_other_content_is_passed_over(server, cache, monkeypatch, mnist_files):
+def test_a_mirror_with_other_content_is_passed_over(server, cache, replace, mnist_files):
     content = mnist_files['train-images-idx3-ubyte']
     damaged = {**mnist_files, 'train-images-idx3-ubyte': content[:-1] + b'\0'}
     server.files = {**_gzipped(damaged, 'first/'), **_gzipped(mnist_files, 'second/')}
-    _mirrors(monkeypatch, mnist, f'{server.url}first/', f'{server.url}second/')
-    mnist.load('mnist')
+    replace(
+        'mnist',
+        mirrors=[
+            (
+                f'{server.url}first/',
+                f'{server.url}second/',
+            )
+        ]
+        * 4,
+    )
+    data.load('mnist')
 
 
 def _assert_fails(message, cache, name='mnist'):
@@ -156,38 +164,47 @@ def _assert_fails(message, cache, name='mnist'):
     assert text.startswith('cannot download train-images-idx3-ubyte.gz of mnist: tried http')
     assert text.endswith('give data_dir=<directory> or set NNSTUDY_DATA_DIR')
     assert '\n' not in text and str(cache) not in text
-    assert not (cache / 'mnist').exists()  # nor an empty folder
+    assert not list((cache / 'mnist').iterdir())
 
 
-def test_not_found(server, cache, monkeypatch):
-    _mirrors(monkeypatch, mnist, f'{server.url}a/', f'{server.url}b/')
-    _assert_fails(r'a/train-\S+ \(404 .*\), http\S+/b/train-\S+ \(404 Client Error: Not F', cache)
+def test_not_found(server, cache, replace):
+    replace(
+        'mnist',
+        mirrors=[
+            (
+                f'{server.url}a/',
+                f'{server.url}b/',
+            )
+        ]
+        * 4,
+    )
+    _assert_fails(r'a/train-\S+ \(Not Found\), http\S+/b/train-\S+ \(Not Found\); if you', cache)
 
 
-def test_connection_lost(server, cache, monkeypatch, mnist_files):
+def test_connection_lost(server, cache, replace, mnist_files):
     server.files = _gzipped(mnist_files)
     server.length_error = 5
-    _mirrors(monkeypatch, mnist, server.url)
+    replace('mnist', mirrors=[(server.url,)] * 4)
     _assert_fails(r'\((ChunkedEncodingError|ConnectionError)\)', cache)
 
 
-def test_truncated_on_the_server(server, cache, monkeypatch, mnist_files):
+def test_truncated_on_the_server(server, cache, replace, mnist_files):
     packed = _gzipped(mnist_files)
     server.files = {name: content[:-20] for name, content in packed.items()}
-    _mirrors(monkeypatch, mnist, server.url)
+    replace('mnist', mirrors=[(server.url,)] * 4)
     _assert_fails(r'\(truncated or damaged', cache)
 
 
-def test_checksum(server, cache, monkeypatch, mnist_files):
+def test_checksum(server, cache, replace, mnist_files):
     content = mnist_files['train-images-idx3-ubyte']
     server.files = _gzipped({'train-images-idx3-ubyte': content[:-1] + b'\0'})
-    _mirrors(monkeypatch, mnist, server.url)
+    replace('mnist', mirrors=[(server.url,)] * 4)
     _assert_fails(r'\(not the published data: expected content of sha256', cache)
 
 
-def test_no_server(server, cache, monkeypatch):
+def test_no_server(server, cache, replace):
     # Port 9 is of the discard service, which no machine has run for decades.
-    _mirrors(monkeypatch, mnist, 'http://127.0.0.1:9/')
+    replace('mnist', mirrors=[('http://127.0.0.1:9/',)] * 4)
     _assert_fails(r'\(ConnectionError\)', cache)
 
 
@@ -209,8 +226,8 @@ def test_cache_that_cannot_be_written(server, cache, monkeypatch):
         data.load('mnist')
 
 
-def test_damaged_cache_is_named(server, cache, monkeypatch, mnist_files):
-    (cache / 'mnist').mkdir(parents=True)
+def test_damaged_cache_is_named(cache, mnist_files):
+    _data_dir(cache, mnist_files)
     path = cache / 'mnist' / 'train-images-idx3-ubyte.gz'
     path.write_bytes(gzip.compress(mnist_files['train-images-idx3-ubyte'][:-1]))
     with pytest.raises(errors.UserError, match=f'{path}: not the published data'):
@@ -225,13 +242,13 @@ def _data_dir(folder, files):
 
 
 def test_environment(tmp_path, server, cache, monkeypatch, mnist_files):
-    monkeypatch.setenv(published.ENVIRONMENT, str(_data_dir(tmp_path / 'named', mnist_files)))
+    monkeypatch.setenv(files.ENVIRONMENT, str(_data_dir(tmp_path / 'named', mnist_files)))
     assert len(data.load('mnist').splits['train'][0]) == 5
     assert not server.requests and not cache.exists()
 
 
 def test_argument_goes_before_environment(tmp_path, cache, monkeypatch, mnist_files):
-    monkeypatch.setenv(published.ENVIRONMENT, str(tmp_path / 'absent'))
+    monkeypatch.setenv(files.ENVIRONMENT, str(tmp_path / 'absent'))
     data.load('mnist', _data_dir(tmp_path / 'named', mnist_files))
 
 
@@ -244,15 +261,15 @@ def test_home_is_expanded(tmp_path, monkeypatch, mnist_files):
 
 @pytest.mark.parametrize('by_environment', [True, False])
 def test_a_named_directory_is_never_filled(
-    tmp_path, server, cache, monkeypatch, mnist_files, by_environment
+    tmp_path, server, cache, monkeypatch, mnist_files, by_environment, replace
 ):
     server.files = _gzipped(mnist_files)
-    _mirrors(monkeypatch, mnist, server.url)
+    replace('mnist', mirrors=[(server.url,)] * 4)
     folder = tmp_path / 'named'
     folder.mkdir()
     source = 'data_dir'
     if by_environment:
-        source = published.ENVIRONMENT
+        source = files.ENVIRONMENT
         monkeypatch.setenv(source, str(folder))
     expected = f'{source} {str(folder)!r} has no mnist/train-images-idx3-ubyte.gz'
     with pytest.raises(errors.UserError) as raised:

@@ -1,0 +1,172 @@
+"""Files that data sets are published in: found or downloaded once, unpacked in memory, and checked.
+
+Files are looked for in the directory that the user names, by `data_dir` or else by the environment
+variable `NNSTUDY_DATA_DIR`; nothing is ever written to a directory that was named. Only if none is
+named, they come from the user's cache, and are downloaded into it when they are first needed.
+"""
+
+import dataclasses
+import gzip
+import hashlib
+import lzma
+import os
+import pathlib
+import sys
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Sequence
+
+from nnstudy import errors
+
+ENVIRONMENT = 'NNSTUDY_DATA_DIR'
+TIMEOUT = 30  # seconds without any answer
+
+DataDir = str | os.PathLike[str] | None
+
+_GZIP_MAGIC = b'\x1f\x8b'
+_DAMAGED = (
+    EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, tarfile.TarError, zipfile.BadZipFile,
+)  # fmt: skip
+
+
+def read(path: pathlib.Path, members: Sequence[str] = ()) -> bytes:
+    """Returns the unpacked content of a file.
+
+    How it is packed is seen from its content: browsers unpack `.gz` files and keep their name.
+
+    Args:
+      path: a plain or gzipped file; with `members`, an archive that holds them, or the first of
+        them beside the others.
+      members: names of files, whose contents are joined.
+
+    Raises:
+      errors.UserError: the file cannot be read, is damaged, or has not all of the members.
+    """
+    try:
+        if path.name in members:
+            return b''.join((path.parent / name).read_bytes() for name in members)
+        if not members:
+            content = path.read_bytes()
+            return gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content
+        found = _in_archive(path, members)
+    except _DAMAGED as error:
+        raise errors.UserError(f'{path}: truncated or damaged: {error}') from error
+    except OSError as error:
+        where = error.filename or path
+        raise errors.UserError(f'{where}: cannot be read: {error.strerror or error}') from error
+    if missing := [name for name in members if name not in found]:
+        raise errors.UserError(f'{path}: has no {", ".join(missing)}')
+    return b''.join(found[name] for name in members)
+
+
+def _in_archive(path: pathlib.Path, members: Sequence[str]) -> dict[str, bytes]:
+    """Returns those of the members that a zip or tar archive has."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return {name: archive.read(name) for name in archive.namelist() if name in members}
+    found = {}
+    # As a stream, since looking for members by name would decompress everything twice.
+    with tarfile.open(path, 'r|*') as stream:
+        for member in stream:
+            name = pathlib.PurePosixPath(member.name).name
+            # Links and devices have names too; only of a regular file there is a content.
+            if name in members and member.isreg() and (content := stream.extractfile(member)):
+                found[name] = content.read()
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A file that a data set is published in.
+
+    Attributes:
+      dataset: the data set's name, and that of its folder.
+      names: names that the file may have, best first; the first is the published one.
+      mirrors: addresses of folders that hold it, tried in turn.
+      sha256: hexadecimal, of the unpacked content: the same however the file is packed.
+      members: of an archive, see `read`.
+    """
+
+    dataset: str
+    names: tuple[str, ...]
+    mirrors: tuple[str, ...]
+    sha256: str
+    members: tuple[str, ...] = ()
+
+    def read(self, path: pathlib.Path) -> bytes:
+        """Returns the content of the file at a path; UserError if it is not the published one."""
+        content = read(path, self.members)
+        found = hashlib.sha256(content).hexdigest()
+        if found != self.sha256:
+            raise errors.UserError(
+                f'{path}: not the published data: expected content of sha256 '
+                f'{self.sha256[:16]}..., found {found[:16]}...; delete the file and get it anew'
+            )
+        return content
+
+    def find(self, data_dir: DataDir = None) -> pathlib.Path:
+        """Returns the path of the file, which is downloaded if need be.
+
+        Args:
+          data_dir: a directory that holds `<dataset>/<name>`, or `<name>` itself. By default
+            `$NNSTUDY_DATA_DIR`; without that, the user's cache.
+
+        Raises:
+          errors.UserError: the named directory has no such file, or it cannot be downloaded.
+        """
+        source, named = 'data_dir', data_dir
+        if named is None:
+            source, named = ENVIRONMENT, os.environ.get(ENVIRONMENT) or None
+        if named is None:
+            import pooch
+
+            folder = pathlib.Path(pooch.os_cache('nnstudy'))
+        else:
+            folder = pathlib.Path(named).expanduser()
+            if not folder.is_dir():
+                raise errors.UserError(f'{source} {str(named)!r} is not a directory')
+        for place in (folder / self.dataset, folder):
+            for name in self.names:
+                if (place / name).is_file():
+                    return place / name
+        if named is None:
+            return self._download(folder / self.dataset)
+        others = f' (nor {", ".join(self.names[1:])})' if self.names[1:] else ''
+        raise errors.UserError(
+            f'{source} {str(named)!r} has no {self.dataset}/{self.names[0]}{others}; '
+            'name no directory to have it downloaded'
+        )
+
+    def _download(self, folder: pathlib.Path) -> pathlib.Path:
+        import pooch
+        import requests
+
+        name, failures = self.names[0], []
+        for mirror in self.mirrors:
+            url = mirror + name
+            print(f'nnstudy: downloading {url} to {folder}', file=sys.stderr)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                # The file gets its name when it is whole and checked.
+                with pooch.utils.temporary_file(path=str(folder)) as temporary:
+                    pooch.HTTPDownloader(timeout=TIMEOUT)(url, temporary, None)
+                    self.read(pathlib.Path(temporary))
+                    os.replace(temporary, folder / name)
+                return folder / name
+            except requests.RequestException as error:
+                # Its text repeats the address.
+                reason = getattr(error.response, 'reason', None) or type(error).__name__
+                failures.append(f'{url} ({reason})')
+            except errors.UserError as error:
+                # Without the temporary name that the line begins with.
+                failures.append(f'{url} ({str(error).partition(": ")[2]})')
+            except OSError as error:
+                raise errors.UserError(
+                    f'cannot write {folder / name}: {error.strerror or error}'
+                ) from error
+        raise errors.UserError(
+            f'cannot download {name} of {self.dataset}: tried {", ".join(failures)}; if you have '
+            f'the file, put it at <directory>/{self.dataset}/{name} and give data_dir=<directory> '
+            f'or set {ENVIRONMENT}'
+        )
