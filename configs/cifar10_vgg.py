@@ -73,26 +73,25 @@ def claims():
     trains_better, tests_better = (of.where(VGG) > of.where(CNN) for of in (train, test))
     gap, gap_of_cnn = ((train - test).where(net) for net in (VGG, CNN))
     rest = tests_better, gap < gap_of_cnn, gap > 0
-    return [
-        Claim(
-            'E4a',
-            'The VGG-like net with augmentation and batch normalisation reaches a higher training '
-            'and test accuracy than the plain CNN, with a smaller gap between them; the test '
-            'accuracy is still the lower of the two',
-            (trains_better, *rest),
-        ),
-        Claim(
-            'E4a, train',
-            'It reaches a higher training accuracy than the plain CNN (ours, a part of E4a)',
-            trains_better,
-        ),
-        Claim(
-            'E4a, rest',
-            'It reaches a higher test accuracy than the plain CNN, with a smaller gap, and its '
-            'test accuracy is still below its training accuracy (ours, a part of E4a)',
-            rest,
-        ),
-    ]
+    yield Claim(
+        'E4a',
+        'The VGG-like net with augmentation and batch normalisation reaches a higher training and '
+        'test accuracy than the plain CNN, with a smaller gap between them; the test accuracy is '
+        'still the lower of the two',
+        trains_better,
+        *rest,
+    )
+    yield Claim(
+        'E4a, train',
+        'It reaches a higher training accuracy than the plain CNN (ours, a part of E4a)',
+        trains_better,
+    )
+    yield Claim(
+        'E4a, rest',
+        'It reaches a higher test accuracy than the plain CNN, with a smaller gap, and its test '
+        'accuracy is still below its training accuracy (ours, a part of E4a)',
+        rest,
+    )
 
 
 def pictures(results):

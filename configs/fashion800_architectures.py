@@ -66,44 +66,39 @@ def claims(config):
     gap = (train - test).at(config.epochs)
     end, first = test.at(config.epochs), Quantity('train_loss').at(config.eval_every)
     loss = Quantity('test_loss').at(config.epochs)
-    return [
-        Claim(
-            'B10a',
-            'ResNet fits the training set perfectly: all its images are classified rightly',
-            train.where(RESNET).at(config.epochs) > 0.9999,
-        ),
-        Claim(
-            'B10b',
-            "ResNet's test loss is higher than Inception's although its accuracy is higher",
-            (loss.where(RESNET) > loss.where(INCEPTION), end.where(RESNET) > end.where(INCEPTION)),
-        ),
-        Claim(
-            'B10c',
-            'Neither generalises well: more than 5 points between training and test accuracy',
-            (gap.where(RESNET) > 0.05, gap.where(INCEPTION) > 0.05),
-        ),
-        Claim(
-            'B10d',
-            'Inception has room to improve: after twice as many epochs its test accuracy is higher',
-            test.where(INCEPTION) > end.where(INCEPTION),
-        ),
-        Claim(
-            'B10e',
-            'A smaller rate makes convergence slower, not faster: after '
-            f'{config.eval_every} epochs the training loss is higher at 0.01 than at 0.05, for '
-            'both nets',
-            tuple(first.where(net, SLOW) > first.where(net) for net in (INCEPTION, RESNET)),
-        ),
-    ]
+    yield Claim(
+        'B10a',
+        'ResNet fits the training set perfectly: all its images are classified rightly',
+        train.where(RESNET).at(config.epochs) > 0.9999,
+    )
+    yield Claim(
+        'B10b',
+        "ResNet's test loss is higher than Inception's although its accuracy is higher",
+        *(metric.where(RESNET) > metric.where(INCEPTION) for metric in (loss, end)),
+    )
+    yield Claim(
+        'B10c',
+        'Neither generalises well: more than 5 points between training and test accuracy',
+        *(gap.where(net) > 0.05 for net in (RESNET, INCEPTION)),
+    )
+    yield Claim(
+        'B10d',
+        'Inception has room to improve: after twice as many epochs its test accuracy is higher',
+        test.where(INCEPTION) > end.where(INCEPTION),
+    )
+    yield Claim(
+        'B10e',
+        f'A smaller rate makes convergence slower, not faster: after {config.eval_every} epochs '
+        'the training loss is higher at 0.01 than at 0.05, for both nets',
+        *(first.where(net, SLOW) > first.where(net) for net in (INCEPTION, RESNET)),
+    )
 
 
 def references(config):
     if not config.study.as_printed:
-        return []
-    listed = [
-        Reference('Inception, parameters', 196_154, Quantity('num_params').where(INCEPTION)),
-        Reference('ResNet, parameters', 186_058, Quantity('num_params').where(RESNET)),
-    ]
+        return
+    yield Reference('Inception, parameters', 196_154, Quantity('num_params').where(INCEPTION))
+    yield Reference('ResNet, parameters', 186_058, Quantity('num_params').where(RESNET))
     metrics = 'train_loss', 'train_accuracy', 'test_loss', 'test_accuracy'
     for name, net, values in (
         ('Inception', INCEPTION, (0.345, 0.858, 0.715, 0.758)),
@@ -111,8 +106,7 @@ def references(config):
     ):
         for metric, value in zip(metrics, values, strict=True):
             quantity = Quantity(metric).where(net).at(config.epochs)
-            listed.append(Reference(f'{name}, {metric.replace("_", " ")}', value, quantity, 3))
-    return listed
+            yield Reference(f'{name}, {metric.replace("_", " ")}', value, quantity, 3)
 
 
 def pictures(results):

@@ -57,38 +57,33 @@ def claims(config):
     more_data = gap(large, many) < gap(large, few)
     smaller_of = {size: gap(smaller, size) < gap(large, size) for size in (few, many)}
     underfits = [loss.where(cell(small, many)) > loss.where(cell(large, many)) for loss in losses]
-    return [
-        Claim(
-            'C4a',
-            f'More data and a smaller model lower the gap: with a width of {large} it is smaller '
-            f'with {many:,} examples than with {few}, and with {few} as with {many:,} examples it '
-            f'is smaller with a width of {smaller} than of {large}; a model too small underfits: '
-            f'with {many:,} examples a width of {small} has higher losses on training and on test '
-            f'images than {large}',
-            (more_data, *smaller_of.values(), *underfits),
-        ),
-        Claim('C4a data', 'More data lower the gap (ours, a part of C4a)', more_data),
-        *(
-            Claim(
-                f'C4a {size:,}',
-                f'A smaller model lowers the gap with {size:,} examples (ours, a part of C4a)',
-                condition,
-            )
-            for size, condition in smaller_of.items()
-        ),
-        Claim('C4a small', 'A model too small underfits (ours, a part of C4a)', underfits),
-        Claim(
-            'C4b',
-            f'At every width, {many:,} examples have a smaller gap than {few} (ours)',
-            tuple(gap(width, many) < gap(width, few) for width in widths),
-        ),
-        Claim(
-            'C4c',
-            f'Training longer widens the gap: with width {large} and {few} examples it is larger '
-            'at the end than after 5 epochs (ours)',
-            gap(large, few) > gap(large, few).at(5),
-        ),
-    ]
+    yield Claim(
+        'C4a',
+        f'More data and a smaller model lower the gap: with a width of {large} it is smaller with '
+        f'{many:,} examples than with {few}, and with {few} as with {many:,} examples it is '
+        f'smaller with a width of {smaller} than of {large}; a model too small underfits: with '
+        f'{many:,} examples a width of {small} has higher losses on training and on test images '
+        f'than {large}',
+        more_data,
+        *smaller_of.values(),
+        *underfits,
+    )
+    yield Claim('C4a data', 'More data lower the gap (ours, a part of C4a)', more_data)
+    for size, condition in smaller_of.items():
+        what = f'A smaller model lowers the gap with {size:,} examples (ours, a part of C4a)'
+        yield Claim(f'C4a {size:,}', what, condition)
+    yield Claim('C4a small', 'A model too small underfits (ours, a part of C4a)', *underfits)
+    yield Claim(
+        'C4b',
+        f'At every width, {many:,} examples have a smaller gap than {few} (ours)',
+        *(gap(width, many) < gap(width, few) for width in widths),
+    )
+    yield Claim(
+        'C4c',
+        f'Training longer widens the gap: with width {large} and {few} examples it is larger at '
+        'the end than after 5 epochs (ours)',
+        gap(large, few) > gap(large, few).at(5),
+    )
 
 
 def pictures(results):

@@ -83,36 +83,29 @@ def _losses(p):
 def claims():
     squared, cross_entropy, zero_one, hinge = (Quantity(f'{name}_mean') for name in PRINTED_MEANS)
     guess, squared_guess = Quantity('uniform_cross_entropy'), Quantity('uniform_squared')
-    return [
-        Claim(
-            'B1',
-            'In order: squared, zero-one, cross-entropy, hinge',
-            (squared < zero_one, zero_one < cross_entropy, cross_entropy < hinge),
-            of='fact',
-        ),
-        Claim(
-            'B3',
-            'At a uniform prediction of 5 classes cross-entropy is 1.6 and the squared error 0.8',
-            (guess > 1.55, guess < 1.65, squared_guess > 0.7999, squared_guess < 0.8001),
-            of='fact',
-        ),
-    ]
+    yield Claim(
+        'B1',
+        'In order: squared, zero-one, cross-entropy, hinge',
+        (squared < zero_one, zero_one < cross_entropy, cross_entropy < hinge),
+        of='fact',
+    )
+    yield Claim(
+        'B3',
+        'At a uniform prediction of 5 classes cross-entropy is 1.6 and the squared error 0.8',
+        (guess > 1.55, guess < 1.65, squared_guess > 0.7999, squared_guess < 0.8001),
+        of='fact',
+    )
 
 
 def references():
-    listed = [
-        Reference(f'{name.replace("_", " ")}, mean', value, Quantity(f'{name}_mean'), 4)
-        for name, value in PRINTED_MEANS.items()
-    ]
+    for name, value in PRINTED_MEANS.items():
+        yield Reference(f'{name.replace("_", " ")}, mean', value, Quantity(f'{name}_mean'), 4)
     for name, printed in PRINTED.items():
         words, digits = name.replace('_', ' '), 0 if name == 'zero_one' else 3
         for i, value in enumerate(printed, start=1):
-            listed.append(Reference(f'{words}, point {i}', value, Quantity(f'{name}_{i}'), digits))
-    return [
-        *listed,
-        Reference('cross-entropy of a guess', 1.6, Quantity('uniform_cross_entropy'), 1),
-        Reference('squared error of a guess', 0.8, Quantity('uniform_squared'), 1),
-    ]
+            yield Reference(f'{words}, point {i}', value, Quantity(f'{name}_{i}'), digits)
+    yield Reference('cross-entropy of a guess', 1.6, Quantity('uniform_cross_entropy'), 1)
+    yield Reference('squared error of a guess', 0.8, Quantity('uniform_squared'), 1)
 
 
 def pictures(results):

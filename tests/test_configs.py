@@ -7,7 +7,7 @@ from small import ROOT
 import nnstudy
 from nnstudy import data as data_lib
 from nnstudy import models
-from nnstudy.analysis import judging, references
+from nnstudy.analysis import judging
 from nnstudy.results import checkpoints, files
 from nnstudy.results import results as results_lib
 from nnstudy.running import plan as plan_lib
@@ -139,16 +139,21 @@ def planned(study, data, data_dir):
         references=study.references,
     )
     files.to_json(claims.to_dict([study.claims, study.references]))
-    return judging.judge(results), references.place(results)
+    return judging.judge(results), judging.place(results)
 
 
 def quantities_of(study):
     """Returns the columns that claims and references name."""
-    conditions = [condition for claim in study.claims for condition in claim.conditions]
-    named = [one.quantity for one in study.references]
-    named += [side for condition in conditions for side in condition.sides]
-    named = [side for side in named if isinstance(side, nnstudy.Quantity)]
-    return {column for one in named for column in (one.metric, one.minus)} - {None}
+
+    def named(data):
+        if isinstance(data, list):
+            return set().union(*map(named, data))
+        if not isinstance(data, dict):
+            return set()
+        own = {data['metric'], data['minus']} if 'metric' in data else set()
+        return own.union(*map(named, data.values()))
+
+    return named(claims.to_dict([study.claims, study.references])) - {None}
 
 
 def run_shrunk(name, arg, data_dir):
@@ -171,7 +176,7 @@ def test_plan_and_claims(name, arg, request):
     data_dir = None if is_offline else request.getfixturevalue('data_dir')
     study, data = load(name, arg)
     verdicts, places = planned(study, data, data_dir)
-    assert [v.claim for v in verdicts] == study.claims
+    assert verdicts['claim'].tolist() == [claim.name for claim in study.claims]
     assert len(places) == len(study.references)
 
 

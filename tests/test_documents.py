@@ -10,7 +10,7 @@ from test_configs import load, registries  # noqa: F401 (a fixture)
 
 import nnstudy
 from nnstudy import commands
-from nnstudy.analysis import judging, references
+from nnstudy.analysis import judging
 from nnstudy.spec import config as config_lib
 from nnstudy.spec import study_file
 from nnstudy.spec.fields import Config
@@ -47,7 +47,8 @@ def made(study, outcome):
 
 def true_of_all(study, outcome):
     """Returns the names of the claims that are true of every seed."""
-    return {v.claim.name for v in judging.judge(made(study, outcome)) if v.successes == v.n}
+    judged = judging.judge(made(study, outcome))
+    return set(judged.loc[judged['successes'] == judged['n'], 'claim'])
 
 
 def lenet(dataset, names=('relu', 'tanh')):
@@ -86,9 +87,9 @@ def test_boston_batch_size():
 
     assert true_of_all(study, printed) == {'B8a', 'B8b', 'B8c'}
     assert not true_of_all(study, reversed_)
-    placed = references.place(made(study, printed), study.references)
-    assert [one.median for one in placed] == list(module.PRINTED.values())
-    assert all(one.is_covered for one in placed)
+    placed = judging.place(made(study, printed), study.references)
+    assert placed['median'].tolist() == list(module.PRINTED.values())
+    assert placed['quantile'].between(0, 1, inclusive='neither').all()
 
 
 def test_boston_lr_decay():

@@ -5,9 +5,9 @@ metric: a run that diverged is ranked with the worst, and is never left out of a
 without a finite value is NaN for all runs.
 """
 
-import dataclasses
 import itertools
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -93,8 +93,7 @@ def ranking(runs: pd.DataFrame) -> list[int]:
     return ranked['point'].tolist()
 
 
-@dataclasses.dataclass(frozen=True)
-class Best:
+class Best(NamedTuple):
     """The best point, and what it reached on the test split.
 
     Attributes:
@@ -120,16 +119,10 @@ def best(runs: pd.DataFrame) -> Best | None:
     filled = finite_or_worst(runs)
     if not np.isfinite(filled[f'{split}_{metric}']).any():
         return None
-    point = ranking(runs)[0]
-    values = filled.loc[filled['point'] == point, f'test_{metric}']
-    return Best(
-        point=point,
-        split=split,
-        metric=f'test_{metric}',
-        median=intervals.quartiles(values).median,
-        interval=intervals.median_interval(values),
-        n=len(values),
-    )
+    point, metric = ranking(runs)[0], f'test_{metric}'
+    values = filled.loc[filled['point'] == point, metric]
+    median, interval = float(np.quantile(values, 0.5)), intervals.median_interval(values)
+    return Best(point, split, metric, median, interval, len(values))
 
 
 def sign_flip_p(differences: ArrayLike) -> np.ndarray:
@@ -154,25 +147,20 @@ def sign_flip_p(differences: ArrayLike) -> np.ndarray:
         return p_values[()]
     if n <= MAX_ENUMERATED:
         # A flip and its opposite lie as far from 0: those that leave the first sign are enough.
-        flips = np.array([(1, *signs) for signs in itertools.product((1, -1), repeat=n - 1)])
-        drawn = 0
+        flips = np.array([(1.0, *signs) for signs in itertools.product((1, -1), repeat=n - 1)])
     else:
-        flips = np.random.default_rng(0).choice((-1, 1), size=(2**MAX_ENUMERATED, n))
-        # What was seen is one of the flips too: else a p-value could be 0.
-        drawn = 1
-    flips = flips.astype(np.float64)
+        flips = np.random.default_rng(0).choice((-1, 1), size=(2**MAX_ENUMERATED, n)).astype(float)
+    # What was seen is one of the flips too: were it not counted among drawn ones, p could be 0.
+    drawn = int(n > MAX_ENUMERATED)
     rows = differences[tested]
     # Flips that tie with what was seen but for rounding count.
     seen = np.abs(rows.sum(axis=1)) - 1e-13 * np.abs(rows).sum(axis=1)
-    # A few tests at a time: 2^22 sums take 32 MiB.
-    size = max(1, 2**22 // len(flips))
-    as_far = np.concatenate(
-        [
-            (np.abs(flips @ rows[i : i + size].T) >= seen[i : i + size]).sum(axis=0)
-            for i in range(0, len(rows), size)
-        ]
-    )
-    p_values[tested] = (as_far + drawn) / (len(flips) + drawn)
+    size = max(1, 2**22 // len(flips))  # of so many tests at a time the sums take 32 MiB
+    as_far = [
+        (np.abs(flips @ rows[i : i + size].T) >= seen[i : i + size]).sum(axis=0)
+        for i in range(0, len(rows), size)
+    ]
+    p_values[tested] = (np.concatenate(as_far) + drawn) / (len(flips) + drawn)
     return p_values[()]
 
 
@@ -191,47 +179,29 @@ def against(runs: pd.DataFrame, point: int) -> pd.DataFrame:
     """
     metric = f'test_{headline(runs)}'
     values = finite_or_worst(runs).pivot(index='point', columns='seed', values=metric)
-    others = values.index != point
     # [points, seeds], NaN where either point lacks the seed.
-    differences = (values[others] - values.loc[point]).to_numpy()
-    paired = ~np.isnan(differences)
-    n = paired.sum(axis=1)
-    mean, p_value = np.full((2, len(n)), np.nan)
-    for size in set(n.tolist()) - {0}:
-        rows = n == size
-        pairs = differences[rows][paired[rows]].reshape(-1, size)
-        mean[rows], p_value[rows] = pairs.mean(axis=1), sign_flip_p(pairs)
-    verdict = np.where(p_value <= LEVEL, 'differs', 'cannot tell').astype(object)
-    verdict[n < MIN_SEEDS] = 'too few seeds'
-    return pd.DataFrame(
-        {
-            'point': values.index[others].to_numpy(),
-            'n': n,
-            'difference': mean,
-            'p_value': p_value,
-            'verdict': verdict,
-        }
-    )
+    differences = (values - values.loc[point]).drop(index=point)
+    n = differences.notna().sum(axis=1)
+    table = pd.DataFrame({'n': n, 'difference': differences.mean(axis=1), 'p_value': np.nan})
+    for size, rows in differences.groupby(n):
+        if size:
+            pairs = rows.to_numpy()[rows.notna().to_numpy()].reshape(-1, size)
+            table.loc[rows.index, 'p_value'] = sign_flip_p(pairs)
+    few, differs = n < MIN_SEEDS, table['p_value'] <= LEVEL
+    verdicts = np.select([few, differs], ['too few seeds', 'differs'], 'cannot tell')
+    return table.assign(verdict=verdicts.astype(object)).reset_index()
 
 
-@dataclasses.dataclass(frozen=True)
-class Edge:
-    """The best point lies at the `side` (`'lower'`, `'upper'`) end of the axis of `field`."""
+def edges(runs: pd.DataFrame, swept: list[str], point: int) -> dict[str, str]:
+    """Returns the numeric axes at an end of which a point lies, and which: `{field: 'upper'}`.
 
-    field: str
-    side: str
-    value: float
-
-
-def edges(runs: pd.DataFrame, swept: list[str], point: int) -> list[Edge]:
-    """Returns the numeric axes at whose end `point` lies, each axis judged by itself."""
+    Each axis is judged by itself.
+    """
     table = axes.settings(runs, swept)
-    found = []
-    for field in swept:
-        value = table.loc[point, field]
-        if side := axes.edge(axes.axis(field, table[field]), value):
-            found.append(Edge(field, side, value))
-    return found
+    found = {
+        field: axes.edge(axes.axis(field, table[field]), table.loc[point, field]) for field in swept
+    }
+    return {field: side for field, side in found.items() if side}
 
 
 def best_epoch(runs: pd.DataFrame, history: pd.DataFrame, point: int) -> float:

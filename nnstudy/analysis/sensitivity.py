@@ -4,8 +4,6 @@ A setting is a value for each of the other swept fields; within it, the runs of 
 nothing but the field.
 """
 
-from collections.abc import Hashable, Iterable
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -18,10 +16,10 @@ RATE = 'optimizer.learning_rate'
 def sensitivity(losses: ArrayLike, initial: ArrayLike) -> np.ndarray | float:
     """Returns the learning-rate sensitivity: how much is lost by not knowing the best rate.
 
-    The mean over rates of min(loss, initial loss) - best loss (Wortsman et al. 2023, arXiv
-    2309.14322, section 3.1): 0 if all rates are as good, and a rate that diverges costs no more
-    than not to train at all. It is that of the rates given: those that are compared must have the
-    same, evenly spaced in the logarithm.
+    The mean over rates of min(loss, initial loss) - best loss: 0 if all rates are as good, and a
+    rate that diverges costs no more than not to train at all (Wortsman et al. 2023, arXiv
+    2309.14322, section 3.1). Compare only sensitivities over the same rates, evenly spaced in the
+    logarithm.
 
     Args:
       losses: final losses, one a rate `[..., R]`; one that is not finite counts as the initial.
@@ -56,28 +54,19 @@ def of_seeds(
     """
     loss = f'{comparison.selection_split(runs)}_loss'
     first = history[history['step'] == 0].set_index('run')[loss]
-    others = [other for other in swept if other != field]
-    runs = runs.assign(**{other: runs[other].map(axes.plain) for other in others})
+    keys = [*(other for other in swept if other != field), 'seed']
+    runs = runs.assign(**{key: runs[key].map(axes.plain) for key in keys})
     rows = []
-    for key, curve in _grouped(runs, [*others, 'seed']):
+    for key, curve in runs.groupby(keys, sort=False, dropna=False):
         curve = curve.sort_values(field)
         # Equal for all values, unless the field changes the initial loss.
-        initial = first.reindex(curve['run']).mean()
-        values = curve[field].to_numpy(np.float64)
+        lost = sensitivity(curve[loss], first.reindex(curve['run']).mean())
+        values = [np.nan, *curve[field].to_numpy(np.float64), np.inf]
         count = int(np.cumprod(curve['status'] != 'diverged').sum())
-        stable = values[count - 1] if count else np.nan
-        diverged = values[count] if count < len(values) else np.inf
-        rows.append(
-            {
-                **dict(zip([*others, 'seed'], key, strict=True)),
-                'values': len(values),
-                'sensitivity': sensitivity(curve[loss], initial),
-                'stable': stable,
-                'diverged': diverged,
-                'boundary': np.sqrt(stable * diverged) if np.isfinite(diverged) else np.nan,
-            }
-        )
-    return pd.DataFrame(rows)
+        rows.append([*key, len(curve), lost, values[count], values[count + 1]])
+    table = pd.DataFrame(rows, columns=[*keys, 'values', 'sensitivity', 'stable', 'diverged'])
+    boundary = np.sqrt(table['stable'] * table['diverged'])
+    return table.assign(boundary=boundary.where(np.isfinite(boundary)))
 
 
 def by_setting(
@@ -85,8 +74,7 @@ def by_setting(
 ) -> pd.DataFrame:
     """Returns, for every setting, how much depends on a field, and how the boundary varies.
 
-    Args:
-      runs: one row per run; for these and the other arguments see `of_seeds`.
+    The arguments are those of `of_seeds`.
 
     Returns:
       One row per setting: the other swept fields; `values`, how many values the field has;
@@ -96,27 +84,17 @@ def by_setting(
       two seeds.
     """
     others = [other for other in swept if other != field]
-    rows = []
-    for key, seeds in _grouped(of_seeds(runs, history, swept, field), others):
-        known = seeds['boundary'].dropna()
-        rows.append(
-            {
-                **dict(zip(others, key, strict=True)),
-                'values': seeds['values'].max(),
-                'sensitivity': seeds['sensitivity'].median(),
-                'n': len(known),
-                'outside': len(seeds) - len(known),
-                'median': known.median(),
-                'low': known.min(),
-                'high': known.max(),
-                'decades': np.log10(known).std(),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _grouped(
-    table: pd.DataFrame, fields: list[str]
-) -> Iterable[tuple[tuple[Hashable, ...], pd.DataFrame]]:
-    """Groups in the order of the table, with a tuple of values each; without fields, one group."""
-    return table.groupby(fields, sort=False, dropna=False) if fields else [((), table)]
+    table = of_seeds(runs, history, swept, field)
+    table = table.assign(decades=np.log10(table['boundary']))
+    groups = table.groupby(others or (lambda _: 0), sort=False, dropna=False)
+    found = groups.agg(
+        values=('values', 'max'),
+        sensitivity=('sensitivity', 'median'),
+        n=('boundary', 'count'),
+        outside=('seed', 'size'),
+        median=('boundary', 'median'),
+        low=('boundary', 'min'),
+        high=('boundary', 'max'),
+        decades=('decades', 'std'),
+    ).reset_index(drop=not others)
+    return found.assign(outside=found['outside'] - found['n'])

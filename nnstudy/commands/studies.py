@@ -15,7 +15,6 @@ import collections
 import dataclasses
 import functools
 import inspect
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -25,15 +24,13 @@ import pandas as pd
 from rich.table import Table
 
 from nnstudy import commands, errors
-from nnstudy.analysis import judging, references
-from nnstudy.report import labels, studies_page, summary, tables, verdicts
+from nnstudy.analysis import judging
+from nnstudy.report import conclusion, studies_page, tables
 from nnstudy.results import files
 from nnstudy.results import results as results_lib
 from nnstudy.running import workdir
 from nnstudy.spec import study_file
 from nnstudy.training import resolve
-
-MAX_POINTS = 30  # that are put on a page
 
 EXAMPLES = """
 examples:
@@ -51,18 +48,16 @@ class Variant:
     Attributes:
       path: of the config file.
       arg: the variants, separated by commas; empty for the study as it is.
-      title: the first line of its docstring.
-      asked: the paragraph of it that begins with `Asked: `; empty if there is none.
+      folder: where the working directories of all studies are.
+      about: the first line of its docstring, and the paragraph that begins with `Asked: `, if any.
       picture: the name of its main picture, `PICTURE` in the file, by default the curves.
-      workdir: where it is kept.
     """
 
     path: Path
     arg: str
-    title: str
-    asked: str
+    folder: Path
+    about: Sequence[str]
     picture: str
-    workdir: Path
 
     @property
     def name(self) -> str:
@@ -74,10 +69,20 @@ class Variant:
         return str(self.path) + (f':{self.arg}' if self.arg else '')
 
     @property
+    def workdir(self) -> Path:
+        return studies_page.folder(self.folder, self.name)
+
+    @property
     def stages(self) -> list[Path]:
         """Where its tables are: of a search in stages, a folder each."""
         stages = sorted(self.workdir.glob('stage-*'), key=lambda stage: int(stage.name[6:]))
         return stages or [self.workdir]
+
+    def results(self) -> list[results_lib.Results]:
+        """Returns the results of each stage, with the claims that the config file has now."""
+        claims, references = self.said.claims, self.said.references
+        loaded = map(results_lib.load, self.stages)
+        return [dataclasses.replace(r, claims=claims, references=references) for r in loaded]
 
     @functools.cached_property
     def said(self) -> study_file.StudyFile:
@@ -99,9 +104,8 @@ class Variant:
             'sources': {k: v for s in resolved.settings for k, v in resolve.sources(s).items()},
         }
         # A stage has its own split, and data in memory have their own name.
-        other: tuple[str, ...]
-        other = ('config.split.train', 'config.zoom.train') if said.config.zoom.train else ()
-        other += ('config.dataset',) if said.get_data else ()
+        other = ['config.split.train', 'config.zoom.train'] if said.config.zoom.train else []
+        other += ['config.dataset'] if said.get_data else []
         return [name for name in workdir.differences(stored, mine) if name not in other]
 
     @property
@@ -202,11 +206,10 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Varian
         raise errors.UserError(f'--configs: there is no config file in {str(configs)!r}')
     for path in paths:
         module = study_file.load_module(path)
-        title, *paragraphs = [
-            ' '.join(paragraph.split())
-            for paragraph in (inspect.getdoc(module) or path.stem).split('\n\n')
-        ]
-        asked = next((p for p in paragraphs if p.startswith('Asked: ')), '')
+        title, *rest = (inspect.getdoc(module) or path.stem).split('\n\n')
+        asked = [paragraph for paragraph in rest if paragraph.startswith('Asked: ')]
+        about = [' '.join(paragraph.split()) for paragraph in (title, *asked[:1])]
+        picture = getattr(module, 'PICTURE', 'curves')
         variants = getattr(module, 'RECORDED', ('',))
         if quick:
             if study_file.QUICK not in getattr(module, 'VARIANTS', {}):
@@ -214,14 +217,7 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Varian
             variants = [variant for variant in variants if variant != 'reduced'] or ['']
         for variant in variants:
             arg = ','.join(filter(None, (variant, study_file.QUICK if quick else '')))
-            yield Variant(
-                path=path,
-                arg=arg,
-                title=title,
-                asked=asked,
-                picture=getattr(module, 'PICTURE', 'curves'),
-                workdir=folder / '-'.join(filter(None, (path.stem, *arg.split(',')))),
-            )
+            yield Variant(path, arg, folder, about, picture)
 
 
 def listing(studies: Sequence[Variant]) -> Table:
@@ -229,13 +225,15 @@ def listing(studies: Sequence[Variant]) -> Table:
     right = ('runs', 'training', 'verdicts')
     rows = []
     for study in studies:
-        row = {'study': study.name, 'status': study.status, 'what': study.title}
+        row = {'study': study.name, 'status': study.status, 'what': study.about[0]}
         row |= dict.fromkeys(right, '')
         if row['status'] == 'finished':
-            entry = _entry(study)
-            row['runs'] = f'{entry.num_runs:,}'
-            row['training'] = studies_page.duration(entry.seconds)
-            row['verdicts'] = '' if entry.claims is None else verdicts.counted(entry.claims)
+            stages = study.results()
+            runs = pd.concat([stage.runs for stage in stages])
+            row['runs'] = f'{len(runs):,}'
+            row['training'] = studies_page.duration(runs['seconds'].sum())
+            if study.said.claims:
+                row['verdicts'] = conclusion.counted(judging.judge(stages[-1]))
         rows.append(row)
     return tables.printed(pd.DataFrame(rows), right=right)
 
@@ -257,11 +255,11 @@ def _carry_out(studies: Sequence[Variant], args: argparse.Namespace) -> None:
         if code:
             failed.append(study.name)
         tables.console().print(f'{study.name}: {time.monotonic() - began:.0f} s', markup=False)
-    done = [_entry(study) for study in studies if study.status == 'finished']
+    done = {study.name: study.stages[-1] for study in studies if study.status == 'finished'}
     judged = studies_page.all_claims(done)
     if len(judged):
         path = args.folder / ('claims-quick.csv' if args.quick else 'claims.csv')
-        listed = verdicts.claims_text(judged)
+        listed = conclusion.claims_text(judged)
         listed.insert(0, 'study', judged['study'])
         tables.console().print(tables.printed(listed))
         try:
@@ -284,55 +282,12 @@ def _write_page(studies: Sequence[Variant], out: Path, *, quick: bool) -> None:
                 file=sys.stderr,
             )
         if study.status == 'finished':
-            folder = studies_page.record(_entry(study), out.with_suffix(''))
+            picture = study.stages[-1] / 'plots' / f'{study.picture}.png'
+            command = f'python launch.py --config={study.spec}'
+            folder = studies_page.folder(out.with_suffix(''), study.name)
+            studies_page.record(folder, study.name, study.about, command, study.results(), picture)
             tables.console().print(f'recorded: {folder}', markup=False)
     command = ' && '.join(
         f'nnstudy studies {action}' + (' --quick' if quick else '') for action in ('run', 'page')
     )
     tables.console().print(f'written: {studies_page.write(out, command)}', markup=False)
-
-
-def _entry(study: Variant) -> studies_page.Entry:
-    """Returns what a page needs of a study that has been run; of several stages, the last one's."""
-    stages = [results_lib.load(stage) for stage in study.stages]
-    results, outcome = stages[-1], study.stages[-1]
-    said = study.said  # its claims may have changed since it was run
-    picture = outcome / 'plots' / f'{study.picture}.png'
-    runs = pd.concat([stage.runs for stage in stages])
-    return studies_page.Entry(
-        name=study.name,
-        title=study.title,
-        asked=study.asked,
-        command=f'python launch.py --config={study.spec}',
-        num_points=sum(len(stage.points) for stage in stages),
-        num_runs=len(runs),
-        num_run_steps=int(runs['steps'].sum()),
-        seconds=float(runs['seconds'].sum()),
-        machine=_machine(outcome),
-        conclusions=[]
-        if said.claims or results.config.num_seeds == 1
-        else summary.conclusions(results),
-        claims=verdicts.verdicts(judging.judge(results, said.claims)) if said.claims else None,
-        references=verdicts.places(references.place(results, said.references))
-        if said.references
-        else None,
-        picture=picture if picture.is_file() else None,
-        points=_points(results),
-    )
-
-
-def _points(results: results_lib.Results) -> pd.DataFrame | None:
-    """Returns what each point reached and the time of a run; None if there are too many points."""
-    if not 1 < len(results.points) <= MAX_POINTS:
-        return None
-    seconds = results.runs.groupby('point')['seconds'].median()
-    reached = summary.points(results)
-    reached.columns = [name.replace('\n', ' ') for name in reached]
-    return reached.assign(**{'seconds a run': [f'{s:.3g}' for s in seconds]})
-
-
-def _machine(workdir: Path) -> str:
-    session = json.loads((workdir / 'environment.json').read_text())['sessions'][-1]
-    kinds = collections.Counter(session['devices'])
-    devices = [labels.count(number, f'{kind} device') for kind, number in kinds.items()]
-    return f'{", ".join(devices)}, jax {session["versions"]["jax"]}'

@@ -1,10 +1,21 @@
-"""The end of a study: prints its tables, judges its claims, and saves its pictures."""
+"""The end of a study: its tables on the screen, its claims judged, its pictures saved."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nnstudy.report import summary, tables
+import pandas as pd
+
+from nnstudy.analysis import judging
+from nnstudy.report import labels, summary, tables
 from nnstudy.results import results as results_lib
+
+# Each verdict on a claim: its plural, and its colour in a terminal.
+VERDICTS = {
+    'holds': ('hold', 'green'),
+    'does not hold': ('do not hold', 'red'),
+    'depends on the seed': ('depend on the seed', 'yellow'),
+    'undecided': ('undecided', 'yellow'),
+}
 
 
 def conclude(
@@ -13,7 +24,7 @@ def conclude(
     pictures: Callable[[Any], Mapping[str, Any]] | None = None,
     *,
     is_whole: bool = True,
-) -> results_lib.Results:
+) -> None:
     """Shows the tables of a finished study, and draws its pictures in its working directory.
 
     Args:
@@ -21,31 +32,29 @@ def conclude(
       measure: of the config file, see `nnstudy.spec.study_file`.
       pictures: likewise.
       is_whole: whether all runs of the study are here; claims of a part are not judged.
-
-    Returns:
-      The results with the columns that were measured.
     """
-    # Imported late: matplotlib and scipy.stats take a second, and training does not need them.
-    from nnstudy.analysis import judging, references
-    from nnstudy.report import plots, verdicts
+    from nnstudy.report import plots  # matplotlib takes a second, and training does not need it
 
-    workdir = results.workdir
+    workdir, screen = results.workdir, tables.console()
     assert workdir is not None
-    screen = tables.console()
     if measure is not None:
         results = results_lib.with_columns(results, measure(results))
     screen.print(summary.summarise(results))
-    files = ['runs.csv', 'runs.parquet', 'history.parquet']
     for name in ('references.csv', 'claims.csv'):
         (workdir / name).unlink(missing_ok=True)  # of an earlier call
+    files = ['runs.csv', 'runs.parquet', 'history.parquet']
     if results.references and is_whole:
-        placed = verdicts.places(references.place(results))
-        screen.print(verdicts.references_table(placed))
+        placed = judging.place(results)
+        text = references_text(placed)
+        title = 'Numbers in the document, and those of our seeds'
+        screen.print(tables.printed(text, title, right=[*text][1:]))
         placed.to_csv(workdir / 'references.csv', index=False)
         files.append('references.csv')
     if results.claims and is_whole:
-        judged = verdicts.verdicts(judging.judge(results))
-        screen.print(verdicts.claims_table(judged))
+        judged = judging.judge(results)
+        title = 'Claims, judged seed by seed; corrected for the number of claims (Holm)'
+        styles = {row: VERDICTS[verdict][1] for row, verdict in judged['verdict'].items()}
+        screen.print(tables.printed(claims_text(judged), title, styles=styles))
         judged.to_csv(workdir / 'claims.csv', index=False)
         files.append('claims.csv')
     # Pictures come last: a study that has them has been judged too.
@@ -53,4 +62,49 @@ def conclude(
     written = plots.save(results, workdir / 'plots', drawn)
     screen.print(f'\ntables:   {workdir}/{", ".join(files)}', markup=False)
     screen.print(f'pictures: {", ".join(str(path) for path in written)}', markup=False)
-    return results
+
+
+def claims_text(judged: pd.DataFrame) -> pd.DataFrame:
+    """Returns a row a claim, as text, from the table of `judging.judge`."""
+    seeds = [true_of(claim) for claim in judged.to_dict('records')]
+    return judged[['claim', 'statement', 'verdict']].assign(**{'true of': seeds})
+
+
+def true_of(claim: Mapping[str, Any]) -> str:
+    """Writes how many seeds a claim is true of, from its row: `964 of 1,000 seeds`."""
+    if claim['of'] == 'fact':
+        return 'a fact'
+    text = f'{claim["successes"]:,} of {labels.count(claim["n"], "seed")}'
+    if claim['of'] == 'median':
+        text += f'; {100 * claim["resampled_medians"]:.0f}% of resampled medians'
+    if claim['of'] == 'some':
+        text += '; one is enough'
+    if claim['verdict'] == 'undecided' and pd.notna(claim['seeds_needed']):
+        text += f'; {claim["seeds_needed"]:,.0f} would decide'
+    return text
+
+
+def counted(judged: pd.DataFrame) -> str:
+    """Writes how many claims have which verdict: `3 hold, 1 undecided`."""
+    counts = judged['verdict'].value_counts()
+    return ', '.join(
+        f'{counts[one]} {one if counts[one] == 1 else several}'
+        for one, (several, _) in VERDICTS.items()
+        if one in counts
+    )
+
+
+def references_text(placed: pd.DataFrame) -> pd.DataFrame:
+    """Returns a row a printed number, as text, from the table of `judging.place`."""
+    spread = placed[['median', 'min', 'max']].map(judging.number)
+    ours = spread['median'] + ' [' + spread['min'] + ', ' + spread['max'] + ']'
+    outside = placed['quantile'].map(lambda q: ' (outside)' if q in (0, 1) else '')
+    return pd.DataFrame(
+        {
+            'printed number': placed['reference'],
+            'document': placed['printed'].map('{:,.10g}'.format),
+            'ours: median [min, max]': ours,
+            'seeds': placed['n'],
+            'quantile': placed['quantile'].map('{:.2f}'.format) + outside,
+        }
+    )

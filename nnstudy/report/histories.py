@@ -304,7 +304,7 @@ def spread_over_seeds(results: Results, metrics: list[str]) -> pd.DataFrame:
 
 def _quartiles(metric: str) -> list[str]:
     """Returns the columns of a metric's lower quartile, median and upper quartile."""
-    return [f'{metric}_{part}' for part in intervals.Quartiles._fields]
+    return [f'{metric}_{part}' for part in ('q25', 'median', 'q75')]
 
 
 def draw(panel: mpl_axes.Axes, x: pd.Series, rows: pd.DataFrame, metric: str, look: Look) -> None:

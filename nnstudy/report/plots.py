@@ -112,7 +112,7 @@ def metric_vs(
             handles.append(style.handle(name, marker=style.MARKERS[i], markersize=5, **x.line(i)))
         if best is not None and best.point in points:
             y = own.loc[own['point'] == best.point, 'y']
-            star = x.places(i)[positions[best.point]], intervals.quartiles(y).median
+            star = x.places(i)[positions[best.point]], np.quantile(y, 0.5)
     pooled, shared = bool(others) and len(lines) == 1, x.groups[-1] + 1 < len(x.groups)
     over = ''
     if pooled or shared:

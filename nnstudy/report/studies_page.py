@@ -1,137 +1,129 @@
-"""A page of many studies: every claim with its verdict, every printed number with its place.
+"""A page of many studies: every claim with its verdict, and a section for each study.
 
 Studies are run on many days and machines, and their tables are too large to keep with the code. So
-what the page needs of each study is recorded in a small folder, and the page is written from these
-folders:
+what the page says of each study is recorded in a small folder:
 
-study.json        what was run, and for how long
-points.csv        what each point reached, if they are few
-claims.csv        verdicts, if it has claims
-references.csv    printed numbers with their place, if it has any
-picture.png       its main picture
+section.md          its section of the page
+claims.csv          its verdicts, if it has claims
+picture.png         its main picture
 
 Notes on a study, such as what its picture shows, are written by hand in `<config file>.md` beside
 these folders, and the page includes them.
 """
 
-import dataclasses
+import collections
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from PIL import Image
 
 from nnstudy import errors
-from nnstudy.analysis.judging import MOST
-from nnstudy.report import labels, tables, verdicts
+from nnstudy.analysis import judging
+from nnstudy.report import conclusion, labels, summary, tables
+from nnstudy.results import Results
 
 WIDTH = 1000  # pixels of a picture
+MAX_POINTS = 30  # in the table of a section
 OURS = '(ours'  # in the statement of a claim that no document makes
 
+_EXPLAINED = """\
+Each seed bears a claim out or contradicts it. A claim
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """A finished study.
+- *holds* if it is true of more than half of all seeds (sign test);
+- *does not hold* if it is true of less than half;
+- *depends on the seed* if it is true of less than 95% and of more than 5%;
+- is *undecided* if there are too few seeds to say.
 
-    Attributes:
+All tests are at the level of 5%, corrected for the number of claims of a study (Holm). A claim
+about medians holds if it is true of the medians in 95% of the bootstrap resamples of the seeds. For
+a claim about what can happen one seed is enough. A fact does not depend on the seed, and is not
+tested. `docs/claims.md` says more. What no document says is marked *(ours)*. The quantile of
+a printed number is the share of our seeds below it, equal ones counting half: at 0.00 or 1.00 it
+lies outside of all of them."""
+# The lists of claims that are not true of every seed, by verdict.
+_DOUBTED = {
+    'depends on the seed': 'depend on the seed',
+    'does not hold': 'our seeds contradict',
+    'holds': 'hold, although some seeds contradict them',
+    'undecided': 'are undecided, and not true of every seed',
+}
+
+
+def record(
+    folder: Path,
+    name: str,
+    about: Sequence[str],
+    command: str,
+    stages: Sequence[Results],
+    picture: Path,
+) -> None:
+    """Records what a page says of a study.
+
+    Args:
+      folder: see `folder`.
       name: such as `'lenet_activations:mnist'`.
-      title: in words.
-      asked: what is asked, a paragraph; may be empty.
+      about: paragraphs on the study; the first one is its title.
       command: that runs it.
-      num_points: of the sweep.
-      num_runs: points times seeds.
-      num_run_steps: steps of all runs.
-      seconds: of training, compiling left out.
-      claims: see `verdicts.verdicts`; None if it has none.
-      references: see `verdicts.places`; None if it has none.
-      machine: what trained it: `'2 cpu devices, jax 0.10.2'`.
-      conclusions: sentences on its best point, see `summary.conclusions`; of one without claims.
-      picture: the file of its main picture, or None.
-      notes: what a person wrote about it, Markdown; may be empty.
-      points: a row a point, as text; None if they are many.
-    """
-
-    name: str
-    title: str
-    asked: str
-    command: str
-    num_points: int
-    num_runs: int
-    num_run_steps: int
-    seconds: float
-    machine: str
-    conclusions: Sequence[str]
-    claims: pd.DataFrame | None
-    references: pd.DataFrame | None
-    picture: Path | None
-    notes: str = ''
-    points: pd.DataFrame | None = None
-
-    @property
-    def folder(self) -> str:
-        """The name of the folder that it is recorded in."""
-        return self.name.replace(':', '-').replace(',', '-')
-
-
-_TABLES = ('points', 'claims', 'references')  # of an entry; a file each
-
-
-def record(entry: Entry, records: Path) -> Path:
-    """Records what a page needs of a study in its folder in `records`; returns the folder.
+      stages: its results, of a search in several stages all of them. The last one is told.
+      picture: the file of its main picture, which may be missing.
 
     Raises:
       UserError: it cannot be written.
     """
-    folder = records / entry.folder
-    frames = {f'{name}.csv': getattr(entry, name) for name in _TABLES}
+    results, runs = stages[-1], pd.concat([stage.runs for stage in stages])
+    num_points = sum(len(stage.points) for stage in stages)
+    judged = judging.judge(results)
+    parts = [f'## {name}', *about, f'```sh\n{command}\n```']
+    parts.append(
+        f'{labels.count(num_points, "point")}, {labels.count(len(runs), "run")}, '
+        f'{runs["steps"].sum():,} run-steps in {duration(runs["seconds"].sum())} of training '
+        f'({_machine(results)}).'
+    )
+    if picture.is_file():
+        parts.append(f'![{about[0]}]({folder.parent.name}/{folder.name}/picture.png)')
+    parts.append(f'<!-- {name.partition(":")[0]}.md -->')
+    if 1 < len(results.points) <= MAX_POINTS:
+        points = summary.points(results).rename(columns=lambda column: column.replace('\n', ' '))
+        seconds = results.runs.groupby('point')['seconds'].median().map('{:.3g}'.format)
+        parts.append(tables.markdown(points.assign(**{'seconds a run': seconds})))
+    if results.claims:
+        evidence = {'evidence': 'medians over seeds [smallest, largest]'}
+        table = judged[['claim', 'verdict', 'evidence']].rename(columns=evidence)
+        parts.append(tables.markdown(table))
+    elif results.config.num_seeds > 1:
+        parts.append('\n'.join(f'- {sentence}' for sentence in summary.conclusions(results)))
+    if results.references:
+        parts.append(tables.markdown(conclusion.references_text(judging.place(results))))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        elsewhere = (*_TABLES, 'picture', 'notes')
-        told = {name: value for name, value in vars(entry).items() if name not in elsewhere}
-        (folder / 'study.json').write_text(json.dumps(told, indent=2) + '\n')
-        for name, frame in frames.items():
-            (folder / name).unlink(missing_ok=True)
-            if frame is not None:
-                frame.to_csv(folder / name, index=False, float_format='%.9g')
-        if entry.picture is not None:
-            _shrink(entry.picture, folder / 'picture.png')
+        (folder / 'section.md').write_text('\n\n'.join(parts) + '\n')
+        (folder / 'claims.csv').unlink(missing_ok=True)
+        if results.claims:
+            judged.to_csv(folder / 'claims.csv', index=False, float_format='%.9g')
+        if picture.is_file():
+            _shrink(picture, folder / 'picture.png')
     except OSError as error:
         raise errors.UserError(f'cannot write to {str(folder)!r}: {error}') from error
-    return folder
 
 
-def recorded(folder: Path) -> Entry:
-    """Returns what was recorded of a study.
-
-    Raises:
-      UserError: it is not whole, or of another version.
-    """
-    picture = folder / 'picture.png'
-    try:
-        told: dict[str, Any] = json.loads((folder / 'study.json').read_text()) | _tables(folder)
-        notes = folder.parent / f'{told["name"].partition(":")[0]}.md'
-        return Entry(
-            **told,
-            picture=picture if picture.is_file() else None,
-            notes=notes.read_text().strip() if notes.is_file() else '',
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise errors.UserError(
-            f'{str(folder)!r} does not hold what is recorded of a study ({error}); record it again'
-        ) from error
+def _machine(results: Results) -> str:
+    """Writes what trained a study: `2 cpu devices, jax 0.10.2`."""
+    assert results.workdir is not None
+    told = json.loads((results.workdir / 'environment.json').read_text())['sessions'][-1]
+    kinds = collections.Counter(told['devices'])
+    devices = [labels.count(number, f'{kind} device') for kind, number in kinds.items()]
+    return f'{", ".join(devices)}, jax {told["versions"]["jax"]}'
 
 
-def _tables(folder: Path) -> dict[str, pd.DataFrame | None]:
-    """Returns the tables of an entry, None for those that are not in its folder."""
-    found = dict.fromkeys(_TABLES)
-    for name in _TABLES:
-        if (path := folder / f'{name}.csv').is_file():
-            dtype = str if name == 'points' else None  # these are texts, such as 0.10 and True
-            # Words such as None or NA are words; an empty cell is no number.
-            found[name] = pd.read_csv(path, dtype=dtype, keep_default_na=False, na_values=[''])
-    return found
+def _shrink(picture: Path, path: Path) -> None:
+    with Image.open(picture) as image:
+        small = image.convert('RGB')
+        if small.width > WIDTH:
+            small = small.resize((WIDTH, round(small.height * WIDTH / small.width)))
+        small.quantize(256).save(path, optimize=True)
 
 
 def write(path: Path, command: str) -> Path:
@@ -145,119 +137,79 @@ def write(path: Path, command: str) -> Path:
       UserError: nothing is recorded there, or it cannot be written.
     """
     records = path.with_suffix('')
-    entries = [recorded(found.parent) for found in sorted(records.glob('*/study.json'))]
-    if not entries:
+    sections = [found.read_text() for found in sorted(records.glob('*/section.md'))]
+    if not sections:
         raise errors.UserError(f'no study is recorded in {str(records)!r}')
+    names = [section.partition('\n')[0].removeprefix('## ') for section in sections]
+    claims = all_claims({name: folder(records, name) for name in names})
+    told = f'{labels.count(len(claims), "claim")} of {len(sections)} studies'
+    if len(claims):
+        told += f': {conclusion.counted(claims)}'
+    parts = ['# What the studies found', f'{told}. Written by', f'```sh\n{command}\n```']
+    parts += _on_claims(claims) if len(claims) else []
+
+    def notes(found: re.Match) -> str:
+        own = records / found[1]
+        return own.read_text().strip() + '\n\n' if own.is_file() else ''
+
+    parts += [re.sub(r'<!-- (\S+\.md) -->\n*', notes, section).strip() for section in sections]
     try:
-        path.write_text(page(entries, records.name, command))
+        path.write_text('\n\n'.join(parts) + '\n')
     except OSError as error:
         raise errors.UserError(f'cannot write to --out {str(path)!r}: {error}') from error
     return path
 
 
-def _shrink(picture: Path, path: Path) -> None:
-    with Image.open(picture) as image:
-        small = image.convert('RGB')
-        if small.width > WIDTH:
-            small = small.resize((WIDTH, round(small.height * WIDTH / small.width)))
-        small.quantize(256).save(path, optimize=True)
+def _on_claims(claims: pd.DataFrame) -> list[str]:
+    """Returns what a page says of all claims: a table, and lists of those that seeds contradict."""
+    listed = conclusion.claims_text(claims)
+    listed['verdict'] = '**' + listed['verdict'] + '**'
+    anchors = claims['study'].str.lower().str.replace(r'[^\w -]', '', regex=True)
+    listed['study'] = '[' + claims['study'] + '](#' + anchors + ')'
+    parts = [_EXPLAINED, '## All claims', tables.markdown(listed)]
+    by_luck = claims['of'].isin(('seed', 'median'))
+    is_doubted = by_luck & (claims['successes'] < judging.MOST * claims['n'])
+    is_doubted |= claims['verdict'] == 'does not hold'
+    is_ours = claims['statement'].str.contains(OURS, regex=False)
+    lists = {
+        f'Conclusions of the documents that {what}': ~is_ours & (claims['verdict'] == verdict)
+        for verdict, what in _DOUBTED.items()
+    }
+    for title, chosen in {**lists, 'The same of our own claims': is_ours}.items():
+        sentences = [
+            f'- **{claim["claim"]}** ({claim["study"]}): {claim["statement"]}. '
+            f'{claim["verdict"].capitalize()}: true of {conclusion.true_of(claim)}.'
+            for claim in claims[chosen & is_doubted].to_dict('records')
+        ]
+        parts += [f'## {title}', '\n'.join(sentences)] if sentences else []
+    return parts
 
 
-def page(entries: Sequence[Entry], records: str, command: str) -> str:
-    """Returns the page as Markdown.
+def all_claims(folders: Mapping[str, Path]) -> pd.DataFrame:
+    """Reads the verdicts of several studies, with the name of each in a further column `study`.
+
+    They are sorted by the name of the claim, with numbers as numbers: B7a, B7b, B10.
 
     Args:
-      entries: the studies, in order, as recorded.
-      records: the name of the folder they are recorded in.
-      command: that makes it.
+      folders: with a file `claims.csv`, if the study has claims; by name of the study.
+
+    Raises:
+      UserError: a file is not a table of verdicts.
     """
-    claims = all_claims(entries)
-    listed = verdicts.claims_text(claims)
-    listed['verdict'] = '**' + listed['verdict'] + '**'
-    listed['study'] = [f'[{study}](#{_anchor(study)})' for study in claims['study']]
-    lines = [
-        '# What the studies found',
-        '',
-        f'{labels.count(len(claims), "claim")} of {len(entries)} studies: '
-        f'{verdicts.counted(claims)}. Written by',
-        '',
-        '```sh',
-        command,
-        '```',
-        '',
-        'Most claims are true or false of each seed. One *holds* if it is true of more than half '
-        'of all seeds (sign test), *does not hold* if of less than half, and *depends on the seed* '
-        'if the share is certainly neither above 95% nor below 5%; all at 5%, corrected over the '
-        'claims of a study (Holm). *Undecided*: too few seeds. A claim of medians holds if it is '
-        'true of the medians in 95% of bootstrap resamples of the seeds; of one that says what can '
-        'happen one seed is enough; a fact has no luck in it and is not tested. See '
-        '`docs/claims.md`. What no document says is marked *(ours)*. A quantile is the share of '
-        "our seeds that lie below the document's number, equal ones counting half: 0.00 or 1.00, "
-        'and it is outside of all of them.',
-        '',
-        '## All claims',
-        '',
-        *tables.markdown(listed),
-        '',
-    ]
-    for title, doubted in _doubted(claims).items():
-        if len(doubted):
-            lines += [f'## {title}', '']
-            lines += [
-                f'- **{claim["claim"]}** ({claim["study"]}): {claim["statement"]}. '
-                f'{claim["verdict"].capitalize()}: true of {verdicts.true_of(claim)}.'
-                for claim in doubted.to_dict('records')
-            ]
-            lines.append('')
-    for entry in entries:
-        lines += _section(entry, records)
-    return '\n'.join(lines).rstrip() + '\n'
-
-
-def _section(entry: Entry, records: str) -> list[str]:
-    lines = [
-        f'## {entry.name}',
-        '',
-        entry.title,
-        '',
-        *([entry.asked, ''] if entry.asked else []),
-        '```sh',
-        entry.command,
-        '```',
-        '',
-        f'{labels.count(entry.num_points, "point")}, {labels.count(entry.num_runs, "run")}, '
-        f'{entry.num_run_steps:,} run-steps in {duration(entry.seconds)} of training '
-        f'({entry.machine}).',
-        '',
-    ]
-    if entry.picture is not None:
-        lines += [f'![{entry.title}]({records}/{entry.folder}/{entry.picture.name})', '']
-    if entry.notes:
-        lines += [entry.notes, '']
-    if entry.points is not None:
-        lines += [*tables.markdown(entry.points), '']
-    if entry.conclusions:
-        lines += [*(f'- {sentence}' for sentence in entry.conclusions), '']
-    if entry.claims is not None:
-        judged = entry.claims[['claim', 'verdict', 'evidence']]
-        name = 'medians over seeds [smallest, largest]'
-        lines += [*tables.markdown(judged.rename(columns={'evidence': name})), '']
-    if entry.references is not None:
-        lines += [*tables.markdown(verdicts.references_text(entry.references)), '']
-    return lines
-
-
-def all_claims(entries: Sequence[Entry]) -> pd.DataFrame:
-    """Returns the verdicts of all studies in one table, with a column `study`.
-
-    They are sorted by name, with numbers as numbers: B7a, B7b, B10.
-    """
-    judged = [e.claims.assign(study=e.name) for e in entries if e.claims is not None]
-    if not judged:
-        return verdicts.verdicts([]).assign(study=[])
-    table = pd.concat(judged, ignore_index=True)
-    order = sorted(table.index, key=lambda row: labels.natural(table.at[row, 'claim']))
-    return table.loc[order].reset_index(drop=True)
+    found = []
+    for name, folder in folders.items():
+        path = folder / 'claims.csv'
+        if path.is_file():
+            # Words such as None or NA are words; an empty cell is no number.
+            table = pd.read_csv(path, keep_default_na=False, na_values=[''])
+            if not {'claim', 'verdict', 'evidence'} <= {*table}:
+                raise errors.UserError(f'{str(path)!r} is no table of verdicts; record it again')
+            found.append(table.assign(study=name))
+    if not found:
+        return pd.DataFrame()
+    joined = pd.concat(found, ignore_index=True)
+    order = sorted(joined.index, key=lambda row: labels.natural(joined.at[row, 'claim']))
+    return joined.loc[order].reset_index(drop=True)
 
 
 def duration(seconds: float) -> str:
@@ -267,23 +219,5 @@ def duration(seconds: float) -> str:
     return f'{seconds / 60:.1f} min' if seconds < 6000 else f'{seconds / 3600:.1f} h'
 
 
-def _doubted(claims: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Returns, by title, the claims that do not hold, and those that some seeds contradict."""
-    by_luck = claims['of'].isin(('seed', 'median')) & (claims['successes'] < MOST * claims['n'])
-    claims = claims[by_luck | (claims['verdict'] == 'does not hold')]
-    ours = claims['statement'].str.contains(OURS, regex=False)
-    documents = {
-        'depend on the seed': 'depends on the seed',
-        'our seeds contradict': 'does not hold',
-        'hold, although some seeds contradict them': 'holds',
-        'are undecided, and not true of every seed': 'undecided',
-    }
-    doubted = {
-        f'Conclusions of the documents that {what}': claims[~ours & (claims['verdict'] == verdict)]
-        for what, verdict in documents.items()
-    }
-    return doubted | {'The same of our own claims': claims[ours]}
-
-
-def _anchor(name: str) -> str:
-    return ''.join(c for c in name.lower() if c.isalnum() or c in '-_ ')
+def folder(records: Path, name: str) -> Path:
+    return records / re.sub('[:,]', '-', name)

@@ -129,10 +129,11 @@ def conclusions(results: Results) -> list[str]:
     lines += [f'{whose} {line}' for line in _epoch(runs, history, best)]
     if many:
         lines.append(_not_told_apart(comparison.against(runs, best.point), names))
-    for edge in comparison.edges(runs, swept, best.point):
+    for field, side in comparison.edges(runs, swept, best.point).items():
+        value = labels.value(results.points[best.point][field])
         lines.append(
-            f'Warning: the best lies at the {edge.side} edge of {edge.field} '
-            f'({labels.number(edge.value)}): a better value may lie beyond.'
+            f'Warning: the best lies at the {side} edge of {field} ({value}): a better value may '
+            'lie beyond.'
         )
     return lines + _along_the_rate(runs, history, swept)
 

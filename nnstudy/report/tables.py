@@ -52,8 +52,8 @@ def printed(
     return rendered
 
 
-def markdown(table: pd.DataFrame) -> list[str]:
-    """Returns the lines of a table in Markdown."""
+def markdown(table: pd.DataFrame) -> str:
+    """Returns a table in Markdown."""
     cells = table.astype(str).replace({r'\|': r'\\|', '\n': ' '}, regex=True)
     header, *rows = (f'| {" | ".join(row)} |' for row in [list(table), *cells.to_numpy().tolist()])
-    return [header, '|' + '---|' * len(table.columns), *rows]
+    return '\n'.join([header, '|' + '---|' * len(table.columns), *rows])

@@ -5,24 +5,31 @@
     Claim('B8c', 'Very large batches hurt: 256 ends above 32', large > small)
 
 A quantity is one number of each run. A condition compares quantities of the same seed. A claim is a
-statement and its conditions. `nnstudy.analysis.judging` tests a claim on the runs of a study.
+statement and its conditions, which `nnstudy.analysis.judging` tests on the runs of a study.
 """
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
 
 from nnstudy import errors
 from nnstudy.spec.fields import Value
 
-MOMENTS = ('end', 'best', 'worst', 'mean', 'rises', 'jitter')
-CHOICES = ('min', 'max', 'median', 'selected', 'rerun')
-OF = ('seed', 'median', 'some', 'fact')
+Fields = Mapping[str, Value]  # values by dotted name
 
-_CHOSEN = {
+MOMENTS = ('end', 'best', 'worst', 'mean', 'rises', 'jitter')
+# Each choice, and how it is written.
+CHOICES = {
+    'min': 'min over points',
+    'max': 'max over points',
+    'median': 'median over points',
     'selected': 'at the point that each seed selects',
     'rerun': 'at the point that each seed selects, with other seeds',
 }
+OF = ('seed', 'median', 'some', 'fact')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Quantity:
 
     metric: str
     minus: str | None = None
-    fields: Mapping[str, Value] = dataclasses.field(default_factory=dict)
+    fields: Fields = dataclasses.field(default_factory=dict)
     moment: str | float = 'end'
     level: float | None = None
     choice: str | None = None
@@ -52,7 +59,7 @@ class Quantity:
 
     __array_ufunc__ = None  # a NumPy number beside an operator leaves it to the quantity
 
-    def where(self, *fields: Mapping[str, Value], **more: Value) -> 'Quantity':
+    def where(self, *fields: Fields, **more: Value) -> 'Quantity':
         """Chooses the points whose fields, swept or not, have these values.
 
         `where({'optimizer.learning_rate': 0.1}, batch_size=32)`; the last value of a field counts.
@@ -105,34 +112,34 @@ class Quantity:
             raise errors.unknown('reduction of a quantity (over)', choice, CHOICES)
         return dataclasses.replace(self, choice=choice)
 
-    def rises_with(self, field: str) -> 'Condition':
+    def rises_with(self, field: str) -> 'Trend':
         """Is true if the quantity rises along a numeric field.
 
         More pairs of values of the field have the quantity in their own order than in the opposite
         one: Kendall's tau is positive (scipy.stats.kendalltau). For values in random order this is
         so in at most half of the cases.
         """
-        return Condition('rising', (self,), field=field)
+        return Trend('rising', self, field)
 
-    def falls_with(self, field: str) -> 'Condition':
+    def falls_with(self, field: str) -> 'Trend':
         """Is true if the quantity falls along a numeric field, see `rises_with`."""
-        return Condition('falling', (self,), field=field)
+        return Trend('falling', self, field)
 
-    def lowest_at(self, *first: Mapping[str, Value]) -> 'Condition':
+    def lowest_at(self, *first: Fields) -> 'Extreme':
         """Is true if certain points have the lowest values of all that `where` chooses.
 
         Args:
           *first: for each of these points the fields that choose it; their order does not matter.
         """
-        return Condition('lowest', (self,), first=first)
+        return Extreme('lowest', self, first)
 
-    def highest_at(self, *first: Mapping[str, Value]) -> 'Condition':
+    def highest_at(self, *first: Fields) -> 'Extreme':
         """Is true if certain points have the highest values, see `lowest_at`."""
-        return Condition('highest', (self,), first=first)
+        return Extreme('highest', self, first)
 
     def __sub__(self, other: 'Quantity') -> 'Quantity':
         same = Quantity(self.metric, fields=self.fields, moment=self.moment)
-        is_taken = isinstance(self.moment, str) and self.moment != 'end'
+        is_taken = self.moment in MOMENTS and self.moment != 'end'
         if self != same or other != dataclasses.replace(same, metric=other.metric) or is_taken:
             raise errors.UserError(
                 f'cannot subtract {str(other)!r} from {str(self)!r}: a difference is one of two '
@@ -145,11 +152,11 @@ class Quantity:
 
     __rmul__ = __mul__
 
-    def __lt__(self, other: 'Quantity | float') -> 'Condition':
-        return Condition('less', (self, other))
+    def __lt__(self, other: 'Quantity | float') -> 'Inequality':
+        return Inequality('<', (self, other))
 
-    def __gt__(self, other: 'Quantity | float') -> 'Condition':
-        return Condition('greater', (self, other))
+    def __gt__(self, other: 'Quantity | float') -> 'Inequality':
+        return Inequality('>', (self, other))
 
     def __str__(self) -> str:
         """Writes it in words: `test_loss - train_loss after epoch 3, batch_size = 4`."""
@@ -162,46 +169,132 @@ class Quantity:
             name = f'{self.moment} of {name}'
         if self.factor != 1:
             name = f'{self.factor:g} × ' + (f'({name})' if ' ' in name else name)
-        over = self.choice and _CHOSEN.get(self.choice, f'{self.choice} over points')
-        return ', '.join(filter(None, (name, written(self.fields), over)))
+        return ', '.join(
+            filter(None, (name, written(self.fields), self.choice and CHOICES[self.choice]))
+        )
 
 
-def written(fields: Mapping[str, Value]) -> str:
+def written(fields: Fields) -> str:
     """Writes values of fields: `optimizer.name = sgd, batch_size = 4`."""
     return ', '.join(f'{field} = {value}' for field, value in fields.items())
+
+
+Side = Quantity | float
+Find = Callable[[Fields], list[Fields]]  # the settings of each point that some fields choose
+Compared = tuple[Sequence[Side], Iterable[tuple[int, int]]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Condition:
     """What is true or false of each seed; operators and methods of `Quantity` make one.
 
+    A kind of condition is a subclass, which alone knows what it compares, when that is true, and
+    how it is written. Its attributes are quantities and plain data.
+
     Attributes:
-      test: `'less'`, `'greater'`, `'rising'`, `'falling'`, `'lowest'` or `'highest'`.
-      sides: the two that are compared, of which one may be a number; or the one quantity.
-      field: of a trend, the field along which the quantity rises or falls.
-      first: of `'lowest'` and `'highest'`, the fields that choose each point.
+      name: its sign or word.
+      has_medians: of the class, whether medians over seeds can be tested, a pair at a time.
     """
 
-    test: str
-    sides: tuple[Quantity | float, ...]
-    field: str | None = None
-    first: tuple[Mapping[str, Value], ...] = ()
+    name: str
+    has_medians: ClassVar[bool] = True
+
+    def compared(self, find: Find) -> Compared:
+        """Returns what is compared at the points of a study.
+
+        Returns:
+          The sides: numbers, and quantities with one number for each seed. And pairs of their
+          places: the first is to be below the second.
+
+        Raises:
+          UserError: the points do not go with the condition.
+        """
+        raise NotImplementedError
+
+    def is_true(self, below: np.ndarray, above: np.ndarray) -> np.ndarray:
+        """Returns whether it is true [...], from the two sides of each pair [..., pairs]."""
+        return np.all(below < above, axis=-1)
+
+    def written(self, sides: Sequence[str], most: int = 4) -> str:
+        """Writes it with its sides as text."""
+        more = f', and {len(sides) - most} more' if len(sides) > most else ''
+        return f'{self.name}: {"; ".join(sides[:most])}{more}'
 
     def __bool__(self) -> bool:
         raise errors.UserError(
-            'a condition is true or false of a seed, not by itself: write the two conditions '
-            '(a < b, b < c) for a < b < c'
+            'a condition is true or false of a seed, not by itself: write two conditions, '
+            'a < b and b < c, for a < b < c'
         )
 
 
 @dataclasses.dataclass(frozen=True)
+class Inequality(Condition):
+    """`a < b` or `a > b`; one of them may be a number."""
+
+    sides: tuple[Side, Side]
+
+    def compared(self, find: Find) -> Compared:
+        return self.sides, [(0, 1) if self.name == '<' else (1, 0)]
+
+    def written(self, sides: Sequence[str], most: int = 4) -> str:
+        return f' {self.name} '.join(sides)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trend(Condition):
+    """Rising or falling along a field, see `Quantity.rises_with`."""
+
+    quantity: Quantity
+    field: str
+    has_medians = False
+
+    def compared(self, find: Find) -> Compared:
+        def place(point: Fields) -> float:
+            value = point.get(self.field)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise errors.UserError(f'no trend along {self.field}: {value!r} is no number')
+            return value
+
+        points = sorted(find(self.quantity.fields), key=place, reverse=self.name == 'falling')
+        sides = [self.quantity.where(point) for point in points]
+        return sides, itertools.combinations(range(len(sides)), 2)
+
+    def is_true(self, below: np.ndarray, above: np.ndarray) -> np.ndarray:
+        return (below < above).sum(axis=-1) > (below > above).sum(axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Extreme(Condition):
+    """Lowest or highest at the first of all points, see `Quantity.lowest_at`."""
+
+    quantity: Quantity
+    first: tuple[Fields, ...]
+
+    def compared(self, find: Find) -> Compared:
+        fields = self.quantity.fields
+        chosen = [point for first in self.first for point in find({**fields, **first})]
+        points = sorted(find(fields), key=lambda point: point not in chosen)
+        count = sum(point in chosen for point in points)
+        if count == len(points):
+            raise errors.UserError(f'{self.name}_at names all points: none is left to compare')
+        low, high = range(count), range(count, len(points))
+        if self.name == 'highest':
+            low, high = high, low
+        sides = [self.quantity.where(point) for point in points]
+        return sides, itertools.product(low, high)
+
+
+@dataclasses.dataclass(frozen=True, init=False)
 class Claim:
     """A statement that the runs of a study are to bear out.
+
+    `Claim('B7a', 'With decay both errors are lower', loss_b < loss_a, mae_b < mae_a)`
 
     Attributes:
       name: such as `'B7a'`.
       statement: in words.
-      conditions: one, or a tuple of several that all have to be true.
+      conditions: one or several, all of which have to be true; a list or tuple of them counts as
+        all that is in it.
       of: what they are true of: `'seed'`, nearly every single seed; `'median'`, the medians over
         seeds, which says nothing of a single one; `'some'`, at least one seed; `'fact'`, numbers
         that do not depend on the seed, and therefore are not tested.
@@ -213,25 +306,30 @@ class Claim:
     name: str
     statement: str
     conditions: tuple[Condition, ...]
-    of: str = 'seed'
+    of: str
 
-    def __post_init__(self) -> None:
-        if self.of not in OF:
-            raise errors.unknown('kind of claim (of)', self.of, OF)
-        given: Any = self.conditions
-        parts = tuple(given) if isinstance(given, (tuple, list)) else (given,)
-        object.__setattr__(self, 'conditions', parts)
+    def __init__(
+        self,
+        name: str,
+        statement: str,
+        *conditions: Condition | Sequence[Condition],
+        of: str = 'seed',
+    ) -> None:
+        if of not in OF:
+            raise errors.unknown('kind of claim (of)', of, OF)
+        parts: list[Any] = []
+        for given in conditions:
+            parts += given if isinstance(given, (tuple, list)) else [given]
         if not parts or not all(isinstance(part, Condition) for part in parts):
             raise errors.UserError(
-                f'claim {self.name!r} needs conditions, such as a < b or (a < b, b < c), '
-                f'not {self.conditions!r}'
+                f'claim {name!r} needs conditions, such as a < b, or several, not {conditions!r}'
             )
-        if self.of == 'median' and any(part.test in ('rising', 'falling') for part in parts):
-            # It cannot be tested comparison by comparison, see `judging.judge`.
+        if of == 'median' and not all(part.has_medians for part in parts):
             raise errors.UserError(
-                f'claim {self.name!r}: rises_with() and falls_with() are for each seed; for '
-                'medians compare points, or use lowest_at()'
+                f'claim {name!r}: rises_with() and falls_with() are for each seed; for medians '
+                'compare points, or use lowest_at()'
             )
+        vars(self).update(name=name, statement=statement, conditions=tuple(parts), of=of)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,22 +352,16 @@ class Reference:
     is_cut: bool = False
 
 
-# On disk, an attribute is called like the method or operator that sets it.
-_KEYS = {'fields': 'where', 'moment': 'at', 'choice': 'over', 'factor': 'times'}
-_ATTRIBUTES = {key: attribute for attribute, key in _KEYS.items()}
-_KINDS: dict[str, Any] = {
-    'statement': Claim,
-    'test': Condition,
-    'metric': Quantity,
-    'decimals': Reference,
+_KINDS: dict[str, type] = {
+    k.__name__: k for k in (Quantity, Claim, Reference, *Condition.__subclasses__())
 }
 
 
 def to_dict(value: Any) -> Any:
     """Returns a claim, a reference or a part of one as plain data, for JSON."""
     if type(value) in _KINDS.values():
-        names = [field.name for field in dataclasses.fields(value)]
-        return {_KEYS.get(name, name): to_dict(getattr(value, name)) for name in names}
+        parts = {name: to_dict(part) for name, part in vars(value).items()}
+        return {'kind': type(value).__name__, **parts}
     return [to_dict(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
@@ -277,7 +369,8 @@ def from_dict(data: Any) -> Any:
     """Returns what `to_dict` was given."""
     if isinstance(data, (list, tuple)):
         return tuple(map(from_dict, data))
-    for key, kind in _KINDS.items():
-        if isinstance(data, Mapping) and key in data:
-            return kind(**{_ATTRIBUTES.get(k, str(k)): from_dict(v) for k, v in data.items()})
-    return data
+    if not isinstance(data, Mapping) or data.get('kind') not in _KINDS:
+        return data
+    value: Any = object.__new__(_KINDS[data['kind']])
+    vars(value).update({name: from_dict(part) for name, part in data.items() if name != 'kind'})
+    return value

@@ -165,9 +165,9 @@ def test_edges_are_judged_axis_by_axis():
     rates, widths = [0.1, 0.1, 0.1, 1.0, 10.0], [8, 16, 32, 16, 16]
     runs = table([[0.5]] * 5, rate=rates, width=widths, act=list('abcde'))
     swept = ['rate', 'width', 'act']
-    assert comparison.edges(runs, swept, 1) == [comparison.Edge('rate', 'lower', 0.1)]
-    assert [e.field for e in comparison.edges(runs, swept, 2)] == ['rate', 'width']
-    assert comparison.edges(runs, swept, 3) == []
+    assert comparison.edges(runs, swept, 1) == {'rate': 'lower'}
+    assert comparison.edges(runs, swept, 2) == {'rate': 'lower', 'width': 'upper'}
+    assert comparison.edges(runs, swept, 3) == {}
 
 
 def test_best_epoch_is_the_median_of_each_runs_lowest():

@@ -8,8 +8,8 @@ from nnstudy.analysis import intervals
 
 def test_quartiles_by_hand():
     # Linear interpolation: of 0, 10, 20, 30 the lower quartile lies at place 0.75.
-    assert intervals.quartiles([30, 0, 20, 10]) == (7.5, 15.0, 22.5)
-    assert intervals.quartiles([4.0]) == (4.0, 4.0, 4.0)
+    quartiles = intervals.quartiles_by([0, 0, 0, 0, 1], [30, 0, 20, 10, 4.0], 2)
+    assert quartiles.tolist() == [[7.5, 15.0, 22.5], [4.0, 4.0, 4.0]]
 
 
 def test_quartiles_of_groups_are_those_of_each_alone():
@@ -28,7 +28,7 @@ def test_quartiles_of_groups_are_those_of_each_alone():
 
 @pytest.mark.parametrize('values', [[], [np.nan], [1.0, np.inf], [np.nan, np.nan]])
 def test_without_finite_values_all_is_nan(values):
-    assert np.isnan(intervals.quartiles(values)).all()
+    assert np.isnan(intervals.quartiles_by([0] * len(values), values, 1)).all()
     assert np.isnan(intervals.median_interval(values)).all()
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 
 import nnstudy
 from nnstudy import Claim, Quantity, Reference, errors
-from nnstudy.analysis import judging, references
+from nnstudy.analysis import judging
 from nnstudy.analysis.quantities import values
 from nnstudy.results import files
 from nnstudy.spec import claims
@@ -50,8 +50,9 @@ def at(rate):
 
 
 def judged(results, *conditions, of='seed'):
-    (verdict,) = judging.judge(results, [Claim('X', 'it is so', conditions, of)])
-    return verdict
+    """The row of a claim in the table of verdicts."""
+    (row,) = judging.judge(results, [Claim('X', 'it is so', *conditions, of=of)]).itertuples()
+    return row
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def said(one, losses):
     results = make_results(losses[0])
     for loss in losses:
         results.runs['test_loss'] = loss.ravel()
-        yield judging.judge(results, [one])[0].verdict
+        yield judging.judge(results, [one])['verdict'][0]
 
 
 SEEDS = np.arange(8.0)
@@ -183,13 +184,14 @@ def test_sides_are_told_by_what_they_differ_in():
     def of(rate):
         return at(rate).where(batch_size=32)
 
-    rates = [f'test_loss, optimizer.learning_rate = {rate}' for rate in (0.1, 0.2, 0.3)]
-    (sides,) = judged(results, of(0.1) < of(0.2)).sides
-    assert [side.label for side in sides] == rates[:2]
-    (sides,) = judged(results, LOSS.lowest_at({RATE: 0.1})).sides
-    assert [side.label for side in sides] == rates
-    (sides,) = judged(results, of(0.1) < 9.0).sides
-    assert [side.label for side in sides] == [f'{rates[0]}, batch_size = 32', '9']
+    rate = 'test_loss, optimizer.learning_rate ='
+    of_two = judged(results, of(0.1) < of(0.2))
+    assert of_two.evidence == f'{rate} 0.1: 3.5 [0, 7] < {rate} 0.2: 4.5 [1, 8]'
+    lowest = judged(results, LOSS.lowest_at({RATE: 0.2}))
+    assert lowest.evidence == (
+        f'lowest: {rate} 0.2: 4.5 [1, 8]; {rate} 0.1: 3.5 [0, 7]; {rate} 0.3: 5.5 [2, 9]'
+    )
+    assert judged(results, of(0.1) < 9.0).evidence == f'{rate} 0.1, batch_size = 32: 3.5 [0, 7] < 9'
 
 
 class TestConditions:
@@ -229,10 +231,10 @@ class TestConditions:
 
     def test_errors(self):
         with pytest.raises(errors.UserError, match='needs conditions'):
-            Claim('X', 'x', ())
+            Claim('X', 'x')
         with pytest.raises(errors.UserError, match='not .False'):
             Claim('X', 'x', LOSS == 3)
-        with pytest.raises(errors.UserError, match='write the two conditions'):
+        with pytest.raises(errors.UserError, match='write two conditions'):
             Claim('X', 'x', 1 < LOSS < 2)
         with pytest.raises(errors.UserError, match="'median'"):
             Claim('X', 'x', at(0.1) > 1, of='medians')
@@ -279,14 +281,15 @@ class TestVerdicts:
     )
     def test_of_seeds(self, true, n, verdict):
         found = share(true, n)
-        assert (found.verdict, found.n, found.share) == (verdict, n, true / n)
+        assert (found.verdict, found.n, found.successes) == (verdict, n, true)
+        assert found.share_low < max(true / n, 0.01) and min(true / n, 0.99) < found.share_high
 
     def test_the_p_value_is_that_of_the_sign_test(self):
         assert share(9, 9).p_value == pytest.approx(0.5**9)
 
     def test_how_many_would_do(self):
-        assert share(3, 3).needed == 5
-        assert share(5, 5).needed is None
+        assert share(3, 3).seeds_needed == 5
+        assert pd.isna(share(5, 5).seeds_needed)
 
     def test_some(self):
         assert share(1, 1000, of='some').verdict == 'holds'
@@ -323,10 +326,10 @@ class TestVerdicts:
     def test_several_claims_are_corrected(self):
         results = make_results([np.zeros(5), np.ones(5)])
         one = Claim('X', 'x', at(0.1) < at(0.2))
-        assert [v.verdict for v in judging.judge(results, [one])] == ['holds']
+        assert judging.judge(results, [one])['verdict'].tolist() == ['holds']
         verdicts = judging.judge(results, [one, one])
-        assert [v.verdict for v in verdicts] == ['undecided'] * 2
-        assert verdicts[0].needed == 6
+        assert verdicts['verdict'].tolist() == ['undecided'] * 2
+        assert verdicts['seeds_needed'][0] == 6
 
     def test_holm(self):
         """The example of the function p.adjust of R: p.adjust(p, 'holm')."""
@@ -342,14 +345,15 @@ def test_conditions_are_told_apart_too():
         point['batch_size'] = 32
     wheres = [{'optimizer.learning_rate': rate, 'batch_size': 32} for rate in (0.1, 0.2)]
     rising_each = [LOSS.where(where) < LOSS.where(where).at(3) for where in wheres]
-    labels = [[side.label for side in sides] for sides in judged(results, *rising_each).sides]
-    assert labels == [
-        [f'test_loss{at}, optimizer.learning_rate = {rate}' for at in ('', ' after epoch 3')]
-        for rate in (0.1, 0.2)
-    ]
+    rate = 'optimizer.learning_rate ='
+    for text, value in zip(
+        judged(results, *rising_each).evidence.split(' | '), (0.1, 0.2), strict=True
+    ):
+        now, then = text.split(' < ')
+        assert now.startswith(f'test_loss, {rate} {value}: ')
+        assert then.startswith(f'test_loss after epoch 3, {rate} {value}: ')
     off = LOSS.where({RATE: 0.1, 'stop.patience': None})
-    (sides,) = judged(results, off < 9).sides
-    assert sides[0].label == 'test_loss, optimizer.learning_rate = 0.1'
+    assert judged(results, off < 9).evidence.startswith(f'test_loss, {rate} 0.1: ')
 
 
 def test_a_run_that_blew_up_counts_against_a_gap():
@@ -362,7 +366,7 @@ def test_a_run_that_blew_up_counts_against_a_gap():
     verdict = judged(results, gap.where({RATE: 0.1}) < gap.where({RATE: 0.2}))
     assert (verdict.n, verdict.successes) == (10, 6)
     assert verdict.verdict == 'depends on the seed'
-    assert verdict.sides[0][0].median == 0, 'of those that have one'
+    assert 'rate = 0.1: 0 <' in verdict.evidence, 'of those that have one'
     assert judged(results, at(0.1) > at(0.2)).successes == 4, 'the loss itself is the worst'
     unknown = make_results([SEEDS], noise_scale=np.where(SEEDS < 3, np.inf, 100.0))
     assert judged(unknown, Quantity('noise_scale') > 1).successes == 5
@@ -489,24 +493,23 @@ def test_several_claims_err_together_in_at_most_5_percent():
     wrong = 0
     for _ in range(120):
         results = make_results(rng.normal(size=(4, 12)))
-        wrong += any(v.verdict == 'holds' for v in judging.judge(results, several))
+        wrong += (judging.judge(results, several)['verdict'] == 'holds').any()
     assert wrong <= stats.binom.ppf(0.999, 120, 0.05)
 
 
 class TestReferences:
+    def placed(self, results, *arguments, **more):
+        (row,) = judging.place(results, [Reference('x', *arguments, **more)]).itertuples()
+        return row
+
     def test_place(self):
-        (placed,) = references.place(RESULTS, [Reference('x', 3, at(0.1))])
-        assert (placed.n, placed.median, placed.low, placed.high) == (8, 3.5, 0, 7)
+        placed = self.placed(RESULTS, 3, at(0.1))
+        assert (placed.n, placed.median, placed.min, placed.max) == (8, 3.5, 0, 7)
         assert placed.quantile == pytest.approx(3.5 / 8)
-        assert placed.is_covered
 
     def test_printed_digits(self):
         results = make_results([[3.1, 3.3, 3.4]])
-        what = LOSS
-        (exact,) = references.place(results, [Reference('x', 3, what)])
-        (rounded,) = references.place(results, [Reference('x', 3, what, 0)])
-        assert (exact.is_covered, exact.quantile) == (False, 0)
-        assert (rounded.is_covered, rounded.quantile) == (True, 0.5)
+        assert self.placed(results, 3, LOSS).quantile == 0
+        assert self.placed(results, 3, LOSS, 0).quantile == 0.5
         up = make_results([[3.6, 3.7, 3.99]])  # rounded 4, cut 3
-        (cut,) = references.place(up, [Reference('x', 3, what, 0, is_cut=True)])
-        assert (cut.is_covered, cut.quantile) == (True, 0.5)
+        assert self.placed(up, 3, LOSS, 0, is_cut=True).quantile == 0.5

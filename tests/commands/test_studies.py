@@ -243,8 +243,8 @@ def test_a_study_that_is_not_judged_to_the_end_is_not_finished(folder, capsys):
 def test_what_is_not_whole_costs_a_line(folder, capsys):
     assert commands.main(['studies', 'run']) == 0
     assert commands.main(['studies', 'page', '--out=page.md']) == 0
-    told = folder / 'page/rates/study.json'
-    told.write_text(told.read_text().replace('"title"', '"tilte"'))
+    told = folder / 'page/rates/claims.csv'
+    told.write_text(told.read_text().replace('verdict', 'vredict'))
     (folder / 'runs/studies/rates/runs.parquet').unlink()
     capsys.readouterr()
     for action in ('list', 'page'):
@@ -252,7 +252,7 @@ def test_what_is_not_whole_costs_a_line(folder, capsys):
         assert 'is not finished' in capsys.readouterr().err
     shutil.rmtree(folder / 'runs')
     assert commands.main(['studies', 'page', '--out=page.md']) == 2
-    assert 'does not hold what is recorded of a study' in capsys.readouterr().err
+    assert 'is no table of verdicts' in capsys.readouterr().err
     (folder / 'none').mkdir()
     assert commands.main(['studies', 'run', '--configs=none']) == 2
     assert 'there is no config file in' in capsys.readouterr().err
@@ -306,7 +306,7 @@ def test_bad_input_costs_one_line(folder, argv, message, capsys):
     assert err.count('\n') == 1
 
 
-def test_conclusions_that_one_seed_may_contradict_are_listed_by_verdict():
+def test_conclusions_that_one_seed_may_contradict_are_listed_by_verdict(tmp_path):
     rows = [
         ('Y1', 'a', 'holds', 20, 20),
         ('Y2', 'b', 'holds', 20, 18),
@@ -316,23 +316,12 @@ def test_conclusions_that_one_seed_may_contradict_are_listed_by_verdict():
         ('Y6', 'f (ours)', 'undecided', 3, 1),
     ]
     claims = pd.DataFrame(rows, columns=['claim', 'statement', 'verdict', 'n', 'successes'])
-    claims = claims.assign(of='seed', seeds_needed=8, resampled_medians=math.nan, evidence='')
-    entry = studies_page.Entry(
-        name='made',
-        title='Made.',
-        asked='',
-        command='true',
-        num_points=1,
-        num_runs=20,
-        num_run_steps=20,
-        seconds=1.0,
-        machine='1 cpu device',
-        conclusions=[],
-        claims=claims,
-        references=None,
-        picture=None,
-    )
-    page = studies_page.page([entry], 'studies', 'true')
+    claims = claims.assign(of='seed', seeds_needed=8, resampled_medians=math.nan, evidence='x')
+    recorded = tmp_path / 'page' / 'made'
+    recorded.mkdir(parents=True)
+    (recorded / 'section.md').write_text('## made\n\nMade.\n')
+    claims.to_csv(recorded / 'claims.csv', index=False)
+    page = studies_page.write(tmp_path / 'page.md', 'true').read_text()
     parts = [part.partition('\n') for part in page.split('## ')]
     listed = {title: re.findall(r'- \*\*(Y\d)\*\*', text) for title, _, text in parts}
     assert listed['Conclusions of the documents that depend on the seed'] == ['Y3']
