@@ -8,7 +8,7 @@ from small import ROOT
 
 from nnstudy import commands, data, models
 from nnstudy.data import normalization
-from nnstudy.models import initializers
+from nnstudy.models import layers
 from nnstudy.spec import components
 from nnstudy.spec import config as config_lib
 from nnstudy.training import diagnostics, losses, metrics, optimizers, schedules
@@ -23,8 +23,8 @@ NAMES = set(re.findall(r'[\w.]+', ' '.join(re.findall(r'`([^`]+)`', TEXT))))
         data.DATASETS,
         normalization.NORMALIZATIONS,
         models.MODELS,
-        initializers.KERNEL_INITS,
-        initializers.ACTIVATIONS,
+        layers.KERNEL_INITS,
+        layers.ACTIVATIONS,
         losses.LOSSES,
         metrics.METRICS,
         diagnostics.DIAGNOSTICS,

@@ -52,30 +52,27 @@ def run(argv: Sequence[str]) -> None:
         raise errors.UserError(f'--image={args.image}: write --image=HxWxC, such as {IMAGE}')
     image = tuple(map(int, args.image.split('x')))
     devices.setup()
-    console = tables.console()
     caption = CAPTION
     if not args.no_time:
         kind = 'core' if jax.default_backend() == 'cpu' else jax.default_backend().upper()
         caption += TIME_CAPTION.format(device=kind)
-    rows = []
+    console, rows = tables.console(), []
     for name in args.names or models.MODELS:
         shape = TEXT if models.takes_tokens(models.MODELS[name]) else image
         with console.status(name):
-            row = {'model': name, 'input': '×'.join(map(str, shape))}
-            row['parameters'] = f'{num_params(name, shape):,}'
-            row['MFLOPs'] = _short(forward_flops(name, shape) / 1e6)
+            _, variables, _ = _shapes(name, shape)
+            row = {
+                'model': name,
+                'input': '×'.join(map(str, shape)),
+                'parameters': f'{sum(x.size for x in jax.tree.leaves(variables["params"])):,}',
+                'MFLOPs': _short(forward_flops(name, shape) / 1e6),
+            }
             if not args.no_time:
                 row['ms'] = _short(1e3 * step_seconds(name, shape))
         rows.append(row)
     table = pd.DataFrame(rows)
     console.print(tables.printed(table, right=list(table)[1:]))
     console.print(caption)
-
-
-def num_params(name: str, shape: tuple[int, ...]) -> int:
-    """Returns the number of parameters of a model on inputs of a shape."""
-    _, variables, _ = _shapes(name, shape)
-    return sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
 
 
 def forward_flops(name: str, shape: tuple[int, ...]) -> float:
@@ -132,8 +129,7 @@ def _short(value: float) -> str:
 def _noise(shape: tuple[int, ...]) -> device.Data:
     """Returns random images or texts, two batches to train on and one to test."""
     rng = np.random.default_rng(0)
-    size = 3 * BATCH_SIZE
-    is_text = len(shape) == 1
+    size, is_text = 3 * BATCH_SIZE, shape == TEXT
     inputs = rng.integers(0, NUM_TOKENS if is_text else 256, (size, *shape))
     return device.Data(
         inputs=inputs.astype(np.int32 if is_text else np.uint8),

@@ -4,7 +4,6 @@ Published data are checked against their published checksums. Your own data are 
 arrays, or a CSV file; a new name is an entry in `DATASETS`.
 """
 
-import functools
 from collections.abc import Callable
 
 from nnstudy import errors
@@ -18,7 +17,11 @@ __all__ = ['DATASETS', 'Data', 'Dataset', 'load', 'prepare', 'select']
 
 DATASETS: dict[str, Callable[[DataDir], Dataset]] = {
     'digits': published.digits,
-    **{name: functools.partial(published.load, name) for name in published.PUBLISHED},
+    'mnist': published.mnist,
+    'fashion_mnist': published.fashion_mnist,
+    'cifar10': published.cifar10,
+    'boston_housing': published.boston_housing,
+    'sms_spam': published.sms_spam,
 }
 
 # Readers of names such as 'csv:table.csv', which are `<reader>:<its argument>`.

@@ -5,7 +5,7 @@ on its place in the batch, the batch size, or which other changes are on. So run
 use the same random numbers at every point of a sweep, and only the strengths differ. A strength may
 be traced, and at exactly 0 it leaves every bit as it was.
 
-`draw` draws the random numbers, `apply` changes the images; `augment` does both.
+The kinds, and what their strengths mean, are the fields of `fields.Augmentation`.
 """
 
 import dataclasses
@@ -23,17 +23,13 @@ KINDS = tuple(field.name for field in dataclasses.fields(fields.Augmentation))
 _GEOMETRY = {'horizontal_flip', 'shift', 'rotation', 'zoom'}
 _INTENSITY = {'brightness', 'contrast'}
 
+Numbers = Mapping[str, jax.Array]  # by kind: only of those that are on
+
 
 def check(section: fields.Augmentation, dataset: str, data: Data) -> None:
-    """Raises UserError if data cannot be augmented in the ways that are asked for.
-
-    Args:
-      section: `config.augmentation`.
-      dataset: name of the data set, for the message.
-      data: in host memory.
-    """
-    strengths, values = fields.given(section), np.asarray(data.inputs)
-    for kind in strengths:
+    """Raises UserError if data, in host memory, cannot be augmented in the ways that are on."""
+    values = np.asarray(data.inputs)
+    for kind in fields.given(section):
         if not data.is_image:
             raise errors.UserError(
                 f'config.augmentation.{kind} is for images, and {dataset!r} has none; leave it None'
@@ -50,31 +46,23 @@ def augment(
     epoch: jax.Array,
     examples: jax.Array,
     images: jax.Array,
-    strengths: Mapping[str, jax.Array],
+    strengths: Numbers,
     max_value: float,
 ) -> jax.Array:
     """Returns training images with random changes; outside of an image all is black (0).
 
-    Brightness and contrast come first, then one geometric map (flip, rotation and zoom about the
-    centre, then shift) with one bilinear interpolation, then cutout.
+    Contrast and brightness come first, then one geometric map (flip, rotation and zoom about the
+    centre, then shift) with one bilinear interpolation, then cutout. A shift is the same as a
+    random crop of the image padded with zeros (He et al. 2016: 4 pixels of 32, so 0.125). The
+    centre of a cutout is uniform over the pixels, so a part of the square may lie outside (DeVries
+    and Taylor 2017, who cut after normalisation and so fill with the mean).
 
     Args:
       key: the run's.
       epoch: int32 [].
       examples: int32 [B], the examples' numbers in the training set.
       images: `[B, H, W, C]`, float32 in [0, max_value], before normalisation.
-      strengths: float32 [] each, of those `KINDS` that are on, in the ranges of the config.
-        - `horizontal_flip`: the probability of a flip.
-        - `shift`: largest shift along each axis, as a fraction of the side, rounded to whole
-          pixels. The same as a random crop of the image padded with zeros (He et al. 2016: 4
-          pixels of 32, so 0.125).
-        - `rotation`: largest angle in degrees, either way.
-        - `zoom`: largest relative change of size, either way: 0.1 is 0.9 to 1.1 times the size.
-        - `brightness`: largest change of all values, as a fraction of `max_value`.
-        - `contrast`: largest relative change of the distance from the image's mean.
-        - `cutout`: side of a black square, as a fraction of the image's shorter side, rounded to
-          whole pixels. Its centre is uniform over the pixels, so a part of it may lie outside
-          (DeVries & Taylor 2017, who cut after normalisation and so fill with the mean).
+      strengths: float32 [] each, in the ranges of the config.
       max_value: full intensity.
 
     Returns:
@@ -88,13 +76,9 @@ def augment(
 
 
 def draw(
-    key: jax.Array,
-    epoch: jax.Array,
-    example: jax.Array,
-    strengths: Mapping[str, jax.Array],
-    size: tuple[int, int],
+    key: jax.Array, epoch: jax.Array, example: jax.Array, strengths: Numbers, size: tuple[int, int]
 ) -> dict[str, jax.Array]:
-    """Returns the changes of one example, drawn uniformly within the strengths.
+    """Returns the changes of one example in an epoch, drawn uniformly within the strengths.
 
     Args:
       key: see `augment`, also for `epoch` and `strengths`.
@@ -108,7 +92,7 @@ def draw(
         - `rotation` []: degrees, counter-clockwise.
         - `zoom` []: factor of the size.
         - `brightness` []: fraction of full intensity to add.
-        - `contrast` []: relative change.
+        - `contrast` []: relative change of the distance from the image's mean.
         - `cutout` [2, 2]: first row and column of the square, and those just after it.
     """
     key = jax.random.fold_in(jax.random.fold_in(key, epoch), example)
@@ -132,11 +116,8 @@ def draw(
     return changes
 
 
-def apply(image: jax.Array, changes: Mapping[str, jax.Array], max_value: float) -> jax.Array:
-    """Returns one image `[H, W, C]` after the changes, see `draw`.
-
-    Kinds that are not in `changes` are not in the program.
-    """
+def apply(image: jax.Array, changes: Numbers, max_value: float) -> jax.Array:
+    """Returns one image `[H, W, C]` after the changes, see `draw`; only these are traced."""
     height, width, _ = image.shape
     if 'contrast' in changes:
         # Not mean + factor * (image - mean), which rounds even where the factor is 1.
@@ -155,9 +136,7 @@ def apply(image: jax.Array, changes: Mapping[str, jax.Array], max_value: float) 
     return image
 
 
-def _origins(
-    height: int, width: int, changes: Mapping[str, jax.Array]
-) -> tuple[jax.Array, jax.Array]:
+def _origins(height: int, width: int, changes: Numbers) -> tuple[jax.Array, jax.Array]:
     """Returns the row and the column, [H, W] both, that each pixel's value comes from.
 
     The changes are undone one by one, the last first. What comes from a whole pixel does so

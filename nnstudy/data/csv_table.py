@@ -38,9 +38,8 @@ def load(spec: str, data_dir: files.DataDir = None) -> dataset.Dataset:
     if not name:
         raise errors.UserError("config.dataset 'csv:' needs a file: csv:FILE or csv:FILE#COLUMN")
     path = pathlib.Path(data_dir or '').expanduser() / pathlib.Path(name).expanduser()
-    content = files.read(path)
     with errors.within(str(path)):
-        frame = _table(content)
+        frame = _table(files.read(path))
         if not mark:
             target = frame.columns[-1]
         if target not in frame:
@@ -82,19 +81,12 @@ def _check_header(names: Sequence[str]) -> None:
         raise errors.UserError(
             f'has one column, {names[0]!r}; it needs two or more, with commas between them'
         )
-    for number, name in enumerate(names, start=1):
-        if not name:
-            problem = 'is empty (remove a column that only numbers the rows)'
-        elif _is_number(name):
-            problem = f'is the number {name}'
-        elif name in names[: number - 1]:
-            problem = f'repeats {name!r}'
-        else:
-            continue
-        raise errors.UserError(
-            f'the first row must be a header with a name for each column, but name {number} '
-            f'{problem}'
-        )
+    for number, name in enumerate(names):
+        if not name or _is_number(name) or name in names[:number]:
+            raise errors.UserError(
+                'the first row must be a header with a name of its own for each column, but name '
+                f'{number + 1} is {name!r}; remove a column that only numbers the rows'
+            )
 
 
 def _is_number(text: str) -> bool:

@@ -41,23 +41,23 @@ def read(path: pathlib.Path, members: Sequence[str] = ()) -> bytes:
       members: names of files, whose contents are joined.
 
     Raises:
-      errors.UserError: the file cannot be read, is damaged, or has not all of the members.
+      errors.UserError: the file cannot be read, is damaged, or has not all of the members. The
+        caller says which file, by `errors.within`.
     """
     try:
         if path.name in members:
             return b''.join((path.parent / name).read_bytes() for name in members)
-        if not members:
-            content = path.read_bytes()
-            return gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content
-        found = _in_archive(path, members)
+        if members:
+            found = _in_archive(path, members)
+            return b''.join(found[name] for name in members)
+        content = path.read_bytes()
+        return gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content
+    except KeyError as error:
+        raise errors.UserError(f'has no {error.args[0]}') from error
     except _DAMAGED as error:
-        raise errors.UserError(f'{path}: truncated or damaged: {error}') from error
+        raise errors.UserError(f'truncated or damaged: {error}') from error
     except OSError as error:
-        where = error.filename or path
-        raise errors.UserError(f'{where}: cannot be read: {error.strerror or error}') from error
-    if missing := [name for name in members if name not in found]:
-        raise errors.UserError(f'{path}: has no {", ".join(missing)}')
-    return b''.join(found[name] for name in members)
+        raise errors.UserError(f'cannot be read: {error}') from error
 
 
 def _in_archive(path: pathlib.Path, members: Sequence[str]) -> dict[str, bytes]:
@@ -94,14 +94,20 @@ class File:
     sha256: str
     members: tuple[str, ...] = ()
 
+    def load(self, data_dir: DataDir = None) -> bytes:
+        """Returns the content, see `find` and `read`."""
+        path = self.find(data_dir)
+        with errors.within(str(path)):
+            return self.read(path)
+
     def read(self, path: pathlib.Path) -> bytes:
         """Returns the content of the file at a path; UserError if it is not the published one."""
         content = read(path, self.members)
         found = hashlib.sha256(content).hexdigest()
         if found != self.sha256:
             raise errors.UserError(
-                f'{path}: not the published data: expected content of sha256 '
-                f'{self.sha256[:16]}..., found {found[:16]}...; delete the file and get it anew'
+                f'not the published data: expected content of sha256 {self.sha256[:16]}..., found '
+                f'{found[:16]}...; delete the file and get it anew'
             )
         return content
 
@@ -159,8 +165,7 @@ class File:
                 reason = getattr(error.response, 'reason', None) or type(error).__name__
                 failures.append(f'{url} ({reason})')
             except errors.UserError as error:
-                # Without the temporary name that the line begins with.
-                failures.append(f'{url} ({str(error).partition(": ")[2]})')
+                failures.append(f'{url} ({error})')
             except OSError as error:
                 raise errors.UserError(
                     f'cannot write {folder / name}: {error.strerror or error}'

@@ -29,10 +29,8 @@ def standard(inputs: np.ndarray, max_value: float) -> Coefficients:
     # Along the examples first: NumPy is slow along the other axes of images.
     mean = _mean_of_rest(inputs.mean(0, np.float64))
     centre = np.broadcast_to(mean, inputs.shape[1:]).copy()
-    squares = sum(
-        ((inputs[start : start + CHUNK_SIZE] - centre) ** 2).sum(0)
-        for start in range(0, len(inputs), CHUNK_SIZE)
-    )
+    starts = range(0, len(inputs), CHUNK_SIZE)
+    squares = sum(((inputs[n : n + CHUNK_SIZE] - centre) ** 2).sum(0) for n in starts)
     deviation = np.sqrt(_mean_of_rest(squares) / len(inputs))
     is_constant = deviation <= np.finfo(np.float32).eps * np.abs(mean)
     scale = 1 / np.where(is_constant, 1, deviation)

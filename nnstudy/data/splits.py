@@ -23,37 +23,30 @@ from nnstudy.data import dataset as dataset_lib
 
 _FORMS = "'train', 'train[:800]', 'train[100:200]', 'train[-500:]', 'train[90%:]', 'train[10%:20%]'"
 _BOUND = r'(-?\d+|-?\d+(?:\.\d+)?%)?'
-_SPEC = re.compile(rf'({dataset_lib.SPLIT_NAME.pattern})(?:\[{_BOUND}:{_BOUND}\])?')
+_SPEC = re.compile(rf'({dataset_lib.SPLIT_NAME.pattern})(?:\[(?!:\]){_BOUND}:{_BOUND}\])?')
 
 
 def select(dataset: dataset_lib.Dataset, spec: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns the examples that a split string names, as views of the data set's arrays.
 
-    Args:
-      dataset: the data set.
-      spec: a split string, see the table above.
-
     Returns:
       Inputs `[N, ...]` and labels `[N]` or `[N, K]`.
 
     Raises:
-      errors.UserError: if `spec` has none of the forms in the table, names no split of the data
-        set, reaches beyond its examples or selects none.
+      errors.UserError: `spec` has none of the forms in the table, names no split of the data set,
+        reaches beyond its examples or selects none.
     """
     match = _SPEC.fullmatch(spec) if isinstance(spec, str) else None
     if match is None:
         raise errors.UserError(f'not a split: {spec!r}; accepted are {_FORMS}')
     split, start, stop = match.groups()
-    if '[' in spec and start is None and stop is None:
-        raise errors.UserError(f'split {spec!r} has no bounds; accepted are {_FORMS}')
     if start and stop and start.endswith('%') != stop.endswith('%'):
         raise errors.UserError(f'split {spec!r} mixes a percentage with a number of examples')
     if split not in dataset.splits:
         raise errors.unknown(f'split of data set {dataset.name!r}', split, dataset.splits)
     inputs, labels = dataset.splits[split]
     total = len(inputs)
-    first = 0 if start is None else _position(spec, start, total)
-    last = total if stop is None else _position(spec, stop, total)
+    first, last = _position(spec, start or '0', total), _position(spec, stop or '100%', total)
     if first >= last:
         raise errors.UserError(
             f'split {spec!r} selects no example: it runs from {first:,} to {last:,} of the '
@@ -64,10 +57,8 @@ def select(dataset: dataset_lib.Dataset, spec: str) -> tuple[np.ndarray, np.ndar
 
 def cut(inputs: np.ndarray, labels: np.ndarray, num_train: int) -> dataset_lib.Splits:
     """Returns the splits `'train'`, the first `num_train` examples, and `'test'`, the others."""
-    return {
-        'train': (inputs[:num_train], labels[:num_train]),
-        'test': (inputs[num_train:], labels[num_train:]),
-    }
+    parts = {'train': slice(num_train), 'test': slice(num_train, None)}
+    return {name: (inputs[part], labels[part]) for name, part in parts.items()}
 
 
 def shuffled(inputs: np.ndarray, labels: np.ndarray) -> dataset_lib.Splits:

@@ -39,17 +39,14 @@ def tokenize(text: str) -> list[str]:
 def vocabulary(
     texts: Sequence[Sequence[str]], order: str = 'frequency', size: int | None = None
 ) -> list[str]:
-    """Returns the different words of some texts.
+    """Returns the different words of some texts, at most `size` of them.
 
-    Args:
-      texts: the words of each text, see `tokenize`.
-      order: `'frequency'`: the most frequent word first, and of equally frequent ones that which
-        appeared first; `'appearance'`: as they appeared.
-      size: how many words at most, the first ones in that order; None for all.
+    In the order `'frequency'` the most frequent word is first, and of equally frequent ones that
+    which appeared first; in the order `'appearance'` they are as they appeared.
     """
     counts = collections.Counter(itertools.chain.from_iterable(texts))
-    ranked = counts.most_common() if order == 'frequency' else counts.items()
-    return [word for word, _ in ranked][:size]
+    ranked = dict(counts.most_common()) if order == 'frequency' else counts
+    return list(ranked)[:size]
 
 
 def token_ids(
@@ -79,24 +76,19 @@ def encode(
     padding: str = 'after',
     truncation: str = 'after',
 ) -> np.ndarray:
-    """Returns the ids of the words of texts.
+    """Returns the ids of the words of N texts, int32 `[N, length]` from 0 to V + 1.
 
     Args:
       texts: the words of each text, see `tokenize`.
       words: the V words of the vocabulary, in order.
-      length: T, the length of a row.
+      length: of a row.
       padding: where zeros go in a row with fewer words: `'before'` or `'after'` them.
-      truncation: where a text with more words loses them: at its end (`'after'`) or its beginning
-        (`'before'`).
-
-    Returns:
-      int32 `[N, T]`, 0 to V + 1.
+      truncation: where a text with more words loses them: at its end (`'after'`) or its beginning.
     """
     ids = {word: number for number, word in enumerate(words, start=1)}
-    unknown = len(words) + 1
     rows = np.full((len(texts), length), PADDING, np.int32)
     for row, text in zip(rows, texts, strict=True):
         kept = text[:length] if truncation == 'after' else text[-length:]
         begin = 0 if padding == 'after' else length - len(kept)
-        row[begin : begin + len(kept)] = [ids.get(word, unknown) for word in kept]
+        row[begin : begin + len(kept)] = [ids.get(word, len(words) + 1) for word in kept]
     return rows

@@ -74,8 +74,7 @@ def from_linen(module: nn.Module) -> Model:
     takes = inspect.signature(module.__call__).parameters
 
     def init(rng: jax.Array, x: jax.Array) -> Variables:
-        keywords: dict[str, Any] = {'train': False} if 'train' in takes else {}
-        return module.init(rng, x, **keywords)
+        return module.init(rng, x, **({'train': False} if 'train' in takes else {}))
 
     def apply(
         variables: Variables,
@@ -92,12 +91,8 @@ def from_linen(module: nn.Module) -> Model:
                 'epoch is short: let its __call__ take mask=None and hand it to nn.BatchNorm, or '
                 'choose a config.batch_size that divides the number of training examples'
             )
-        keywords: dict[str, Any] = {'train': train} if 'train' in takes else {}
-        if 'mask' in takes:
-            keywords['mask'] = mask
-        if rng is not None:
-            keywords['rngs'] = {'dropout': rng}
-        outputs, updates = module.apply(variables, x, mutable=mutable, **keywords)
-        return outputs, updates
+        keywords = {k: v for k, v in {'train': train, 'mask': mask}.items() if k in takes}
+        rngs = None if rng is None else {'dropout': rng}
+        return module.apply(variables, x, rngs=rngs, mutable=mutable, **keywords)
 
     return Model(init, apply)

@@ -55,26 +55,22 @@ class Inception(layers.NormedNet):
             if module == POOL:
                 window, strides = (self.pool_size,) * 2, (2, 2)
                 branches = [ops.max_pool(x, window, strides, padding='SAME') for x in branches]
-            else:
-                branches = _module(jnp.concatenate(branches, axis=-1), module, conv)
+                continue
+            if len(module) != 6:
+                raise errors.UserError(
+                    'config.model.modules takes six numbers of filters for each module, or '
+                    f"'pool', not {module!r}"
+                )
+            one, reduce_three, three, reduce_five, five, projection = module
+            x = jnp.concatenate(branches, axis=-1)
+            branches = [
+                conv(x, one, 1),
+                conv(conv(x, reduce_three, 1), three, 3),
+                conv(conv(x, reduce_five, 1), five, 5),
+                conv(ops.max_pool(x, (3, 3), (1, 1), padding='SAME'), projection, 1),
+            ]
         pooled = [layers.global_pool(x, self.pooling) for x in branches]
         return self.dense(jnp.concatenate(pooled, axis=-1), self.num_outputs)
-
-
-def _module(x, widths, conv):
-    """Returns the four branches, `[B, H, W, C]` -> `[B, H, W, C']` each."""
-    if len(widths) != 6:
-        raise errors.UserError(
-            f"config.model.modules takes six numbers of filters for each module, or 'pool', not "
-            f'{widths!r}'
-        )
-    one, reduce_three, three, reduce_five, five, pooled = widths
-    return [
-        conv(x, one, 1),
-        conv(conv(x, reduce_three, 1), three, 3),
-        conv(conv(x, reduce_five, 1), five, 5),
-        conv(ops.max_pool(x, (3, 3), (1, 1), padding='SAME'), pooled, 1),
-    ]
 
 
 # The nine modules of the paper for 32x32 images, where a single convolution takes the place of the

@@ -1,59 +1,52 @@
-"""What the networks share: their layers, batch normalisation, and the dense layers at their end.
+"""What the networks share: their layers, with initialisers and activations by name.
 
 The methods create Linen modules in the compact `__call__` that they are called from, so the
 parameters of a model are `Conv_0`, `BatchNorm_0`, `Dense_0`, ... in the order of its code.
 """
 
-from typing import Any, Literal, NamedTuple
+import math
+from collections.abc import Callable
+from typing import Any, Literal
 
 import jax
 from flax import linen as nn
 
 from nnstudy import errors, ops
-from nnstudy.models import initializers
+from nnstudy.spec import components
 from nnstudy.spec.values import Count, DropRate, Fraction, NonNegative
 
+Activation = Callable[[jax.Array], jax.Array]
+Place = Literal['before', 'after']  # the activation
+Norm = Callable[[jax.Array, Place], jax.Array]  # normalises in its own place, and returns the other
 
-class Norm(NamedTuple):
-    """Batch normalisation (Ioffe and Szegedy 2015) before or after each activation, or none.
+KERNEL_INITS: dict[str, Callable[..., jax.Array]] = {
+    name: getattr(nn.initializers, name)()
+    for name in (
+        *('glorot_uniform', 'glorot_normal', 'he_uniform', 'he_normal'),
+        *('lecun_uniform', 'lecun_normal', 'orthogonal'),
+    )
+}
+# PyTorch's default for dense and convolutional layers is U(±1/sqrt(fan_in)), biases included.
+KERNEL_INITS['pytorch'] = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
-    Scales start at 1, shifts at 0. Each run has statistics of its own, in `'batch_stats'`.
-
-    Attributes:
-      place: 'before' or 'after' the activation; None for no normalisation.
-      momentum: share of the old value that running statistics keep in a step. A short batch
-        changes them by as much less as it has fewer examples.
-      epsilon: what is added to the variance.
-      train: whether to normalise by the batch, and not by the running statistics.
-      mask: bool `[B]`, the examples that count in the statistics of the batch; None if all do.
-    """
-
-    place: Literal['before', 'after'] | None = None
-    momentum: Any = 0.9
-    epsilon: Any = 1e-5
-    train: bool = False
-    mask: jax.Array | None = None
-
-    def activate(self, x: jax.Array, activation: str) -> jax.Array:
-        """Returns the activation of x `[B, ..., C]`, with the normalisation in its place."""
-        if self.place == 'before':
-            x = self._normalize(x)
-        x = initializers.activation(activation)(x)
-        return self._normalize(x) if self.place == 'after' else x
-
-    def _normalize(self, x: jax.Array) -> jax.Array:
-        momentum, mask = self.momentum, self.mask
-        if mask is not None:
-            # A short batch counts for as much as it has examples: one alone has no variance.
-            momentum = 1 - (1 - momentum) * mask.mean()
-            mask = mask.reshape(-1, *[1] * (x.ndim - 1))
-        norm = nn.BatchNorm(
-            use_running_average=not self.train, momentum=momentum, epsilon=self.epsilon
-        )
-        return norm(x, mask=mask)
+ACTIVATIONS: dict[str, Activation] = {
+    name: getattr(nn, name)
+    for name in (
+        *('relu', 'leaky_relu', 'elu', 'selu', 'gelu', 'silu', 'softplus', 'sigmoid', 'tanh'),
+    )
+}
+ACTIVATIONS['identity'] = lambda x: x
 
 
-NO_NORM = Norm()
+def activation(name: str) -> Activation:
+    """Returns an activation function by name; UserError names the known ones."""
+    return components.get('activation of config.model', ACTIVATIONS, name)
+
+
+def no_norm(x: jax.Array, place: Place) -> jax.Array:
+    """Returns x: the `Norm` of a network without normalisation."""
+    del place
+    return x
 
 
 class Net(nn.Module, kw_only=True):
@@ -61,11 +54,26 @@ class Net(nn.Module, kw_only=True):
 
     Attributes:
       num_outputs: width of the last layer.
-      kernel_init: name of the initialiser, see nnstudy.models.initializers.
+      kernel_init: a key of `KERNEL_INITS`.
     """
 
     num_outputs: int
     kernel_init: str = 'glorot_uniform'
+
+    def initializers(self, fan_in: int) -> dict[str, Callable[..., jax.Array]]:
+        """Returns the `kernel_init` and `bias_init` of a Linen layer.
+
+        Biases start at zero, except in 'pytorch'; `fan_in` is the number of inputs of one output.
+        """
+        kernel_init = components.get('config.model.kernel_init', KERNEL_INITS, self.kernel_init)
+        bias_init: Callable[..., jax.Array] = nn.initializers.zeros
+        if self.kernel_init == 'pytorch':
+            bound = 1 / math.sqrt(fan_in)
+
+            def bias_init(key, shape, dtype):
+                return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+        return {'kernel_init': kernel_init, 'bias_init': bias_init}
 
     def conv(
         self,
@@ -74,7 +82,7 @@ class Net(nn.Module, kw_only=True):
         size: int,
         *,
         activation: str,
-        norm: Norm = NO_NORM,
+        norm: Norm = no_norm,
         stride: int = 1,
         padding: int | str = 'SAME',
         use_bias: bool = True,
@@ -85,24 +93,23 @@ class Net(nn.Module, kw_only=True):
           x: `[B, H, W, C]`.
           features: number of filters.
           size: their height and width, in pixels.
-          activation: see `nnstudy.models.initializers`.
-          norm: the normalisation.
+          activation: a key of `ACTIVATIONS`.
+          norm: see `NormedNet.norm`.
           stride: pixels between two windows, in both directions.
           padding: 'SAME', 'VALID', or pixels on each side.
           use_bias: whether the filters have biases.
         """
-        init = initializers.layer(self.kernel_init, fan_in=size * size * x.shape[-1])
-        x = ops.Conv(
-            features, (size, size), (stride, stride), padding=padding, use_bias=use_bias, **init
-        )(x)
-        return norm.activate(x, activation)
+        options = {'padding': padding, 'use_bias': use_bias}
+        options |= self.initializers(fan_in=size * size * x.shape[-1])
+        x = ops.Conv(features, (size, size), (stride, stride), **options)(x)
+        return _activated(x, activation, norm)
 
     def dense(
-        self, x: jax.Array, width: int, *, activation: str = 'identity', norm: Norm = NO_NORM
+        self, x: jax.Array, width: int, *, activation: str = 'identity', norm: Norm = no_norm
     ) -> jax.Array:
         """Returns a dense layer `[B, N]` -> `[B, width]`, normalised and activated."""
-        x = nn.Dense(width, **initializers.layer(self.kernel_init, fan_in=x.shape[-1]))(x)
-        return norm.activate(x, activation)
+        x = nn.Dense(width, **self.initializers(fan_in=x.shape[-1]))(x)
+        return _activated(x, activation, norm)
 
     def drop(self, x: jax.Array, rate: float | None, train: bool) -> jax.Array:
         """Returns x after dropout; x itself in evaluation, or where the rate is None."""
@@ -112,42 +119,65 @@ class Net(nn.Module, kw_only=True):
 
     def check_images(self, x: jax.Array, smallest: int = 1) -> None:
         """Raises UserError unless x is images `[B, H, W, C]` of so many pixels a side, or more."""
-        name = type(self).__name__
-        if x.ndim != 4:
-            raise errors.UserError(
-                f'config.model.name: {name} takes images, not inputs of shape {x.shape[1:]}'
-            )
-        if min(x.shape[1:3]) < smallest:
-            raise errors.UserError(
-                f'config.model.name: {name} takes images of at least {smallest}x{smallest} pixels '
-                f'with these fields, not {x.shape[1]}x{x.shape[2]}; config.image_size enlarges them'
-            )
+        with errors.within(f'config.model.name: {type(self).__name__}'):
+            if x.ndim != 4:
+                raise errors.UserError(f'takes images, not inputs of shape {x.shape[1:]}')
+            if min(x.shape[1:3]) < smallest:
+                raise errors.UserError(
+                    f'takes images of at least {smallest}x{smallest} pixels with these fields, '
+                    f'not {x.shape[1]}x{x.shape[2]}; config.image_size enlarges them'
+                )
+
+
+def _activated(x: jax.Array, name: str, norm: Norm) -> jax.Array:
+    return norm(activation(name)(norm(x, 'before')), 'after')
 
 
 class NormedNet(Net):
-    """A network that may have batch normalisation.
+    """A network that may have batch normalisation (Ioffe and Szegedy 2015).
+
+    Scales start at 1, shifts at 0. Each run has statistics of its own, in `'batch_stats'`.
 
     Attributes:
       batch_norm: 'before' or 'after' each activation but the last; None for none.
-      batch_norm_momentum: None for 0.9; see `Norm`.
-      batch_norm_epsilon: None for 1e-5.
+      batch_norm_momentum: share of the old value that running statistics keep in a step; None for
+        0.9. A short batch changes them by as much less as it has fewer examples.
+      batch_norm_epsilon: what is added to the variance; None for 1e-5.
     """
 
-    batch_norm: Literal['before', 'after'] | None = None
+    batch_norm: Place | None = None
     batch_norm_momentum: Fraction | None = None
     batch_norm_epsilon: NonNegative | None = None
 
     def norm(self, train: bool, mask: jax.Array | None) -> Norm:
-        """Returns the normalisation; raises UserError if there is none and yet a field of it."""
-        given: dict[str, Any] = {}
-        for field in ('momentum', 'epsilon'):
-            value = getattr(self, f'batch_norm_{field}')
-            if value is not None and self.batch_norm is None:
-                raise errors.UserError(
-                    f'config.model.batch_norm_{field} needs config.model.batch_norm, which is None'
-                )
-            given |= {} if value is None else {field: value}
-        return Norm(self.batch_norm, train=train, mask=mask, **given)
+        """Returns the normalisation: by the batch in training, else by the running statistics.
+
+        Args:
+          train: whether this is training.
+          mask: bool `[B]`, the examples that count in the statistics of the batch; None for all.
+
+        Raises:
+          UserError: there is no normalisation and yet a field of it.
+        """
+        fields = {'momentum': self.batch_norm_momentum, 'epsilon': self.batch_norm_epsilon}
+        given: dict[str, Any] = {name: v for name, v in fields.items() if v is not None}
+        if given and self.batch_norm is None:
+            raise errors.UserError(
+                f'config.model.batch_norm_{next(iter(given))} needs config.model.batch_norm, '
+                'which is None'
+            )
+
+        def normalize(x: jax.Array, place: Place) -> jax.Array:
+            if place != self.batch_norm:
+                return x
+            options, counts = {'momentum': 0.9, 'epsilon': 1e-5, **given}, None
+            if mask is not None:
+                # A short batch counts for as much as it has examples: one alone has no variance.
+                options['momentum'] = 1 - (1 - options['momentum']) * mask.mean()
+                counts = mask.reshape(-1, *[1] * (x.ndim - 1))
+            return nn.BatchNorm(use_running_average=not train, **options)(x, mask=counts)
+
+        return normalize
 
 
 class DenseHead(Net):

@@ -8,7 +8,7 @@ import jax
 from flax import linen as nn
 
 from nnstudy import errors, ops
-from nnstudy.models import initializers, layers
+from nnstudy.models import layers
 from nnstudy.spec.values import Count
 
 
@@ -25,19 +25,16 @@ def residual_block(
     """Returns activation(conv(activation(conv(x))) + shortcut(x)), with 3x3 convolutions.
 
     The shortcut is x itself, or a 1x1 convolution of x where channels or pixels change (option B
-    of the paper).
+    of the paper). `[B, H, W, C]` -> `[B, ceil(H / stride), ceil(W / stride), width]`.
 
     Args:
-      x: `[B, H, W, C]`.
+      x: images.
       width: filters of each convolution.
       conv: `Net.conv`, perhaps with normalisation, of the shortcut's convolution too.
       activation: after the first convolution and after the sum.
       stride: of the first convolution.
       skip: whether there is a shortcut.
       shortcut_activation: after the 1x1 convolution.
-
-    Returns:
-      `[B, ceil(H / stride), ceil(W / stride), width]`.
     """
     y = conv(x, width, 3, activation=activation, stride=stride, padding=1)
     y = conv(y, width, 3, activation='identity', padding=1)
@@ -45,7 +42,7 @@ def residual_block(
         y = y + x
     elif skip:
         y = y + conv(x, width, 1, activation=shortcut_activation, stride=stride)
-    return initializers.activation(activation)(y)
+    return layers.activation(activation)(y)
 
 
 class ResNet(layers.NormedNet):
@@ -77,27 +74,24 @@ class ResNet(layers.NormedNet):
     ) -> jax.Array:
         if not self.widths:
             raise errors.UserError('config.model.widths must have a width for each stage, not ()')
-        blocks, rest = divmod(self.depth - 2, 2 * len(self.widths))
+        two_a_stage = 2 * len(self.widths)
+        blocks, rest = divmod(self.depth - 2, two_a_stage)
         if rest or blocks < 1:
             raise errors.UserError(
-                f'config.model.depth must be 2 more than a multiple of {2 * len(self.widths)} '
-                f'(first and last layer, and two for each block of the {len(self.widths)} '
-                f'stage(s)), not {self.depth}'
+                f'config.model.depth must be 2 more than a multiple of {two_a_stage} (first and '
+                f'last layer, and two for each block of a stage), not {self.depth}'
             )
         self.check_images(x)
         norm = self.norm(train, mask)
-        conv = functools.partial(self.conv, norm=norm, use_bias=norm.place != 'before')
+        conv = functools.partial(self.conv, norm=norm, use_bias=self.batch_norm != 'before')
         x = conv(x, self.widths[0], 3, activation=self.activation)
+        block = functools.partial(
+            residual_block, conv=conv, activation=self.activation, skip=self.skips
+        )
         for stage, width in enumerate(self.widths):
-            for number in range(blocks):
-                x = residual_block(
-                    x,
-                    width,
-                    conv,
-                    activation=self.activation,
-                    stride=2 if stage > 0 and number == 0 else 1,
-                    skip=self.skips,
-                )
+            x = block(x, width, stride=1 if stage == 0 else 2)
+            for _ in range(blocks - 1):
+                x = block(x, width)
         return self.dense(layers.global_pool(x, self.pooling), self.num_outputs)
 
 
@@ -128,14 +122,12 @@ class PooledResNet(layers.Net):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         self.check_images(x)
+        activations = {
+            'activation': self.activation,
+            'shortcut_activation': self.shortcut_activation,
+        }
         for width in self.widths:
-            x = residual_block(
-                x,
-                width,
-                self.conv,
-                activation=self.activation,
-                shortcut_activation=self.shortcut_activation,
-            )
+            x = residual_block(x, width, self.conv, **activations)
             x = ops.max_pool(x, padding='SAME')
         return self.dense(layers.global_pool(x, self.pooling), self.num_outputs)
 

@@ -109,12 +109,12 @@ class Augmentation:
     """
 
     horizontal_flip: Fraction | None = None  # its probability
-    shift: Fraction | None = None  # at most, in sides of the image
+    shift: Fraction | None = None  # at most, along each axis, in sides; to whole pixels
     rotation: Annotated[float, Range(0, 180)] | None = None  # at most, in degrees
     zoom: Annotated[float, Range(0, 0.9)] | None = None  # at most; 0.1: 0.9 to 1.1 times
     brightness: Fraction | None = None  # at most, of full intensity
     contrast: Fraction | None = None  # at most; 0.1: 0.9 to 1.1 times
-    cutout: Fraction | None = None  # side of a black square, in sides
+    cutout: Fraction | None = None  # side of a black square, in shorter sides; to whole pixels
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,12 +37,12 @@ def replace(monkeypatch) -> Callable[..., None]:
     """A function that changes attributes of the files of a set, each a list with one for each."""
 
     def change(name: str, **changes: list) -> None:
-        known = published_lib.PUBLISHED[name]
-        files = tuple(
+        made = [
             dataclasses.replace(file, **dict(zip(changes, values, strict=True)))
-            for file, *values in zip(known.files, *changes.values(), strict=True)
-        )
-        monkeypatch.setitem(published_lib.PUBLISHED, name, known._replace(files=files))
+            for file, *values in zip(published_lib.files(name), *changes.values(), strict=True)
+        ]
+        others = [file for file in published_lib.FILES if file.dataset != name]
+        monkeypatch.setattr(published_lib, 'FILES', [*made, *others])
 
     return change
 

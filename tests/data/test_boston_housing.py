@@ -8,7 +8,6 @@ from nnstudy.data import published
 @pytest.fixture(autouse=True)
 def not_warned():
     published._warn.cache_clear()
-    published._read.cache_clear()
 
 
 def test_published(data_dir):
