@@ -58,19 +58,18 @@ class Workload:
           num_runs: only so many, of the first rate; None for all.
         """
         if self.fields is None:
-            study = study_file.load(str(ROOT / 'configs' / 'lr_sweep.py'))
+            study, fields = study_file.load(str(ROOT / 'configs' / 'lr_sweep.py')), {}
         else:
             points = nnstudy.choice('optimizer.learning_rate', self.rates)
             study = study_file.StudyFile(self.name, nnstudy.default_config(), points, [], [])
             fields = {'num_seeds': self.num_seeds, 'split.validation': None, **self.fields}
             # One evaluation at the start and one at the end, of a few examples.
             fields |= {'eval_every': 1000, 'eval_train_examples': NUM_TEST}
-            config_lib.override(study.config, fields)
-        config_lib.override(study.config, self.quick if quick else {})
+        changes = {**fields, **(self.quick if quick else {})}
         if num_runs is not None:
+            changes['num_seeds'] = num_runs
             study = dataclasses.replace(study, points=study.points[:1])
-            study.config.num_seeds = num_runs
-        return study
+        return dataclasses.replace(study, config=config_lib.override(study.config, changes))
 
     def dataset(self, config: ConfigDict, data_dir: str | None) -> nnstudy.Dataset:
         """Returns the data; random numbers of the same shape where there is no directory."""

@@ -19,7 +19,6 @@ from pictures import fitted_curve
 
 import nnstudy
 from nnstudy import Claim, Quantity, Reference
-from nnstudy.results import predictions as predict
 from nnstudy.training import losses
 
 PICTURE = 'fitted_curve'
@@ -57,7 +56,7 @@ def get_data():
 
 def measure(results):
     (run,) = results.runs['run']
-    p = predict.predict(results, run, 'train', 'final').probabilities[:, 1].astype(np.float64)
+    p = results.predict(run, 'train', 'final').probabilities[:, 1].astype(np.float64)
     uniform, label = np.full((1, 5), 0.2), np.array([0])
     columns = {
         'uniform_cross_entropy': losses.softmax_cross_entropy(np.log(uniform), label),

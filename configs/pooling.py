@@ -140,7 +140,8 @@ def references():
 
 
 def pictures(results):
-    images, _ = predict.net(results, 0).examples('test', 1)
+    net: predict.Net = results.net(0)
+    images, _ = net.examples('test', 1)
     return {
         'moved': moved_images.accuracy(results, (0, *SHIFTS), NUM_MOVED),
         'convolution': convolution.demonstration(images[0, ..., 0]),

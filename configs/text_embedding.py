@@ -21,7 +21,6 @@ from scipy.spatial import distance
 
 import nnstudy
 from nnstudy import Claim, Quantity
-from nnstudy.results import predictions as predict
 
 PICTURE = 'metric_vs_text.padding'
 VARIANTS = {
@@ -89,7 +88,7 @@ def measure(results):
     random = (
         np.random.default_rng(seed).uniform(-0.05, 0.05, (NUM_WORDS, 16)) for seed in runs['seed']
     )
-    rows, _ = predict.net(results, 0).examples('train')
+    rows, _ = results.net(0).examples('train')
     counts = np.bincount(rows.ravel())
     counts[0] = 0  # pads
     frequent = np.argsort(-counts, kind='stable')[:NUM_WORDS]

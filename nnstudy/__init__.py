@@ -7,15 +7,12 @@ results = nnstudy.run(config, nnstudy.logspace('optimizer.learning_rate', 1e-4, 
 results.runs       # a table, one row per run
 """
 
+import re
 import sys
 
-if sys.argv[:1] == ['-m'] and ' '.join(sys.orig_argv).partition(' -m')[2].strip().startswith(
-    'nnstudy.'
-):
+if sys.argv[:1] == ['-m'] and re.search(r' -m ?nnstudy\.', ' '.join(sys.orig_argv)):
     # `python -m nnstudy.report.plots` would do nothing, with exit code 0.
-    print(
-        'error: a module of nnstudy is not a command; see python -m nnstudy --help', file=sys.stderr
-    )
+    print('error: no command; python -m nnstudy --help lists the commands', file=sys.stderr)
     sys.exit(2)
 
 from nnstudy import data, models
@@ -31,31 +28,3 @@ from nnstudy.spec.sweep import chain, choice, grid, log_uniform, logspace, zip_
 from nnstudy.training import losses, metrics, optimizers, schedules
 from nnstudy.training.state import make_keys
 from nnstudy.training.train import make_train
-
-__all__ = [
-    'Claim',
-    'Dataset',
-    'Quantity',
-    'Reference',
-    'Results',
-    'UserError',
-    'chain',
-    'choice',
-    'data',
-    'default_config',
-    'grid',
-    'load',
-    'log_uniform',
-    'logspace',
-    'losses',
-    'make_keys',
-    'make_train',
-    'metrics',
-    'models',
-    'optimizers',
-    'rerun',
-    'run',
-    'schedules',
-    'setup',
-    'zip_',
-]

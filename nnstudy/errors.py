@@ -19,7 +19,7 @@ def within(where: str) -> Iterator[None]:
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
-    """Returns the error for a name that is not known.
+    """Returns the error for a name that is not known; it has the known ones and the nearest.
 
     Args:
       kind: what the name stands for, such as `'model'` or `'field of config.optimizer'`.
@@ -33,3 +33,9 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
         near = [last[one] for one in difflib.get_close_matches(str(name), last, n=1)]
     hint = f'did you mean {near[0]!r}? ' if near else ''
     return UserError(f'unknown {kind} {name!r}: {hint}known: {", ".join(known) or "none"}')
+
+
+def check_known(kind: str, name: object, known: Iterable[str]) -> None:
+    """Raises the error of `unknown` if a name is not among the known ones."""
+    if name not in (known := list(known)):
+        raise unknown(kind, name, known)

@@ -32,7 +32,6 @@ def make_dataset(shape=(4, 4, 1), num_train=44, num_test=20, num_classes=3, seed
 
 def make_config(**fields):
     """A config of a few steps; `a__b` stands for the field `a.b`."""
-    config = nnstudy.default_config()
     small = {
         'batch_size': 8,
         'epochs': 2,
@@ -42,8 +41,7 @@ def make_config(**fields):
     small |= {k.replace('__', '.'): v for k, v in fields.items()}
     if small.get('model.name', 'mlp') == 'mlp':
         small = {'model.widths': (8,)} | small
-    config_lib.override(config, small)
-    return config
+    return config_lib.override({}, small)
 
 
 def launch(*args, cwd=None, env=None, timeout=300):

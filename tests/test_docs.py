@@ -9,8 +9,8 @@ from small import ROOT
 from nnstudy import commands, data, models
 from nnstudy.data import normalization
 from nnstudy.models import layers
-from nnstudy.spec import components
 from nnstudy.spec import config as config_lib
+from nnstudy.spec import values
 from nnstudy.training import diagnostics, losses, metrics, optimizers, schedules
 
 TEXT = (ROOT / 'docs' / 'parts.md').read_text()
@@ -45,7 +45,7 @@ def test_all_parts_are_listed(registry):
 )
 def test_all_fields_of_parts_are_listed(registry, given):
     for part in registry.values():
-        assert components.signature(part).keys() - given <= NAMES
+        assert values.signature(part).keys() - given <= NAMES
 
 
 def test_what_is_listed_is_there():

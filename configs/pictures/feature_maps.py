@@ -8,7 +8,6 @@ from matplotlib import figure
 
 from nnstudy import Results, errors
 from nnstudy.report import examples, labels, style
-from nnstudy.results import predictions
 
 MAX_FILTERS = 64
 MAX_MAPS = 8
@@ -81,7 +80,7 @@ def feature_maps(
     Raises:
       UserError: there is no such point, split or image, or the net has no convolutions.
     """
-    net = predictions.net(results, point)
+    net = results.net(point)
     median = examples.typical(results, point)
     image, label = examples.image_of(net, split, index)
     maps = net.feature_maps(results.variables(median.run, which), image[None])

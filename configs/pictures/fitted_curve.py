@@ -5,7 +5,6 @@ from matplotlib import figure
 
 from nnstudy import Results
 from nnstudy.report import style
-from nnstudy.results import predictions
 
 
 def fitted(results: Results, x: np.ndarray, y: np.ndarray) -> figure.Figure:
@@ -18,7 +17,7 @@ def fitted(results: Results, x: np.ndarray, y: np.ndarray) -> figure.Figure:
     """
     (run,) = results.runs['run']
     inputs = np.linspace(x.min() - 0.3, x.max() + 0.3, 200, dtype=np.float32)
-    net = predictions.net(results, point=0)
+    net = results.net(0)
     logits = np.asarray(net.apply(results.variables(run, 'final'), inputs[:, None]))[:, 0]
     picture, [[panel]] = style.panels(6, 3.8)
     panel.plot(inputs, 1 / (1 + np.exp(-logits)), color=style.BLUE, label='fitted curve')

@@ -8,7 +8,6 @@ from matplotlib import figure
 
 from nnstudy import Results
 from nnstudy.report import style
-from nnstudy.results import predictions as predict
 
 READS = {'pixels': 'all pixels', 'mean': 'global average', 'max': 'global max'}
 HALVINGS = {'stride': 'stride', 'max': 'max-pooling', 'mean': 'average-pooling'}
@@ -26,7 +25,7 @@ def accuracies(results: Results, shifts: Sequence[int], num_images: int) -> dict
     """Returns the accuracy of each run on moved test images, by the pixels that they are moved."""
     by_run: dict[int, dict[int, float]] = {shift: {} for shift in shifts}
     for point, runs in results.runs.groupby('point'):
-        net = predict.net(results, point)
+        net = results.net(point)
         images, labels = net.examples('test', num_images)
         inputs = {shift: moved(images, shift) if shift else images for shift in shifts}
         for run in runs['run']:

@@ -18,7 +18,6 @@ from nnstudy.data import device
 from nnstudy.machine import devices, flops
 from nnstudy.report import tables
 from nnstudy.spec import components
-from nnstudy.spec import config as config_lib
 from nnstudy.training import resolve, steps
 from nnstudy.training.run import Run
 from nnstudy.training.state import make_keys
@@ -87,10 +86,8 @@ def forward_flops(name: str, shape: tuple[int, ...]) -> float:
 
 def step_seconds(name: str, shape: tuple[int, ...]) -> float:
     """Returns the seconds of a training step of one run alone, the median of a few repetitions."""
-    config = config_lib.default_config()
-    config_lib.override(config, {'model': name, 'optimizer.learning_rate': 1e-3})
-    config.batch_size = BATCH_SIZE
-    (setting,) = resolve.study(config).settings
+    fields = {'model': name, 'optimizer.learning_rate': 1e-3, 'batch_size': BATCH_SIZE}
+    (setting,) = resolve.study(fields).settings
     data = jax.device_put(_noise(shape))
 
     def run(data: device.Data) -> Run:

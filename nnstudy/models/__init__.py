@@ -16,7 +16,7 @@ import jax
 from flax import linen as nn
 
 from nnstudy import errors
-from nnstudy.spec import components
+from nnstudy.spec import values
 
 Variables = Mapping[str, Any]
 
@@ -58,7 +58,7 @@ def make(entry: Callable[..., Any], num_outputs: int, **arguments: Any) -> Model
 
 def takes_tokens(model: Callable[..., Any]) -> bool:
     """Whether a value of `MODELS` is for rows of token ids, of which it is told how many."""
-    return 'num_tokens' in components.signature(model)
+    return 'num_tokens' in values.signature(model)
 
 
 def from_linen(module: nn.Module) -> Model:

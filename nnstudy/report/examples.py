@@ -41,7 +41,7 @@ def confusion(results: Results, point: int = 0, split: str = 'test') -> figure.F
     Raises:
       UserError: there is no such point or split, or the labels are not classes.
     """
-    dataset = predict.net(results, point).dataset
+    dataset = results.net(point).dataset
     names = dataset.class_names
     if names is None:
         raise errors.UserError(f'{dataset.name!r} has numbers to predict, not classes')
@@ -94,7 +94,7 @@ def misclassified(
     Raises:
       UserError: there is no such point or split, or the data are no images of classes.
     """
-    net = predict.net(results, point)
+    net = results.net(point)
     names = _image_classes(net)
     median = typical(results, point)
     runs = _runs(results, point)
@@ -143,7 +143,7 @@ def sample(
     Raises:
       UserError: there is no such point, split or image, or the data are no images of classes.
     """
-    net = predict.net(results, point)
+    net = results.net(point)
     names = _image_classes(net)
     picked, label = image_of(net, split, index)
     runs, median = _runs(results, point), typical(results, point)
@@ -231,7 +231,7 @@ def _confusions(results: Results, point: int, split: str, num_classes: int) -> n
         pairs = np.ndindex(num_classes, num_classes)
         columns = [f'{split}_confusion_{i}_{j}' for i, j in pairs]
         return runs[columns].to_numpy(np.float64).reshape(-1, num_classes, num_classes)
-    net = predict.net(results, point)
+    net = results.net(point)
     matrices = []
     for run in runs['run']:
         said = net.predict(results.variables(run, 'final'), split)

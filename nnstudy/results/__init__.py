@@ -1,5 +1,3 @@
 """The results of a study: tables of its runs, trained parameters, and predictions with them."""
 
 from nnstudy.results.results import Results, load
-
-__all__ = ['Results', 'load']

@@ -42,11 +42,8 @@ class Series:
     def __init__(self, directory: Path):
         directory.mkdir(parents=True, exist_ok=True)
         # With several processes, the first one writes and does not wait for the others.
-        alone = ocp.options.MultiprocessingOptions()
-        if jax.process_count() > 1:
-            alone = ocp.options.MultiprocessingOptions(
-                primary_host=0, active_processes={0}, barrier_sync_key_prefix='first'
-            )
+        several = {'primary_host': 0, 'active_processes': {0}, 'barrier_sync_key_prefix': 'first'}
+        alone = several if jax.process_count() > 1 else {}
         self._manager = ocp.CheckpointManager(
             directory.absolute(),
             # With the items named here, orbax does not warn about items that are not read.
@@ -55,46 +52,38 @@ class Series:
                 **{name: ocp.StandardCheckpointHandler() for name in ITEMS},
             },
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=None, create=False, multiprocessing_options=alone
+                max_to_keep=None,
+                create=False,
+                multiprocessing_options=ocp.options.MultiprocessingOptions(**alone),
             ),
         )
 
     def save(self, checkpoint: Checkpoint) -> int:
         """Writes a checkpoint in the background and returns its number; readers see it whole."""
-        items = {
-            name: ocp.args.StandardSave(tree) for name, tree in checkpoint.items.items() if tree
-        }
+        items = {k: ocp.args.StandardSave(tree) for k, tree in checkpoint.items.items() if tree}
+        about = ocp.args.JsonSave(checkpoint.about)
         number = (self._manager.latest_step() or 0) + 1
-        self._manager.save(
-            number,
-            args=ocp.args.Composite(about=ocp.args.JsonSave(checkpoint.about), **items),
-        )
+        self._manager.save(number, args=ocp.args.Composite(about=about, **items))
         return number
 
     def abouts(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields the number and `about` of every checkpoint, oldest first."""
         self._manager.wait_until_finished()
         for number in sorted(self._manager.all_steps()):
-            yield number, self._restore(number, about=ocp.args.JsonRestore())['about']
+            yield number, self.load(number).about
 
     def load(self, number: int, *names: str) -> Checkpoint:
         """Reads the named items of a checkpoint; one that it does not have is empty."""
         self._manager.wait_until_finished()
         saved = {path.name for path in (self._manager.directory / str(number)).iterdir()}
-        restored = self._restore(
-            number,
-            about=ocp.args.JsonRestore(),
-            **{name: ocp.args.StandardRestore() for name in names if name in saved},
+        items = {name: ocp.args.StandardRestore() for name in names if name in saved}
+        restored = self._manager.restore(
+            number, args=ocp.args.Composite(about=ocp.args.JsonRestore(), **items)
         )
         return Checkpoint(restored['about'], {name: restored.get(name) or {} for name in names})
 
     def retain(self, numbers: Collection[int], wait: bool = False) -> None:
-        """Deletes all checkpoints but some.
-
-        Args:
-          numbers: of the checkpoints that stay.
-          wait: first wait until everything is written.
-        """
+        """Deletes all checkpoints but some; `wait`: when everything is written."""
         if wait:
             self._manager.wait_until_finished()
         for number in self._manager.all_steps():
@@ -105,9 +94,6 @@ class Series:
         """Waits until everything is written."""
         self._manager.wait_until_finished()
         self._manager.close()
-
-    def _restore(self, number: int, **args: Any) -> Any:
-        return self._manager.restore(number, args=ocp.args.Composite(**args))
 
 
 class Memory:

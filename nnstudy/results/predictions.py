@@ -1,11 +1,11 @@
-"""Predictions of trained runs: `predict(results, run)`.
+"""Predictions of trained runs, see `Results.predict` and `Results.net`.
 
 The runs of a point share a `Net`, the model and the data. Each run has its own variables.
 """
 
 import dataclasses
-import weakref
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -16,11 +16,9 @@ from flax import linen as nn
 from nnstudy import data as data_lib
 from nnstudy import errors, models
 from nnstudy.data import device
-from nnstudy.results import Results
+from nnstudy.spec.fields import Value
 from nnstudy.training import evaluation, losses, resolve
 from nnstudy.training.run import Run
-
-NUM_KEPT = 2  # nets of a study, with their data
 
 
 class Predictions(NamedTuple):
@@ -79,14 +77,13 @@ class Net:
         Raises:
           UserError: there is no such split, or `num` is below 1.
         """
-        sizes = dict(self.data.sizes)
-        if split not in sizes:
-            raise errors.unknown('split', split, sizes)
+        names, sizes = zip(*self.data.sizes, strict=True)
+        errors.check_known('split', split, names)
         if num is not None and num < 1:
             raise errors.UserError(f'num must be at least 1, or None for all, not {num}')
-        names = list(sizes)
-        start = sum(sizes[name] for name in names[: names.index(split)])
-        rows = slice(start, start + min(sizes[split], num or sizes[split]))
+        i = names.index(split)
+        start, size = sum(sizes[:i]), sizes[i]
+        rows = slice(start, start + min(size, num or size))
         return np.asarray(self.data.inputs[rows]), np.asarray(self.data.labels[rows])
 
     def predict(self, variables: Any, split: str = 'test', num: int | None = None) -> Predictions:
@@ -123,61 +120,27 @@ class Net:
         return {name: np.asarray(outputs) for name, outputs in maps.items()}
 
 
-_NETS: weakref.WeakKeyDictionary[Results, dict[int, Net]] = weakref.WeakKeyDictionary()
-
-
-def predict(
-    results: Results, run: int, split: str = 'test', which: str = 'best', num: int | None = None
-) -> Predictions:
-    """Returns the predictions of a run for the examples of a split, in evaluation mode.
+def make_net(
+    settings: Mapping[str, Value],
+    data: data_lib.Dataset | None,
+    data_dir: str | os.PathLike | None,
+) -> Net:
+    """Returns the model and the data of a point, for `Results.net`.
 
     Args:
-      results: of the study. It must have the data set, or find its files.
-      run: the run's number.
-      split: `'train'`, `'validation'` or `'test'`.
-      which: the parameters at the `'best'` evaluation, or the `'final'` ones.
-      num: for the first `num` examples; None for all.
-
-    Raises:
-      UserError: there is no such run, split or kind of parameters, or the data are not found.
+      settings: the values of all fields, by dotted name.
+      data: the data set; None for the named one.
+      data_dir: where the files of named data sets are.
     """
-    variables = results.variables(run, which)
-    return net(results, point_of(results, run)).predict(variables, split, num)
-
-
-def point_of(results: Results, run: int) -> int:
-    """Returns the number of a run's point."""
-    return int(results.runs.set_index('run').loc[run, 'point'])
-
-
-def net(results: Results, point: int) -> Net:
-    """Returns the model and the data of a point. The data are prepared as for training.
-
-    The last two nets are kept with the results, so that reading the data and compiling happen once.
-
-    Raises:
-      UserError: there is no such point, or the data are not found.
-    """
-    kept = _NETS.setdefault(results, {})
-    if point not in kept:
-        made = _make_net(results, point)
-        if len(kept) == NUM_KEPT:
-            kept.pop(next(iter(kept)))
-        kept[point] = made
-    return kept[point]
-
-
-def _make_net(results: Results, point: int) -> Net:
-    config = resolve.one(results.settings(point))
-    dataset = results.data or data_lib.load(config.dataset, results.data_dir)
-    data = device.prepare(dataset, **resolve.data_options(config))
-    resolve.check(config, data)
-    run = Run(config, {}, data)
-    model = run.model
+    config = resolve.one(settings)
+    dataset = data or data_lib.load(config.dataset, data_dir)
+    prepared = device.prepare(dataset, **resolve.data_options(config))
+    resolve.check(config, prepared)
+    run = Run(config, {}, prepared)
 
     @jax.jit
     def apply(variables: Any, inputs: jax.Array) -> jax.Array:
-        outputs, _ = model.apply(variables, data.normalized(inputs), train=False, rng=None)
+        outputs, _ = run.model.apply(variables, prepared.normalized(inputs), train=False, rng=None)
         return run.predictions(outputs)
 
-    return Net(dataset, data, apply, model)
+    return Net(dataset, prepared, apply, run.model)

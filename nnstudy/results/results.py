@@ -18,7 +18,7 @@ import pandas as pd
 from nnstudy import data as data_lib
 from nnstudy import errors
 from nnstudy.data import dataset
-from nnstudy.results import checkpoints, files
+from nnstudy.results import checkpoints, files, predictions
 from nnstudy.spec import claims
 from nnstudy.spec import config as config_lib
 from nnstudy.spec import sweep as spec
@@ -88,7 +88,7 @@ class Results:
         return config_lib.merge(self.config.flat, self.points[point])
 
     def points_with(self, fields: Mapping[str, Value]) -> list[int]:
-        """Returns the points, of those that have runs, whose fields have certain values.
+        """Returns the points, of those that have runs, at which fields have certain values.
 
         Args:
           fields: values by dotted name, of fields that are swept or not.
@@ -98,13 +98,12 @@ class Results:
         """
         known = {*self.config.flat, *self.swept}
         for field in fields:
-            if field not in known:
-                raise errors.unknown('field (where)', field, known)
-        wanted = {field: files.plain(value) for field, value in fields.items()}
+            errors.check_known('field (where)', field, known)
+        wanted = files.with_tuples(dict(fields))
         found = []
         for point in np.sort(self.runs['point'].unique()).tolist():
-            settings = self.settings(point)
-            if all(files.plain(settings.get(field)) == value for field, value in wanted.items()):
+            settings = files.with_tuples(self.settings(point))
+            if all(settings.get(field) == value for field, value in wanted.items()):
                 found.append(point)
         if not found:
             raise errors.UserError(f'no point has {claims.written(fields)}')
@@ -113,9 +112,10 @@ class Results:
     def only(self, points: Iterable[int]) -> 'Results':
         """Returns the results with the runs of some points alone."""
         chosen = list(points)
-        runs, history = (t[t['point'].isin(chosen)] for t in (self.runs, self.history))
-        steps = None if self.steps is None else self.steps[self.steps['point'].isin(chosen)]
-        return dataclasses.replace(self, runs=runs, history=history, steps=steps)
+        names = ('runs', 'history', 'steps')
+        tables = {name: t for name in names if (t := getattr(self, name)) is not None}
+        kept = {name: table[table['point'].isin(chosen)] for name, table in tables.items()}
+        return dataclasses.replace(self, **kept)
 
     def params(self, run: int, which: str = 'best') -> Mapping[str, Any]:
         """Returns the parameters of a run, as a nested dict of NumPy arrays.
@@ -131,8 +131,7 @@ class Results:
 
     def variables(self, run: int, which: str = 'best') -> Mapping[str, Any]:
         """Returns all variables of a run, such as `'batch_stats'` beside `'params'`."""
-        if which not in WHICH:
-            raise errors.unknown('kind of parameters', which, WHICH)
+        errors.check_known('kind of parameters', which, WHICH)
         return self._item(run, which)
 
     def histograms(self, run: int) -> dict[str, dict[str, np.ndarray]]:
@@ -154,6 +153,34 @@ class Results:
             for kind in ('params', 'grads')
         }
 
+    def net(self, point: int) -> predictions.Net:
+        """Returns the model and the data of a point, prepared as for training.
+
+        The last two are kept, so that reading the data and compiling happen once.
+
+        Raises:
+          UserError: there is no such point, or the data are not found.
+        """
+        return self._net(point)
+
+    def predict(
+        self, run: int, split: str = 'test', which: str = 'best', num: int | None = None
+    ) -> predictions.Predictions:
+        """Returns the predictions of a run for the examples of a split, in evaluation mode.
+
+        Args:
+          run: the run's number.
+          split: `'train'`, `'validation'` or `'test'`.
+          which: the parameters at the `'best'` evaluation, or the `'final'` ones.
+          num: for the first `num` examples; None for all.
+
+        Raises:
+          UserError: there is no such run, split or kind of parameters, or the data are not found.
+        """
+        variables = self.variables(run, which)
+        point = self.runs.set_index('run').loc[run, 'point']
+        return self.net(int(point)).predict(variables, split, num)
+
     def _item(self, run: int, name: str) -> Mapping[str, Any]:
         """Returns what is kept of a run as an item of `checkpoints.ITEMS`."""
         if run not in self._places:
@@ -164,6 +191,14 @@ class Results:
         number, row = self._places[run]
         tree = self._load(number, name).items[name]
         return jax.tree.map(lambda leaf: np.array(leaf[row]), tree)
+
+    # Caches of a method's own would keep the results themselves.
+    @functools.cached_property
+    def _net(self) -> Callable[[int], predictions.Net]:
+        def make(point: int) -> predictions.Net:
+            return predictions.make_net(self.settings(point), self.data, self.data_dir)
+
+        return functools.lru_cache(maxsize=2)(make)
 
     @functools.cached_property
     def _series(self) -> checkpoints.AnySeries:
@@ -212,16 +247,16 @@ def load(
         raise errors.UserError(
             f'the study in {str(workdir)!r} is not finished; the command that began it goes on'
         )
-    runs, history = files.read_table(workdir, 'runs'), files.read_table(workdir, 'history')
-    assert runs is not None and history is not None
+    runs, history = (pd.read_parquet(workdir / f'{t}.parquet') for t in ('runs', 'history'))
+    steps = workdir / 'steps.parquet'
     points = list(identity['points'])
     return Results(
         name=identity['name'],
         config=Config().replace(config_lib.flatten(identity['config'])),
         points=points,
-        runs=with_settings(runs, points),  # Parquet has no column of mixed or tuple values
+        runs=with_settings(runs, points),
         history=history,
-        steps=files.read_table(workdir, 'steps'),
+        steps=pd.read_parquet(steps) if steps.is_file() else None,
         claims=list(map(claims.from_dict, identity['claims'])),
         references=list(map(claims.from_dict, identity['references'])),
         directions=identity.get('directions') or metrics.directions(),
@@ -231,31 +266,32 @@ def load(
     )
 
 
-def with_settings(runs: pd.DataFrame, points: Sequence[Mapping[str, Value]]) -> pd.DataFrame:
-    """Returns the table of runs with the swept fields as the points have them."""
-    fields = {
-        field: column([points[p][field] for p in runs['point']])
-        for field in spec.swept([dict(point) for point in points])
-    }
+def with_settings(runs: pd.DataFrame, points: Sequence[spec.Point]) -> pd.DataFrame:
+    """Returns the table of runs with the swept fields as the points have them.
+
+    Parquet has no columns of tuples, or of values of several types.
+    """
+    fields = {f: column([points[p][f] for p in runs['point']]) for f in spec.swept(points)}
     return runs.assign(**fields)
 
 
 def column(values: list[Any]) -> pd.Series:
     """Returns a column that keeps None and tuples as they are beside numbers."""
-    numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-    return pd.Series(values, dtype=None if numeric else object)
+    return pd.Series(values, dtype=None if {*map(type, values)} <= {int, float} else object)
 
 
 def write(results: Results, workdir: Path) -> None:
     """Writes the tables into a working directory, `history.parquet` last."""
     runs = results.runs
-    files.write_csv(workdir, 'runs', runs)
     mixed = [field for field in results.swept if runs[field].dtype == object]
     texts = {field: runs[field].map(lambda v: v if v is None else str(v)) for field in mixed}
+    with files.whole(workdir / 'runs.csv') as path:
+        runs.to_csv(path, index=False)
     tables = {'runs': runs.assign(**texts), 'steps': results.steps, 'history': results.history}
     for name, table in tables.items():
         if table is not None:
-            files.write_table(workdir, name, table)
+            with files.whole(workdir / f'{name}.parquet') as path:
+                table.to_parquet(path, index=False)
 
 
 def with_columns(results: Results, columns: Mapping[str, Any]) -> Results:
@@ -266,7 +302,7 @@ def with_columns(results: Results, columns: Mapping[str, Any]) -> Results:
       columns: a value for each run, in the order of `results.runs`, by name.
 
     Raises:
-      UserError: a column has another number of values.
+      UserError: a column has another number of values, or the name of one of the study.
     """
     if not isinstance(columns, Mapping):
         raise errors.UserError(f'measure must return columns by name, not {columns!r}')
@@ -279,8 +315,7 @@ def with_columns(results: Results, columns: Mapping[str, Any]) -> Results:
             raise errors.UserError(
                 f'measure: column {name!r} must have {len(results.runs)} values, one for each run'
             )
-    runs = results.runs.assign(**columns)
-    results = dataclasses.replace(results, runs=runs)
+    results = dataclasses.replace(results, runs=results.runs.assign(**columns))
     if results.workdir is not None:
         write(results, results.workdir)
     return results

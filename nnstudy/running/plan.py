@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from nnstudy import data as data_lib
 from nnstudy import errors
@@ -216,7 +215,7 @@ class Plan:
 
 
 def make(
-    config: ConfigDict,
+    config: config_lib.Written,
     points: Sequence[Mapping[str, Value]] | None = None,
     *,
     data: data_lib.Dataset | None = None,
@@ -239,10 +238,8 @@ def make(
       UserError: anything that is wrong with the fields, their values, the points or the data.
     """
     dataset.check_given(data)
-    config = config_lib.complete(config)
-    if data is not None:
-        config_lib.override(config, {'dataset': data.name})
-    resolved = resolve.study(config, points)
+    own = {} if data is None else {'dataset': data.name}
+    resolved = resolve.study(config_lib.complete(config, own), points)
     if part is not None:
         part = parts.checked(part)
         _check_whole(resolved.config)

@@ -44,14 +44,15 @@ def rerun(
         point = best.point
     if not 0 <= point < len(results.points):
         raise errors.UserError(f'no point {point}: there are {len(results.points)}, from 0 on')
-    config = config_lib.complete(results.config.to_dict())
-    config.seed += config.num_seeds
-    if num_seeds is not None:
-        config_lib.override(config, {'num_seeds': num_seeds})
-    config.data_seeds = None  # it would give the same orders again
-    config.halving.factor = None  # one point cannot be pruned
+    old = results.config
+    changes = {
+        'seed': old.seed + old.num_seeds,
+        'num_seeds': old.num_seeds if num_seeds is None else num_seeds,
+        'data_seeds': None,  # it would give the same orders again
+        'halving.factor': None,  # one point cannot be pruned
+    }
     return study.run(
-        config,
+        config_lib.override(old.flat, changes),
         [results.points[point]],
         workdir,
         results.data,

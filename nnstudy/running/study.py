@@ -45,7 +45,6 @@ from nnstudy.running.chunk import Chunk
 from nnstudy.running.layout import Segment
 from nnstudy.running.plan import Group, Plan
 from nnstudy.running.records import Records
-from nnstudy.spec import config as config_lib
 from nnstudy.spec import zoom
 from nnstudy.spec.claims import Claim, Reference
 from nnstudy.spec.fields import Value
@@ -196,8 +195,7 @@ def check_stages(plan: Plan) -> None:
 
 def _stage(plan: Plan, split: str, points: Sequence[Mapping[str, Value]]) -> Plan:
     """Returns the plan of the stage that trains on a split."""
-    config = config_lib.complete(plan.config.to_dict())
-    config_lib.override(config, {'zoom.train': None, 'split.train': split})
+    config = {**plan.config.flat, 'zoom.train': None, 'split.train': split}
     return plan_lib.make(config, points, data=plan.data, data_dir=plan.data_dir, about=plan.about)
 
 

@@ -92,7 +92,7 @@ def _opened(plan: Plan, workdir: Path) -> str:
     about = {**plan.about.to_dict(), 'directions': metrics.directions()}
     content = {**plan.identity, **about}
     try:
-        files.to_json(content)
+        json.dumps(content)
     except TypeError as error:
         raise errors.UserError(f'values of fields in claims and references: {error}') from error
     try:
@@ -123,7 +123,7 @@ def default(plan: Plan) -> Path:
 
 def differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
     """Returns the names of the fields in which two identities differ."""
-    mine = files.with_tuples(files.plain(mine))
+    mine = files.with_tuples(mine)
     both = [config_lib.flatten(identity['config']) for identity in (stored, mine)]
     fields = [
         f'config.{field}'

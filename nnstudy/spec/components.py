@@ -7,7 +7,6 @@ ones as traced scalars, so that a new value never recompiles. A component gets a
 by having a keyword argument; there is no other list.
 """
 
-import ast
 import dataclasses
 import functools
 import inspect
@@ -26,8 +25,7 @@ def get(kind: str, registry: Mapping[str, Any], name: str) -> Any:
     Raises:
       UserError: the name is unknown; the message has the known ones and the nearest.
     """
-    if name not in registry:
-        raise errors.unknown(kind, name, registry)
+    errors.check_known(kind, name, registry)
     if not callable(registry[name]):
         raise errors.UserError(f'{kind} {name!r} must be a function or a class')
     return registry[name]
@@ -54,12 +52,11 @@ class Slot:
 
     def accepted(self, component: Callable[..., Any]) -> dict[str, Field]:
         """Returns the arguments that a config may give a component of the section."""
-        own = signature(component)
+        own = {k: v for k, v in values.signature(component).items() if k not in self.given}
         if _package(component) == 'optax':
             for name in own.keys() & self.types.keys():
                 own[name] = values.read(self.types[name], own[name].default)
-        kept = {name: field for name, field in own.items() if name not in self.given}
-        return {**kept, **self.shared(component)}
+        return {**own, **self.shared(component)}
 
     def resolve(self, chosen: Component) -> Component:
         """Returns a section with its function, and its arguments checked and converted.
@@ -74,43 +71,15 @@ class Slot:
         section, name = self.section, chosen.name
         function = get(section, self.registry, name)
         accepted = self.accepted(function)
-        filled = {
-            key: field.default
-            for key, field in self.shared(function).items()
-            if field.default not in (None, REQUIRED)
-        }
+        filled = {k: v.default for k, v in self.shared(function).items() if v.default is not None}
+        filled |= {key: None for key, field in accepted.items() if field.default is REQUIRED}
         arguments = {**filled, **chosen.arguments}
         for key, value in arguments.items():
             if key in accepted:
                 arguments[key] = accepted[key].accept(f'{section}.{key}', value)
             elif value is not None:  # an argument that is off means nothing to another component
                 raise errors.unknown(f'field of {section} {name!r}', key, accepted)
-        for key, field in accepted.items():
-            if field.default is REQUIRED and arguments.get(key) is None:
-                raise errors.UserError(
-                    f'{section} {name!r} needs a value for config.{section}.{key}'
-                )
-        defaults = {key: field.default for key, field in signature(function).items()}
-        return Component(name, arguments, function, defaults)
-
-
-def signature(component: Callable[..., Any]) -> dict[str, Field]:
-    """Returns the arguments that a component takes by keyword. Of a Linen module: its fields."""
-    return dict(_signature(component))
-
-
-@functools.cache
-def _signature(component: Callable[..., Any]) -> dict[str, Field]:
-    linen = {'parent', 'name'}  # fields that every Linen module has
-    try:
-        parameters = inspect.signature(component, eval_str=True).parameters
-    except NameError:  # an annotation as text, of something that is not there at run time
-        parameters = inspect.signature(component).parameters
-    return {
-        p.name: values.read(p.annotation, p.default)
-        for p in parameters.values()
-        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in linen
-    }
+        return Component(name, arguments, function)
 
 
 def is_library_code(component: Callable) -> bool:
@@ -140,26 +109,9 @@ def source(component: Callable) -> str | None:
         except (OSError, TypeError):
             continue
         if owner is module and hasattr(module, 'get_config'):
-            code = _without_hooks(code)
+            code = study_file.without_hooks(code)
         return code + filled
     return filled or None  # typed at a prompt
-
-
-def _without_hooks(code: str) -> str:
-    """Returns the code of a config file without what only tells of the study."""
-    parsed = ast.parse(code)
-    parsed.body = [
-        statement
-        for statement in parsed.body
-        if not (isinstance(statement, ast.FunctionDef) and statement.name in study_file.HOOKS)
-        and not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
-        and not (isinstance(statement, ast.Assign) and _names(statement) & study_file.CONSTANTS)
-    ]
-    return ast.unparse(parsed)
-
-
-def _names(statement: ast.Assign) -> set[str]:
-    return {target.id for target in statement.targets if isinstance(target, ast.Name)}
 
 
 def _package(component: Callable) -> str:

@@ -1,14 +1,20 @@
-"""The config that a user writes: an `ml_collections.ConfigDict` with the fields of `fields`."""
+"""The config that a user writes: an `ml_collections.ConfigDict` with the fields of `fields`.
+
+Here it is a dict of values by dotted name, such as `{'optimizer.name': 'sgd'}`.
+"""
 
 from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 from flax import traverse_util
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
 from nnstudy import errors
 from nnstudy.spec import fields
 from nnstudy.spec.fields import OPEN_SECTIONS
-from nnstudy.spec.values import Value, coerce
+from nnstudy.spec.values import Field, Value
+
+Written: TypeAlias = ConfigDict | Mapping[str, Any]  # nested, or by dotted name
 
 
 def default_config() -> ConfigDict:
@@ -17,59 +23,45 @@ def default_config() -> ConfigDict:
     It is locked, so that a misspelt field is an error, except in the open sections, which take the
     arguments of any component.
     """
-    values = fields.Config().flat
-    for field, known in fields.closed().items():
-        if values[field] is None:
-            values[field] = config_dict.placeholder(known.kind)
-    config = ConfigDict(traverse_util.unflatten_dict(values, sep='.'))
-    config.study = ConfigDict()
-    config.lock()
+    return override({}, {})
+
+
+def override(config: Written, values: Mapping[str, Any]) -> ConfigDict:
+    """Returns a copy of a config with other values; for the arguments see `complete`."""
+    nested = traverse_util.unflatten_dict(complete(config, values), sep='.')
+    made = ConfigDict({**nested, 'study': nested.get('study', {})}).lock()
     for section in (*OPEN_SECTIONS, 'study'):
-        config[section].unlock()
-    return config
+        made[section].unlock()
+    return made
 
 
-def complete(config: ConfigDict | Mapping[str, Value]) -> ConfigDict:
-    """Returns a copy of a config, with defaults for the fields that it leaves out.
+def complete(config: Written, values: Mapping[str, Any] | None = None) -> dict[str, Value]:
+    """Returns all fields of a config, each of its type, with defaults for what it leaves out.
 
-    Raises:
-      UserError: a field is unknown or of the wrong type.
-    """
-    completed = default_config()
-    override(completed, flatten(config))
-    return completed
-
-
-def override(config: ConfigDict, values: Mapping[str, Value]) -> None:
-    """Sets fields by their dotted names, in place.
-
-    `loss=hinge` is short for `loss.name=hinge`, and likewise for the other open sections. Another
-    name makes the section anew, since its fields are arguments of the component that was there;
-    only the optimizer's `learning_rate` and `weight_decay` stay. Open sections take new fields
-    here; whether the component has them is checked when the config is resolved.
+    Open sections take new fields here; whether the component has them is checked when the config is
+    resolved.
 
     Args:
-      config: complete.
-      values: by field, as text or as Python values. Names of components are set before arguments.
+      config: `loss=hinge` is short for `loss.name=hinge`, and likewise for the other open sections.
+      values: in place of those of the config; as text or as Python values.
 
     Raises:
-      UserError: there is no such field, or the value is not of its type.
+      UserError: there is no such field, or it does not accept the value.
     """
-    named = {full(field): value for field, value in values.items()}
-    for field, value in sorted(named.items(), key=lambda item: not item[0].endswith('.name')):
-        section, _, name = field.rpartition('.')
-        known = fields.closed().get(field)
-        if known is None and section not in (*OPEN_SECTIONS, 'study'):
-            raise errors.unknown('field of config', field, {**fields.closed(), **flatten(config)})
-        parent = config[section] if section else config
-        old = parent.get(name)
-        kind = known.kind if known else float if isinstance(old, float) else None
-        value = coerce(field, value, kind)
-        if name == 'name' and value != old:
-            for gone in _own_arguments(flatten(config), section):
-                del parent[gone.rpartition('.')[2]]
-        with parent.ignore_type():
-            parent[name] = value
+    flat = fields.Config().flat
+    for given in (flatten(config), values or {}):
+        checked = {}
+        for field, value in given.items():
+            field = full(field)
+            known = fields.closed().get(field)
+            if known is None:
+                if field.rpartition('.')[0] not in (*OPEN_SECTIONS, 'study'):
+                    raise errors.unknown('field of config', field, {**fields.closed(), **flat})
+                kinds = (float,) if isinstance(flat.get(field), float) else ()
+                known = Field(kinds, is_optional=True)
+            checked[field] = known.accept(field, value)
+        flat = merge(flat, checked)
+    return flat
 
 
 def full(field: str) -> str:
@@ -77,23 +69,20 @@ def full(field: str) -> str:
     return f'{field}.name' if field in OPEN_SECTIONS else field
 
 
-def merge(flat: Mapping[str, Value], point: Mapping[str, Value]) -> dict[str, Value]:
-    """Returns all fields of a point; another component leaves the fields of the old one behind."""
-    gone: set[str] = set()
-    for section in OPEN_SECTIONS:
-        name = f'{section}.name'
-        if point.get(name, flat[name]) != flat[name]:
-            gone |= _own_arguments(flat, section)
-    return {**{field: value for field, value in flat.items() if field not in gone}, **point}
+def merge(flat: Mapping[str, Value], values: Mapping[str, Value]) -> dict[str, Value]:
+    """Returns fields with other values.
+
+    Another component begins its section anew, since the fields are arguments of the one that was
+    there; only the optimizer's `learning_rate` and `weight_decay` stay.
+    """
+    names = {f'{section}.name': f'{section}.' for section in OPEN_SECTIONS}
+    anew = tuple(names[name] for name in names if values.get(name, flat[name]) != flat[name])
+    kept = {*names, 'optimizer.learning_rate', 'optimizer.weight_decay'}
+    stay = {k: v for k, v in flat.items() if k in kept or not k.startswith(anew)}
+    return {**stay, **values}
 
 
-def _own_arguments(flat: Mapping[str, Value], section: str) -> set[str]:
-    """Returns the fields of a section that mean something to its component alone."""
-    kept = {f'{section}.name', 'optimizer.learning_rate', 'optimizer.weight_decay'}
-    return {field for field in flat if field.startswith(section + '.') and field not in kept}
-
-
-def flatten(config: ConfigDict | Mapping[str, Value]) -> dict[str, Value]:
+def flatten(config: Written) -> dict[str, Any]:
     """Returns the fields by dotted name: `{'optimizer.name': 'sgd', ...}`."""
     nested = config.to_dict() if isinstance(config, ConfigDict) else config
     return traverse_util.flatten_dict(nested, sep='.')

@@ -13,6 +13,7 @@ the other fields of the section are that component's keyword arguments.
 
 import dataclasses
 import functools
+import operator
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal
@@ -48,30 +49,26 @@ class Component:
       name: in the registry of the section.
       arguments: the section's other fields; None means off.
       function: the component itself, once the config is resolved.
-      defaults: the defaults of the function's arguments, likewise.
     """
 
     name: str
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     function: Callable[..., Any] = _unresolved
-    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The defaults of the function's arguments."""
+        return {name: field.default for name, field in values.signature(self.function).items()}
 
     @property
     def keywords(self) -> dict[str, Any]:
-        """The arguments of a call. One that is off is left out, unless the function has it on by
-        default."""
+        """The arguments of a call. One that is off is left out, unless it is on by default."""
+        defaults = self.defaults
         return {
             name: value
             for name, value in self.arguments.items()
-            if value is not None or self.defaults.get(name) is not None
+            if value is not None or defaults.get(name) is not None
         }
-
-    def replace(self, name: str | None = None, **arguments: Any) -> 'Component':
-        """Returns the section with further or changed arguments, and perhaps another name."""
-        changed = {**self.arguments, **arguments}
-        return dataclasses.replace(
-            self, name=self.name if name is None else name, arguments=changed
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,7 +255,11 @@ class Config:
     @functools.cached_property
     def flat(self) -> dict[str, Value]:
         """The fields by dotted name: `{'optimizer.name': 'sgd', ...}`."""
-        return dict(_flat(self, ''))
+        own = {field: operator.attrgetter(field)(self) for field in closed()}
+        open_ = {section: c.arguments for section, c in self.components.items()}
+        for section, given in {**open_, 'study': self.study}.items():
+            own |= {f'{section}.{name}': value for name, value in given.items()}
+        return own
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as nested plain data."""
@@ -266,20 +267,21 @@ class Config:
 
     def replace(self, values: Mapping[str, Any]) -> 'Config':
         """Returns the config with other values, by dotted name."""
-        sections: dict[str, dict[str, Any]] = {}
+        changed: dict[str, Any] = {}
         for field, value in values.items():
             section, _, name = field.rpartition('.')
-            sections.setdefault(section, {})[name] = value
-        own = sections.pop('', {})
-        for section, changes in sections.items():
-            old = getattr(self, section)
-            if isinstance(old, Component):
-                own[section] = old.replace(**changes)
-            elif isinstance(old, Mapping):
-                own[section] = {**old, **changes}
+            if not section:
+                changed[name] = value
+                continue
+            old = changed.get(section, getattr(self, section))
+            if section == 'study':
+                changed[section] = {**old, name: value}
+            elif section in OPEN_SECTIONS and name != 'name':
+                arguments = {**old.arguments, name: value}
+                changed[section] = dataclasses.replace(old, arguments=arguments)
             else:
-                own[section] = dataclasses.replace(old, **changes)
-        return dataclasses.replace(self, **own)
+                changed[section] = dataclasses.replace(old, **{name: value})
+        return dataclasses.replace(self, **changed)
 
     @functools.cached_property
     def hparams(self) -> dict[str, np.ndarray]:
@@ -290,7 +292,7 @@ class Config:
         return {
             field: np.asarray(value, np.float32)
             for field, value in self.flat.items()
-            if is_dynamic(field, value)
+            if _is_dynamic(field, value)
         }
 
     def static(self, *, of_program: bool = False) -> tuple[Any, ...]:
@@ -303,9 +305,9 @@ class Config:
           of_program: leave out the fields that do not change a run's program.
         """
         kept = {
-            field: None if is_dynamic(field, value) else repr(value)
+            field: None if _is_dynamic(field, value) else repr(value)
             for field, value in self.flat.items()
-            if not (of_program and is_outside(field))
+            if not (of_program and _is_outside(field))
         }
         return (*sorted(kept.items()), *(c.function for c in self.components.values()))
 
@@ -321,7 +323,21 @@ OPEN_SECTIONS = tuple(f.name for f in dataclasses.fields(Config) if f.type is Co
 @functools.cache
 def closed() -> dict[str, Field]:
     """Returns all fields of closed sections, and the names of components, by dotted name."""
-    return dict(_fields(Config, '', ()))
+    return dict(_closed(Config()))
+
+
+def _closed(
+    section: Any, prefix: str = '', inherited: tuple[Any, ...] = ()
+) -> Iterator[tuple[str, Field]]:
+    for name, hint in typing.get_type_hints(type(section), include_extras=True).items():
+        field = values.read(hint, getattr(section, name))
+        marks = (*inherited, *field.marks)
+        if isinstance(field.default, Component):
+            yield f'{name}.name', values.read(str, field.default.name)
+        elif dataclasses.is_dataclass(field.default):
+            yield from _closed(field.default, f'{name}.', marks)
+        elif not isinstance(field.default, Mapping):
+            yield prefix + name, field._replace(marks=marks)
 
 
 def given(section: Any) -> dict[str, Any]:
@@ -329,41 +345,11 @@ def given(section: Any) -> dict[str, Any]:
     return {name: value for name, value in vars(section).items() if value is not None}
 
 
-def is_dynamic(field: str, value: Value) -> bool:
-    """Whether a field's value is an input of the compiled program, not a constant in it."""
-    return isinstance(value, float) and not is_outside(field)
-
-
-def is_outside(field: str) -> bool:
-    """Whether a field does not change a run's program, see `OUTSIDE`."""
+def _is_outside(field: str) -> bool:
     known = closed().get(field)
-    return field.startswith('study.') if known is None else known.is_outside
+    return field.startswith('study.') if known is None else OUTSIDE in known.marks
 
 
-def _fields(section: Any, prefix: str, inherited: tuple[Any, ...]) -> Iterator[tuple[str, Field]]:
-    hints = typing.get_type_hints(section, include_extras=True)
-    default = section()
-    for member in dataclasses.fields(section):
-        name, value = prefix + member.name, getattr(default, member.name)
-        field = values.read(hints[member.name], value)
-        field = field._replace(marks=(*inherited, *field.marks))
-        if isinstance(value, Component):
-            yield f'{name}.name', values.read(str, value.name)
-        elif dataclasses.is_dataclass(value):
-            yield from _fields(type(value), f'{name}.', field.marks)
-        elif not isinstance(value, Mapping):
-            yield name, field
-
-
-def _flat(section: Any, prefix: str) -> Iterator[tuple[str, Value]]:
-    for field in dataclasses.fields(section):
-        value, name = getattr(section, field.name), prefix + field.name
-        if isinstance(value, Component):
-            yield f'{name}.name', value.name
-            value = value.arguments
-        if isinstance(value, Mapping):
-            yield from ((f'{name}.{key}', item) for key, item in value.items())
-        elif dataclasses.is_dataclass(value):
-            yield from _flat(value, f'{name}.')
-        else:
-            yield name, value
+def _is_dynamic(field: str, value: Value) -> bool:
+    """Whether a field's value is an input of the compiled program, not a constant in it."""
+    return isinstance(value, float) and not _is_outside(field)

@@ -13,9 +13,10 @@ A function of the config may leave its argument out. The last two are called whe
 trained.
 """
 
+import ast
 import dataclasses
 import functools
-import importlib.util
+import importlib.machinery
 import inspect
 import re
 import sys
@@ -34,12 +35,9 @@ from nnstudy.spec.claims import Claim, Reference
 from nnstudy.spec.fields import Value
 from nnstudy.spec.sweep import Point
 
-# The functions that a config file has for its study.
-HOOKS = ('get_config', 'sweep', 'claims', 'references', 'get_data', 'measure', 'pictures')
-
-
-# What else it may say: fields by variant, which variants `nnstudy studies` runs, the main picture.
-CONSTANTS = {'VARIANTS', 'RECORDED', 'PICTURE'}
+# What tells of the study in a config file, and is no code of its components.
+_ABOUT = {'get_config', 'sweep', 'claims', 'references', 'get_data', 'measure', 'pictures'}
+_ABOUT |= {'VARIANTS', 'RECORDED', 'PICTURE'}  # the last two are for `nnstudy studies`
 
 # The variant that makes a study small. Its values override those of other variants.
 QUICK = 'quick'
@@ -84,9 +82,8 @@ def load(spec: str, overrides: Mapping[str, Value] | None = None) -> StudyFile:
         raise errors.UserError(
             f'get_config of {path} must return an ml_collections.ConfigDict, not {type(config)}'
         )
-    config = config_lib.complete(config)
-    _vary(config, path, module, variants)
-    config_lib.override(config, overrides or {})
+    for values in (*_variants(path, module, variants), overrides or {}):
+        config = config_lib.override(config, values)
     points = [{}] if sweep is None else sweep(config)
     if not isinstance(points, Sequence) or not all(isinstance(p, Mapping) for p in points):
         raise errors.UserError(
@@ -96,9 +93,9 @@ def load(spec: str, overrides: Mapping[str, Value] | None = None) -> StudyFile:
 
     def listed(name: str, kind: type) -> list[Any]:
         list_all = function(name)
-        given = [] if list_all is None else list_all(config)
-        found = [given] if isinstance(given, str) or not isinstance(given, Iterable) else given
-        found = _call(path, list, found)
+        found = [] if list_all is None else list_all(config)
+        is_several = isinstance(found, Iterable) and not isinstance(found, str)
+        found = _call(path, list, found) if is_several else [found]
         for one in found:
             if not isinstance(one, kind):
                 raise errors.UserError(
@@ -120,8 +117,8 @@ def load(spec: str, overrides: Mapping[str, Value] | None = None) -> StudyFile:
     )
 
 
-def _vary(config: ConfigDict, path: str, module: types.ModuleType, names: str) -> None:
-    """Sets the fields of the named variants, in the order in which the file lists them.
+def _variants(path: str, module: types.ModuleType, names: str) -> list[Mapping[str, Value]]:
+    """Returns the values of the named variants, in the order in which the file lists them.
 
     Raises:
       UserError: a variant is unknown, or two of them set a field to different values, of which
@@ -132,12 +129,12 @@ def _vary(config: ConfigDict, path: str, module: types.ModuleType, names: str) -
         raise errors.UserError(
             f"VARIANTS of {path} must be a dict such as {{'quick': {{'epochs': 5}}}}"
         )
-    named = [name for name in names.split(',') if name]
+    named = {name for name in names.split(',') if name}
     for name in named:
-        if name not in known:
-            raise errors.unknown(f'variant of {path} (after the colon of --config)', name, known)
+        errors.check_known(f'variant of {path} (after the colon of --config)', name, known)
+    ordered = sorted(named, key=lambda name: (name == QUICK, [*known].index(name)))
     set_by: dict[str, tuple[str, Value]] = {}
-    for name in sorted(set(named), key=lambda name: (name == QUICK, [*known].index(name))):
+    for name in ordered:
         for field, value in known[name].items():
             field = config_lib.full(field)
             other, old = set_by.setdefault(field, (name, value))
@@ -146,32 +143,48 @@ def _vary(config: ConfigDict, path: str, module: types.ModuleType, names: str) -
                     f'--config=...:{names}: {other} and {name} exclude each other, both set '
                     f'config.{field}'
                 )
-        config_lib.override(config, known[name])
+    return [known[name] for name in ordered]
 
 
 def load_module(path: Path) -> types.ModuleType:
     """Runs a config file and returns it as a module."""
     if not path.is_file():
-        raise errors.UserError(f'no config file {str(path)!r}{_nearby(path)}')
-    spec = importlib.util.spec_from_file_location(f'nnstudy_config_{path.stem}', path)
-    if spec is None or spec.loader is None:
-        raise errors.UserError(f'config file {str(path)!r} is not a Python file (*.py)')
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and Linen modules look their module up
+        raise errors.unknown('config file', str(path), map(str, path.parent.glob('*.py')))
+    module = types.ModuleType(f'nnstudy_config_{path.stem}')
+    module.__file__ = str(path.absolute())
+    loader = importlib.machinery.SourceFileLoader(module.__name__, module.__file__)
+    sys.modules[module.__name__] = module  # dataclasses and Linen modules look their module up
     beside = str(path.parent.resolve())  # a config may import what lies there
     sys.path.insert(0, beside)
     try:
-        _call(str(path), spec.loader.exec_module, module)
+        _call(str(path), loader.exec_module, module)
     finally:
         sys.path.remove(beside)
     return module
 
 
-def _function(path: str, module: types.ModuleType, name: str) -> Callable[..., Any] | None:
-    """Returns a function of a config file; it may leave out its arguments. None if it is not there.
+def without_hooks(code: str) -> str:
+    """Returns the code of a config file without what only tells of the study."""
+    parsed = ast.parse(code)
+    parsed.body = [
+        one
+        for one in parsed.body
+        if not _names(one) & _ABOUT
+        and not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
+    ]
+    return ast.unparse(parsed)
 
-    What it raises becomes one line.
-    """
+
+def _names(statement: ast.stmt) -> set[str]:
+    """Returns the names that a statement gives, of a function or by an assignment."""
+    if isinstance(statement, ast.FunctionDef):
+        return {statement.name}
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def _function(path: str, module: types.ModuleType, name: str) -> Callable[..., Any] | None:
+    """Returns a function of a config file, which may leave out its arguments; None without it."""
     function = getattr(module, name, None)
     if function is None:
         return None
@@ -179,12 +192,6 @@ def _function(path: str, module: types.ModuleType, name: str) -> Callable[..., A
         raise errors.UserError(f'{path}: {name} must be a function')
     takes = len(_call(path, inspect.signature, function).parameters)
     return lambda *args: _call(path, function, *args[:takes])
-
-
-def _nearby(path: Path) -> str:
-    """Names the config files beside a file that is not there."""
-    names = sorted(p.name for p in path.parent.glob('*.py')) if path.parent.is_dir() else []
-    return f'; in {str(path.parent)!r} there are: {", ".join(names)}' if names else ''
 
 
 def _call(path: str, function: Any, *args: Any) -> Any:
@@ -195,8 +202,8 @@ def _call(path: str, function: Any, *args: Any) -> Any:
         raise
     except (Exception, SystemExit) as error:
         stack = traceback.extract_tb(error.__traceback__)
-        frames = [f for f in stack if Path(f.filename).resolve() == Path(path).resolve()]
-        line = getattr(error, 'lineno', None) or (frames[-1].lineno if frames else None)
+        lines = [f.lineno for f in stack if Path(f.filename).resolve() == Path(path).resolve()]
+        line = getattr(error, 'lineno', None) or (lines[-1] if lines else None)
         where = f'{path}, line {line}' if line else path
         message = ' '.join(str(error).split())
         unknown = re.match(r'\W*Key "(\w+)" does not exist', message)

@@ -8,10 +8,12 @@ Fields of the config and arguments of components are annotated in the same way; 
 """
 
 import ast
+import functools
 import inspect
 import math
 import types
 import typing
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 from nnstudy import errors
@@ -23,6 +25,14 @@ REQUIRED = inspect.Parameter.empty  # the default of a field that has none
 # Of float32, normal numbers.
 LARGEST, SMALLEST = 3.4028234e38, 1.1754944e-38
 
+_NOUNS: dict[type, str] = {
+    bool: 'True or False',
+    int: 'a whole number',
+    float: 'a number',
+    str: 'text',
+    tuple: 'a tuple',
+}
+
 
 class Range(NamedTuple):
     """Accepted numbers: low <= value <= high, with `above` not low, with `below` not high."""
@@ -32,23 +42,19 @@ class Range(NamedTuple):
     above: bool = False
     below: bool = False
 
-    def check(self, field: str, value: Any) -> None:
-        """Raises UserError if a field's value is a number outside of the range, or of float32."""
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            return
-        rule = ''
+    def broken(self, value: float) -> str | None:
+        """Returns the rule that a number breaks, of the range or of float32; None if it fits."""
         if isinstance(value, float) and not abs(value) <= LARGEST:
-            rule = 'finite in float32'
-        elif isinstance(value, float) and 0 < abs(value) < SMALLEST:
-            raise errors.UserError(f'config.{field} is too small for float32: {value}')
-        elif isinstance(value, int) and abs(value) >= 2**31 and math.isinf(self.high):
-            rule = 'below 2**31'
-        elif value < self.low or (self.above and value == self.low):
-            rule = f'{"above" if self.above else "at least"} {self.low}'
-        elif value > self.high or (self.below and value == self.high):
-            rule = f'{"below" if self.below else "at most"} {self.high}'
-        if rule:
-            raise errors.UserError(f'config.{field} must be {rule}, not {value}')
+            return 'finite in float32'
+        if isinstance(value, float) and 0 < abs(value) < SMALLEST:
+            return f'0 or at least {SMALLEST} in size, as float32 is'
+        if isinstance(value, int) and abs(value) >= 2**31 and math.isinf(self.high):
+            return 'below 2**31'
+        if value < self.low or (self.above and value == self.low):
+            return f'{"above" if self.above else "at least"} {self.low}'
+        if value > self.high or (self.below and value == self.high):
+            return f'{"below" if self.below else "at most"} {self.high}'
+        return None
 
 
 Count = Annotated[int, Range(1)]
@@ -72,8 +78,8 @@ class Field(NamedTuple):
     """A field of the config, or an argument of a component.
 
     Attributes:
-      kinds: the types of its annotation, without None: `(float,)`, `(str, tuple)`; `()` if there is
-        no annotation.
+      kinds: the types of its values, without None: `(float,)`, `(str, tuple)`; `()` if any value
+        is accepted.
       is_optional: whether it may be None.
       range: of its numbers.
       choices: the texts that are accepted; `()` if all are.
@@ -91,92 +97,88 @@ class Field(NamedTuple):
     default: Any = REQUIRED
 
     @property
-    def kind(self) -> type | None:
-        """The type that values are converted to; None if every value stays as it is."""
-        plain, own = {bool, int, float, str, tuple}, type(self.default)
-        if float in self.kinds and own is not bool:
-            return float  # also where the default is written `0`, as some are in optax
-        if own in plain:
-            return own
-        return self.kinds[0] if self.kinds and plain.issuperset(self.kinds) else None
-
-    @property
     def fixed(self) -> str | None:
         """The reason why a sweep cannot vary it; None if it can."""
         return next((mark.reason for mark in self.marks if isinstance(mark, Fixed)), None)
 
-    @property
-    def is_outside(self) -> bool:
-        """See `OUTSIDE`."""
-        return OUTSIDE in self.marks
-
     def accept(self, name: str, value: Any) -> Any:
-        """Returns a value as the field keeps it, see `coerce`.
+        """Returns a value as the field keeps it.
+
+        Text is read as a Python literal, unless the field takes text. A whole number is a number
+        too, and one value a tuple of one; nothing else is converted.
 
         Args:
           name: dotted name of the field, for the message.
-          value: text from the command line or a Python value.
+          value: text from the command line, or a Python, NumPy or JAX value.
 
         Raises:
-          UserError: the value is of another type, out of range or not one of the choices.
+          UserError: see `check`.
         """
-        kind = self.kind
-        if kind is str and tuple in self.kinds and (isinstance(value, tuple) or ',' in str(value)):
-            kind = tuple  # one name for all, or one for each
-        value = coerce(name, value, kind)
-        if value is None and not self.is_optional:
-            raise errors.UserError(f'config.{name} cannot be None')
+        takes_text, takes_tuple = str in self.kinds, tuple in self.kinds
+        is_list = isinstance(value, str) and takes_tuple and (',' in value or not takes_text)
+        if isinstance(value, str) and (is_list or not takes_text or value.lower() == 'none'):
+            value = parse(value)
+        if hasattr(value, 'item') and getattr(value, 'ndim', 0) == 0:
+            value = value.item()
+        if isinstance(value, list):
+            value = tuple(value)
+        if is_list and isinstance(value, str):
+            value = tuple(part.strip() for part in value.split(','))
+        elif self.kinds == (tuple,) and not isinstance(value, (tuple, types.NoneType)):
+            value = (value,)
+        elif float in self.kinds and type(value) is int:
+            value = float(value) if abs(value) <= LARGEST else math.inf
         self.check(name, value)
         return value
 
     def check(self, name: str, value: Any) -> None:
-        """Raises UserError if a value, or an item of it, is out of range or not a choice."""
-        self.range.check(name, value)
-        if isinstance(value, str) and self.choices and value not in self.choices:
-            raise errors.unknown(f'value of config.{name}', value, self.choices)
-        if isinstance(value, tuple) and self.items is not None:
-            for item in value:
-                if not self.items._holds(item):
-                    raise errors.UserError(
-                        f'config.{name} must be a tuple of {self.items._plural()}, not {value!r}'
-                    )
-                self.items.check(name, item)
-
-    def _holds(self, value: Any) -> bool:
+        """Raises UserError if a value, or an item of it, is of another type or out of range."""
+        if value is None:
+            if not self.is_optional:
+                raise errors.UserError(f'config.{name} needs a value: it cannot be None')
+            return
         kind = type(value)
-        return kind in self.kinds or (kind is int and float in self.kinds) or not self.kinds
-
-    def _plural(self) -> str:
-        names = {int: 'whole numbers', float: 'numbers', str: 'text', tuple: 'tuples'}
-        if self.items is not None:
-            names[tuple] = f'tuples of {self.items._plural()}'
-        return ' or '.join(names.get(kind, kind.__name__) for kind in self.kinds)
+        rule = None
+        if self.kinds and kind not in self.kinds and not (kind is int and float in self.kinds):
+            rule = ' or '.join(_NOUNS.get(kind, kind.__name__) for kind in self.kinds)
+        elif kind in (int, float):
+            rule = self.range.broken(value)
+        if rule:
+            raise errors.UserError(f'config.{name} must be {rule}, not {value!r}')
+        if kind is str and self.choices:
+            errors.check_known(f'value of config.{name}', value, self.choices)
+        if kind is tuple and self.items is not None:
+            for i, item in enumerate(value):
+                self.items.check(f'{name}[{i}]', item)
 
 
 def read(annotation: Any, default: Any = REQUIRED) -> Field:
     """Returns a field by its annotation and its default."""
     found = _read(annotation)
-    return found._replace(default=default, is_optional=found.is_optional or default is None)
+    kinds = found.kinds
+    if not kinds or not _NOUNS.keys() >= {*kinds}:  # no annotation, or one with other types
+        # A default of optax's may be written `0` for a float.
+        kind = float if float in kinds and not isinstance(default, bool) else type(default)
+        kinds = (kind,) if kind in _NOUNS else ()
+    is_optional = default is None or (found.is_optional and default is not REQUIRED)
+    return found._replace(kinds=kinds, default=default, is_optional=is_optional)
 
 
 def _read(annotation: Any) -> Field:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
-        inner, *added = arguments
-        found = _read(inner)
-        ranges = [mark for mark in added if isinstance(mark, Range)]
-        marks = tuple(mark for mark in added if not isinstance(mark, Range))
-        return found._replace(range=(*ranges, found.range)[0], marks=(*found.marks, *marks))
+        found = _read(arguments[0])
+        for mark in arguments[1:]:
+            is_range = isinstance(mark, Range)
+            new = {'range': mark} if is_range else {'marks': (*found.marks, mark)}
+            found = found._replace(**new)
+        return found
     if origin in (types.UnionType, typing.Union):
-        parts = [_read(part) for part in arguments]
-        return Field(
-            kinds=tuple(kind for part in parts for kind in part.kinds),
-            is_optional=any(part.is_optional for part in parts),
-            range=next((part.range for part in parts if part.range != Range()), Range()),
-            choices=tuple(choice for part in parts for choice in part.choices),
-            items=next((part.items for part in parts if part.items is not None), None),
-            marks=tuple(mark for part in parts for mark in part.marks),
-        )
+        found = Field()
+        for part in map(_read, arguments):
+            said = {k: v for k, v in part._asdict().items() if v != Field._field_defaults[k]}
+            found = found._replace(**{**said, 'kinds': found.kinds + part.kinds})
+        return found
     if origin is Literal:
         return Field((str,), choices=arguments)
     if origin is tuple and arguments[1:] == (...,):
@@ -184,6 +186,21 @@ def _read(annotation: Any) -> Field:
     if annotation in (None, type(None), Any, REQUIRED) or isinstance(annotation, str):
         return Field(is_optional=True)
     return Field((origin or annotation,))
+
+
+@functools.cache
+def signature(component: Callable[..., Any]) -> Mapping[str, Field]:
+    """Returns the arguments that a component takes by keyword. Of a Linen module: its fields."""
+    linen = {'parent', 'name'}  # fields that every Linen module has
+    try:
+        parameters = inspect.signature(component, eval_str=True).parameters
+    except NameError:  # an annotation as text, of something that is not there at run time
+        parameters = inspect.signature(component).parameters
+    return {
+        p.name: read(p.annotation, p.default)
+        for p in parameters.values()
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in linen
+    }
 
 
 def parse(text: str) -> Value:
@@ -196,45 +213,3 @@ def parse(text: str) -> Value:
         return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError):
         return text
-
-
-def coerce(field: str, value: Any, kind: type | None) -> Any:
-    """Returns `value` as a field of type `kind` keeps it.
-
-    Args:
-      field: dotted name, for the message.
-      value: text from the command line or a Python value.
-      kind: the field's type; None accepts everything.
-
-    Raises:
-      UserError: the value is of another type. A whole number is a float too, and one value is a
-        tuple of one; nothing else is converted.
-    """
-    if isinstance(value, str) and kind is not str:
-        value = parse(value)
-    elif isinstance(value, str) and value.lower() == 'none':
-        value = None
-    if hasattr(value, 'item') and getattr(value, 'ndim', 0) == 0:
-        value = value.item()  # NumPy and JAX scalars
-    if isinstance(value, list):
-        value = tuple(value)
-    if value is None or kind is None:
-        return value
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind is float and is_number:
-        try:
-            return float(value)
-        except OverflowError:
-            return math.inf  # out of range
-    if kind is int and isinstance(value, int) and is_number:
-        return value
-    if kind in (tuple, list):
-        if isinstance(value, str):
-            value = tuple(part.strip() for part in value.split(','))
-        return value if isinstance(value, tuple) else (value,)
-    if isinstance(value, kind) and kind not in (int, float):
-        return value
-    names = {float: 'a number', int: 'a whole number', bool: 'True or False', str: 'text'}
-    raise errors.UserError(
-        f'config.{field} must be {names.get(kind, kind.__name__)}, not {value!r}'
-    )

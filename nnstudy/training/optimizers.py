@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from nnstudy import errors
-from nnstudy.spec import components, values
+from nnstudy.spec import values
 from nnstudy.spec.fields import Component
 from nnstudy.spec.values import Count, DropRate, Field, Fraction, NonNegative, Positive
 from nnstudy.training import regularization
@@ -67,7 +67,7 @@ def shared_arguments(optimizer: Callable[..., Any]) -> dict[str, Field]:
     weight_decay * parameter. Its default is optax's where there is one, as in AdamW; otherwise it
     is off.
     """
-    own = components.signature(optimizer).get('weight_decay')
+    own = values.signature(optimizer).get('weight_decay')
     weight_decay = None if own is None else float(own.default)
     return {
         'learning_rate': values.read(NonNegative),
@@ -128,7 +128,7 @@ def make(
 
 
 def _with_weight_decay(optimizer, arguments, mask) -> optax.GradientTransformation:
-    own = components.signature(optimizer)
+    own = values.signature(optimizer)
     masks = [name for name in ('mask', 'weight_decay_mask') if name in own]
     weight_decay = arguments.pop('weight_decay', None)
     if 'weight_decay' in own and masks:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from nnstudy import errors, models
 from nnstudy.data import augmentation
@@ -57,7 +56,9 @@ class Resolved(NamedTuple):
     settings: list[Config]
 
 
-def study(config: ConfigDict, points: Iterable[Mapping[str, Value]] | None = None) -> Resolved:
+def study(
+    config: config_lib.Written, points: Iterable[Mapping[str, Value]] | None = None
+) -> Resolved:
     """Returns a config and the points of a sweep, checked and converted.
 
     Args:
@@ -67,7 +68,7 @@ def study(config: ConfigDict, points: Iterable[Mapping[str, Value]] | None = Non
     Raises:
       UserError: something is wrong with the fields, their values or the points.
     """
-    flat = config_lib.flatten(config_lib.complete(config))
+    flat = config_lib.complete(config)
     given = [{}] if points is None else _checked(flat, points)
     swept = sweep.swept(given)
     settings = []

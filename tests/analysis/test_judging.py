@@ -252,7 +252,7 @@ def test_claims_come_back_from_json():
     claim = Claim('X', 'x', (2 * net.at(3) < 3, LOSS.lowest_at({RATE: 1.0})))
     one = Reference('y', 1.5, (LOSS - Quantity('train_loss')).reaches(0.5).over('max'), 2)
     for value in (claim, one):
-        text = files.to_json(claims.to_dict(value))
+        text = json.dumps(claims.to_dict(value))
         back = claims.from_dict(files.with_tuples(json.loads(text)))
         assert back == value
 

@@ -160,7 +160,7 @@ BROKEN = {
 RATE = 'optimizer.learning_rate'
 BAD_INPUT = [
     ([], '--config=FILE.py is needed'),
-    (['--config=configs/lr_swep.py'], "no config file 'configs/lr_swep.py'"),
+    (['--config=configs/lr_swep.py'], "did you mean 'configs/lr_sweep.py'"),
     (['--config=syntax.py'], 'syntax.py, line 1: SyntaxError'),
     (['--config=raises.py'], 'raises.py, line 4: ZeroDivisionError'),
     (['--config=nothing.py'], 'no function get_config'),
@@ -184,7 +184,7 @@ BAD_INPUT = [
     ([f'--config={CONFIG}', '--config.model.widths=(100000,100000)'], 'GiB of memory'),
     ([f'--config={CONFIG}', '--config.model.widths=-5'], 'widths must be at least 1, not -5'),
     ([f'--config={CONFIG}', '--config.split.validation='], 'config.split.validation: '),
-    ([f'--config={CONFIG}', f'--sweep={RATE}=1e-50'], 'too small for float32'),
+    ([f'--config={CONFIG}', f'--sweep={RATE}=1e-50'], '0 or at least 1.1754944e-38 in size'),
     ([f'--config={CONFIG}', f'--sweep={RATE}=0.1000000001,0.1'], 'are equal'),
     (
         [f'--config={CONFIG}', '--config.schedule=exponential', '--config.schedule.every_epochs=0'],

@@ -133,7 +133,7 @@ def test_it_shows_what_training_sees(colours, monkeypatch):
         ([CONFIG, '--epochs=0'], '--epochs must be at least 1'),
         ([CONFIG, '--examples=two'], '--examples'),
         ([CONFIG, '--colour'], 'unrecognized arguments: --colour'),
-        (['--config=none.py'], "no config file 'none.py'"),
+        (['--config=none.py'], "unknown config file 'none.py'"),
         ([CONFIG, '--epochs=1', '--out=missing/a.png'], "cannot write 'missing/a.png'"),
         ([CONFIG, '--epochs=1', '--out='], '--out must be a file'),
     ],

@@ -168,7 +168,7 @@ def test_gradients(name, train):
     """
     shape, fields = TINY[name]
     entry = models.MODELS[name]
-    smooth = [key for key in ACTIVATIONS if key in nnstudy.spec.components.signature(entry)]
+    smooth = [key for key in ACTIVATIONS if key in nnstudy.spec.values.signature(entry)]
     with jax.enable_x64(True):
         model, variables, x = tiny(name, **dict.fromkeys(smooth, 'tanh'))
         variables = jax.tree.map(lambda leaf: leaf.astype(np.float64), variables)
@@ -304,9 +304,9 @@ def test_smallest_images(name, smallest, fields):
         ('vgg', {'batch_norm_epsilon': 1e-3}, 'batch_norm_epsilon needs config.model.batch_norm'),
         ('lenet', {'widths': (6,)}, 'config.model.widths must be the filters of 2 l'),
         ('lenet', {'dense_widths': (-1,)}, 'config.model.dense_widths must be at least 1'),
-        ('cnn', {'widths': (True,)}, r'a tuple of whole numbers, not \(True,\)'),
+        ('cnn', {'widths': (True,)}, r'widths\[0\] must be a whole number, not True'),
         ('alexnet', {'widths': (6,)}, 'config.model.widths must be the filters of 5 l'),
-        ('vgg', {'groups': (32, 32)}, 'groups must be a tuple of tuples of whole numbers'),
+        ('vgg', {'groups': (32, 32)}, r'groups\[0\] must be a tuple, not 32'),
         ('vgg', {'groups': ((32,), (0,))}, 'config.model.groups must be at least 1'),
         ('resnet', {'depth': 5}, 'config.model.depth must be 2 more than a multiple of 2 .*not 5'),
         ('resnet', {'depth': 2}, 'config.model.depth must be 2 more than'),

@@ -8,7 +8,6 @@ from small import make_config, make_dataset
 import nnstudy
 from nnstudy import errors
 from nnstudy.report import examples
-from nnstudy.results import predictions as predict
 from nnstudy.training import resolve
 
 
@@ -71,7 +70,7 @@ def test_the_typical_run_is_the_median_one(results):
 def test_misclassified_images_are_all_mistakes_surest_first(results):
     figure = examples.misclassified(results, num=4)
     render(figure)
-    said = predict.predict(results, examples.typical(results, 0).run, which='final')
+    said = results.predict(examples.typical(results, 0).run, which='final')
     wrong = np.flatnonzero(said.classes != said.labels)
     assert len(wrong) > 4
     order = wrong[np.argsort(-said.confidence[wrong])][:4]
@@ -87,7 +86,7 @@ def test_misclassified_images_are_all_mistakes_surest_first(results):
 
 def test_a_net_without_mistakes_is_said(results):
     """As if the labels were what the typical run says."""
-    said = predict.predict(results, examples.typical(results, 0).run, which='final')
+    said = results.predict(examples.typical(results, 0).run, which='final')
     splits = {**results.data.splits, 'test': (said.inputs, said.classes)}
     data = dataclasses.replace(results.data, splits=splits)
     figure = examples.misclassified(dataclasses.replace(results, data=data))
@@ -98,14 +97,14 @@ def test_a_net_without_mistakes_is_said(results):
 def test_a_sample_has_prediction_confidence_and_truth(results):
     figure = examples.sample(results, index=2)
     render(figure)
-    said = predict.predict(results, examples.typical(results, 0).run)
+    said = results.predict(examples.typical(results, 0).run)
     names = ('cat', 'dog', 'owl')
     written = all_texts(figure)
     assert f'predicted: {names[said.classes[2]]} ({said.confidence[2]:.1%})' in written
     assert f'true: {names[said.labels[2]]}' in written
     image, bars = figure.axes
     assert image.images[0].get_array().shape == (4, 4, 3)
-    each = [predict.predict(results, run).probabilities[2] for run in range(3)]
+    each = [results.predict(run).probabilities[2] for run in range(3)]
     widths = [bar.get_width() for bar in bars.patches]
     np.testing.assert_allclose(widths, 100 * np.median(each, axis=0), rtol=1e-4)
 

@@ -8,7 +8,6 @@ import nnstudy
 from configs.pictures import feature_maps
 from nnstudy import errors
 from nnstudy.report import examples, weights
-from nnstudy.results import predictions as predict
 
 
 @pytest.fixture(scope='module')
@@ -63,7 +62,7 @@ def test_filters_are_those_of_the_first_convolution(lenet):
 def test_feature_maps_of_an_image(lenet):
     figure = feature_maps.feature_maps(lenet, index=3)
     render(figure)
-    net = predict.net(lenet, 0)
+    net = lenet.net(0)
     inputs, labels = net.examples()
     maps = net.feature_maps(lenet.variables(examples.typical(lenet, 0).run), inputs[3:4])
     shown = [panel.images[0].get_array() for panel in figure.axes if panel.images]

@@ -20,7 +20,7 @@ def results(dataset):
 
 def test_predictions_are_those_of_the_net(results, dataset):
     """The outputs of an MLP in NumPy, in batches that do not divide the split."""
-    got = predict.predict(results, run=2, which='final')
+    got = results.predict(2, which='final')
     x, y = dataset.splits['test']
     params = results.params(2, 'final')
     assert params['Dense_0']['kernel'].shape == (16, 5)  # run 2 is of the second point
@@ -44,18 +44,18 @@ def test_accuracies_are_those_of_the_table(results, split, which, monkeypatch):
     for run in results.runs.itertuples():
         history = results.history[results.history['run'] == run.run].set_index('step')
         step = run.best_step if which == 'best' else history.index[-1]
-        got = predict.predict(results, run.run, split, which)
+        got = results.predict(run.run, split, which)
         assert np.mean(got.classes == got.labels) == pytest.approx(
             history.loc[step, f'{split}_accuracy']
         )
 
 
 def test_a_part_of_a_split(results):
-    whole = predict.predict(results, 0, 'validation')
-    part = predict.predict(results, 0, 'validation', num=3)
+    whole = results.predict(0, 'validation')
+    part = results.predict(0, 'validation', num=3)
     np.testing.assert_array_equal(part.inputs, whole.inputs[:3])
     np.testing.assert_allclose(part.outputs, whole.outputs[:3], rtol=1e-6)
-    assert len(predict.predict(results, 0, 'validation', num=100).labels) == len(whole.labels) == 8
+    assert len(results.predict(0, 'validation', num=100).labels) == len(whole.labels) == 8
 
 
 @pytest.fixture(scope='module')
@@ -76,7 +76,7 @@ def test_a_finished_study_predicts_from_its_directory(digits):
     """Without the data set in memory, by its name."""
     results = nnstudy.load(digits)
     for run in (0, 1, 2):
-        got = predict.predict(results, run)
+        got = results.predict(run)
         assert got.inputs.shape == (len(got.labels), 8, 8, 1)
         accuracy = results.runs['best_test_accuracy'][run]
         assert np.mean(got.classes == got.labels) == pytest.approx(accuracy)
@@ -87,7 +87,7 @@ def test_statistics_of_batches_are_the_runs_own():
     """A model with dropout and batch normalisation predicts as it is evaluated."""
     config = make_config(model__batch_norm='before', model__dropout=0.5, split__validation=None)
     results = nnstudy.run(config, data=make_dataset(), quiet=True)
-    got = predict.predict(results, 0, which='final')
+    got = results.predict(0, which='final')
     loss = -np.log(got.probabilities[np.arange(len(got.labels)), got.labels]).mean()
     assert loss == pytest.approx(results.runs['test_loss'][0], rel=1e-4)
 
@@ -100,7 +100,7 @@ def test_numbers_are_predicted_on_the_scale_of_the_labels(regression):
         normalization='standard',
     )
     results = nnstudy.run(config, data=regression, quiet=True)
-    got = predict.predict(results, 0, which='final')
+    got = results.predict(0, which='final')
     error = np.abs(got.outputs - got.labels).mean()
     assert error == pytest.approx(results.runs['test_mae'][0], rel=1e-4)
 
@@ -114,7 +114,7 @@ def test_probabilities_of_a_single_output():
 
 
 def test_feature_maps_are_those_of_the_convolutions(lenet):
-    net = predict.net(lenet, 0)
+    net = lenet.net(0)
     variables = lenet.variables(0)
     inputs, _ = net.examples(num=2)
     maps = net.feature_maps(variables, inputs)
@@ -135,16 +135,16 @@ def test_feature_maps_are_those_of_the_convolutions(lenet):
 
 def test_mistakes_are_said(results):
     with pytest.raises(errors.UserError, match='no run 7: there are 4 runs, from 0 to 3'):
-        predict.predict(results, 7)
+        results.predict(7)
     with pytest.raises(errors.UserError, match="unknown split 'tset': did you mean 'test'"):
-        predict.predict(results, 0, 'tset')
+        results.predict(0, 'tset')
     with pytest.raises(errors.UserError, match="kind of parameters 'last'"):
-        predict.predict(results, 0, which='last')
+        results.predict(0, which='last')
     with pytest.raises(errors.UserError, match='num must be at least 1, or None for all, not 0'):
-        predict.predict(results, 0, num=0)
+        results.predict(0, num=0)
     with pytest.raises(errors.UserError, match='no point 2: there are 2, from 0 on'):
-        predict.net(results, 2)
-    net = predict.net(results, 0)
+        results.net(2)
+    net = results.net(0)
     with pytest.raises(errors.UserError, match='feature maps are of convolutions'):
         net.feature_maps(results.variables(0), net.examples()[0])
 
@@ -156,7 +156,7 @@ def test_other_data_than_in_training_are_refused(tmp_path, dataset):
     texts = {split: (np.full(len(y), 'a b'), y) for split, (_, y) in dataset.splits.items()}
     results = nnstudy.load(tmp_path, data=nnstudy.Dataset('small', texts))
     with pytest.raises(errors.UserError, match="'mlp' does not take texts"):
-        predict.predict(results, 0)
+        results.predict(0)
 
 
 def test_the_data_of_a_point_are_read_once(digits, monkeypatch):
@@ -166,9 +166,9 @@ def test_the_data_of_a_point_are_read_once(digits, monkeypatch):
     load = predict.data_lib.load
     monkeypatch.setattr(predict.data_lib, 'load', lambda *args: reads.append(args) or load(*args))
     for point in (0, 1, 0, 1, 2, 1, 2):
-        assert predict.net(results, point) is predict.net(results, point)
+        assert results.net(point) is results.net(point)
     assert len(reads) == 3
-    net = weakref.ref(predict.net(results, 2).dataset)
+    net = weakref.ref(results.net(2).dataset)
     del results
     gc.collect()
     assert net() is None

@@ -78,7 +78,7 @@ def test_more_data_for_the_config_as_it_is(dataset):
 @pytest.mark.parametrize(
     ('splits', 'points', 'message'),
     [
-        ((0.1, 0.5), RATES, r'config.zoom.train must be a tuple of text, not \(0.1, 0.5\)'),
+        ((0.1, 0.5), RATES, r'config.zoom.train\[0\] must be text, not 0.1'),
         (('train[:16]', 'train[:40]'), RATES, 'has examples in common'),
         (('train[:16]', 'trian'), RATES, "did you mean 'train'"),
         (SPLITS, nnstudy.choice('split.train', SPLITS), 'config.zoom.train sets it'),

@@ -37,15 +37,13 @@ def test_the_default_config_is_locked():
     ],
 )
 def test_overrides_from_text(field, text, value):
-    config = nnstudy.default_config()
-    config_lib.override(config, {field: text})
+    config = config_lib.override({}, {field: text})
     got = config_lib.flatten(config)[field]
     assert got == value and type(got) is type(value)
 
 
 def test_a_section_set_to_a_name():
-    config = nnstudy.default_config()
-    config_lib.override(config, {'loss': 'squared_error'})
+    config = config_lib.override({}, {'loss': 'squared_error'})
     assert config.loss.name == 'squared_error'
 
 
@@ -72,26 +70,24 @@ def test_flatten_and_back():
     flat = config_lib.flatten(config)
     assert flat['optimizer.learning_rate'] == 0.1
     nested = traverse_util.unflatten_dict(flat, sep='.')
-    assert config_lib.complete(nested).to_dict() == config.to_dict()
+    assert config_lib.complete(nested) == config_lib.flatten(config)
 
 
 def test_a_config_of_a_few_fields_gets_the_defaults():
     partial = ConfigDict({'epochs': 3, 'optimizer': {'name': 'adam', 'learning_rate': 1e-3}})
-    config = config_lib.complete(partial)
+    config = config_lib.override(partial, {})
     assert (config.epochs, config.batch_size, config.shuffle) == (3, 64, True)
     # An open section is the caller's own: sgd's momentum does not leak into adam.
     assert config.optimizer.to_dict() == {'name': 'adam', 'learning_rate': 1e-3}
 
 
 def test_another_component_starts_its_section_anew():
-    config = nnstudy.default_config()
-    config_lib.override(config, {'optimizer.momentum': 0.9})
-    config_lib.override(config, {'optimizer.learning_rate': 0.3})
-    config_lib.override(config, {'optimizer': 'adam'})
+    config = config_lib.override({}, {'optimizer.momentum': 0.9, 'optimizer.learning_rate': 0.3})
+    config = config_lib.override(config, {'optimizer': 'adam'})
     assert config.optimizer.to_dict() == {'name': 'adam', 'learning_rate': 0.3}
-    config_lib.override(config, {'optimizer.b1': 0.8})
+    config = config_lib.override(config, {'optimizer.b1': 0.8})
     # Its own fields survive completion, in whatever order they come.
-    assert config_lib.complete(config).optimizer.b1 == 0.8
+    assert config_lib.complete(config)['optimizer.b1'] == 0.8
     flat = config_lib.merge(config_lib.flatten(config), {'optimizer.name': 'sgd'})
     assert 'optimizer.b1' not in flat and flat['optimizer.learning_rate'] == 0.3
 

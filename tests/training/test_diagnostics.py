@@ -73,7 +73,7 @@ def test_sharpness_of_linear_regression(regression):
     value = diagnose(config, regression)['sharpness']
     np.testing.assert_allclose(value, np.linalg.eigvalsh(hessian)[-1], rtol=1e-4)
 
-    config_lib.override(config, {'regularization.l2': 0.7, 'diagnostic_examples': 10})
+    config = config_lib.override(config, {'regularization.l2': 0.7, 'diagnostic_examples': 10})
     penalised = 2 / 10 * x[:10].T @ x[:10] + np.diag([1.4] * 6 + [0])
     value = diagnose(config, regression)['sharpness']
     np.testing.assert_allclose(value, np.linalg.eigvalsh(penalised)[-1], rtol=1e-4)
@@ -175,14 +175,14 @@ def test_they_are_in_the_tables():
     assert table.iloc[0].notna().all()
 
     # A run has the same bits without its neighbours.
-    config_lib.override(config, {'num_seeds': 1})
+    config = config_lib.override(config, {'num_seeds': 1})
     alone = nnstudy.run(config, points[:1], data=dataset, quiet=True).history
     for name in NAMES:
         among = results.history.loc[results.history['run'] == 0, name]
         np.testing.assert_array_equal(among.to_numpy(), alone[name].to_numpy())
 
     # Nor do they change anything, and whoever does not ask for them does not get them.
-    config_lib.override(config, {'diagnostics': ()})
+    config = config_lib.override(config, {'diagnostics': ()})
     plain = nnstudy.run(config, points[:1], data=dataset, quiet=True).history
     assert not set(NAMES) & {*plain}
     np.testing.assert_allclose(plain.to_numpy(float), alone[list(plain)].to_numpy(float), rtol=1e-4)

@@ -11,7 +11,7 @@ from small import jit, make_config, make_dataset
 
 import nnstudy
 from nnstudy import UserError
-from nnstudy.spec import components
+from nnstudy.spec import values
 from nnstudy.training import optimizers, regularization
 
 PARAMS = {'kernel': jnp.array([[1.0, -2.0]]), 'bias': jnp.array([0.5, 0.1])}
@@ -172,7 +172,7 @@ def floats(name):
     """The float arguments of an optax optimizer that have a default."""
     return {
         argument: float(known.default)
-        for argument, known in components.signature(optimizers.OPTIMIZERS[name]).items()
+        for argument, known in values.signature(optimizers.OPTIMIZERS[name]).items()
         if known.kind is float and known.default not in (None, inspect.Parameter.empty)
     }
 

@@ -15,7 +15,7 @@ from jax import lax
 
 from nnstudy import commands, errors
 from nnstudy.commands import schedules as drawing
-from nnstudy.spec import components
+from nnstudy.spec import values
 from nnstudy.spec.fields import Component
 from nnstudy.training import resolve, schedules
 
@@ -313,7 +313,7 @@ def test_reduce_on_plateau_of_a_negative_loss():
 
 def every_float(name):
     """All dynamic fields of a schedule with their defaults, and a warm-up."""
-    known = components.signature(schedules.SCHEDULES[name])
+    known = values.signature(schedules.SCHEDULES[name])
     floats = {
         field: known[field].default
         for field in known.keys() - schedules.RESERVED
@@ -373,7 +373,7 @@ def test_every_float_field_matters(name):
         ('step', {'boundaries': (5, 5)}, 'boundaries'),
         ('step', {'boundaries': (8, 5)}, 'boundaries'),
         ('step', {'boundaries': (0, 5)}, 'boundaries'),
-        ('step', {'boundaries': ('a', 5)}, "boundaries must be a tuple of numbers, not ('a', 5)"),
+        ('step', {'boundaries': ('a', 5)}, "boundaries[0] must be a number, not 'a'"),
         ('step', {'boundaries': (True, 5)}, 'boundaries'),
         ('step', {'boundaries': (1, math.inf)}, 'boundaries'),
         (
