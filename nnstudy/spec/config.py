@@ -3,6 +3,7 @@
 Here it is a dict of values by dotted name, such as `{'optimizer.name': 'sgd'}`.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -12,7 +13,7 @@ from ml_collections import ConfigDict
 from nnstudy import errors
 from nnstudy.spec import fields
 from nnstudy.spec.fields import OPEN_SECTIONS
-from nnstudy.spec.values import Field, Value
+from nnstudy.spec.values import Field, Range, Value
 
 Written: TypeAlias = ConfigDict | Mapping[str, Any]  # nested, or by dotted name
 
@@ -58,7 +59,7 @@ def complete(config: Written, values: Mapping[str, Any] | None = None) -> dict[s
                 if field.rpartition('.')[0] not in (*OPEN_SECTIONS, 'study'):
                     raise errors.unknown('field of config', field, {**fields.closed(), **flat})
                 kinds = (float,) if isinstance(flat.get(field), float) else ()
-                known = Field(kinds, is_optional=True)
+                known = Field(kinds, is_optional=True, range=Range(high=math.inf))
             checked[field] = known.accept(field, value)
         flat = merge(flat, checked)
     return flat

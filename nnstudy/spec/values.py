@@ -35,20 +35,25 @@ _NOUNS: dict[type, str] = {
 
 
 class Range(NamedTuple):
-    """Accepted numbers: low <= value <= high, with `above` not low, with `below` not high."""
+    """Accepted numbers: low <= value <= high, with `above` not low, with `below` not high.
 
-    low: float = -math.inf
-    high: float = math.inf
+    They are numbers of float32, or below 2**31, unless `high` is more.
+    """
+
+    low: float = -LARGEST
+    high: float = LARGEST
     above: bool = False
     below: bool = False
 
     def broken(self, value: float) -> str | None:
-        """Returns the rule that a number breaks, of the range or of float32; None if it fits."""
+        """Returns the rule that a number breaks; None if it fits."""
+        if math.isinf(self.high):
+            return None
         if isinstance(value, float) and not abs(value) <= LARGEST:
             return 'finite in float32'
         if isinstance(value, float) and 0 < abs(value) < SMALLEST:
             return f'0 or at least {SMALLEST} in size, as float32 is'
-        if isinstance(value, int) and abs(value) >= 2**31 and math.isinf(self.high):
+        if isinstance(value, int) and abs(value) >= 2**31 and self.high == LARGEST:
             return 'below 2**31'
         if value < self.low or (self.above and value == self.low):
             return f'{"above" if self.above else "at least"} {self.low}'
