@@ -74,7 +74,8 @@ def from_linen(module: nn.Module) -> Model:
     takes = inspect.signature(module.__call__).parameters
 
     def init(rng: jax.Array, x: jax.Array) -> Variables:
-        return module.init(rng, x, **({'train': False} if 'train' in takes else {}))
+        keywords: dict[str, Any] = {'train': False} if 'train' in takes else {}
+        return module.init(rng, x, **keywords)
 
     def apply(
         variables: Variables,
@@ -91,7 +92,8 @@ def from_linen(module: nn.Module) -> Model:
                 'epoch is short: let its __call__ take mask=None and hand it to nn.BatchNorm, or '
                 'choose a config.batch_size that divides the number of training examples'
             )
-        keywords = {k: v for k, v in {'train': train, 'mask': mask}.items() if k in takes}
+        given: dict[str, Any] = {'train': train, 'mask': mask}
+        keywords = {name: value for name, value in given.items() if name in takes}
         rngs = None if rng is None else {'dropout': rng}
         return module.apply(variables, x, rngs=rngs, mutable=mutable, **keywords)
 

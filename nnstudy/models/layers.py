@@ -60,7 +60,7 @@ class Net(nn.Module, kw_only=True):
     num_outputs: int
     kernel_init: str = 'glorot_uniform'
 
-    def initializers(self, fan_in: int) -> dict[str, Callable[..., jax.Array]]:
+    def initializers(self, fan_in: int) -> dict[str, Any]:
         """Returns the `kernel_init` and `bias_init` of a Linen layer.
 
         Biases start at zero, except in 'pytorch'; `fan_in` is the number of inputs of one output.
@@ -99,8 +99,8 @@ class Net(nn.Module, kw_only=True):
           padding: 'SAME', 'VALID', or pixels on each side.
           use_bias: whether the filters have biases.
         """
-        options = {'padding': padding, 'use_bias': use_bias}
-        options |= self.initializers(fan_in=size * size * x.shape[-1])
+        options = self.initializers(fan_in=size * size * x.shape[-1])
+        options |= {'padding': padding, 'use_bias': use_bias}
         x = ops.Conv(features, (size, size), (stride, stride), **options)(x)
         return _activated(x, activation, norm)
 

@@ -122,13 +122,14 @@ class PooledResNet(layers.Net):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         self.check_images(x)
-        activations = {
-            'activation': self.activation,
-            'shortcut_activation': self.shortcut_activation,
-        }
+        block = functools.partial(
+            residual_block,
+            conv=self.conv,
+            activation=self.activation,
+            shortcut_activation=self.shortcut_activation,
+        )
         for width in self.widths:
-            x = residual_block(x, width, self.conv, **activations)
-            x = ops.max_pool(x, padding='SAME')
+            x = ops.max_pool(block(x, width), padding='SAME')
         return self.dense(layers.global_pool(x, self.pooling), self.num_outputs)
 
 
