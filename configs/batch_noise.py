@@ -37,15 +37,14 @@ def sweep(config):
 def claims(config):
     scales = [Quantity('noise_scale').where(batch_size=size) for size in config.study.sizes]
     yield Claim(
-        'F5a',
-        'The noise scale rises along training at every batch size: its mean over the evaluations '
-        'is above five times what it was at the start, and above that after the first epoch (ours)',
+        'F5a: The noise scale rises along training at every batch size: its mean over the '
+        'evaluations is above five times what it was at the start, and above that after the first '
+        'epoch (ours)',
         *(noise.at('mean') > 5 * noise.at(0) for noise in scales),
         *(noise.at('mean') > noise.at(1) for noise in scales),
     )
     yield Claim(
-        'F5b',
-        'Small batches are enough at first, large ones pay late: the noise scale is below 64 '
+        'F5b: Small batches are enough at first, large ones pay late: the noise scale is below 64 '
         'examples at the start and above 256 in the mean over the evaluations (ours)',
         *(noise.at(0) < 64 for noise in scales),
         *(noise.at('mean') > 256 for noise in scales),

@@ -41,26 +41,22 @@ def sweep():
 def claims():
     test_loss = Quantity('test_loss')
     yield Claim(
-        'B8a',
-        'The two worst batch sizes are 128 and 256, in the median of the seeds',
+        'B8a: The two worst batch sizes are 128 and 256, in the median of the seeds',
         test_loss.highest_at({'batch_size': 128}, {'batch_size': 256}),
         of='median',
     )
     yield Claim(
-        'B8b',
-        'The two best batch sizes are 4 and 16, in the median of the seeds',
+        'B8b: The two best batch sizes are 4 and 16, in the median of the seeds',
         test_loss.lowest_at({'batch_size': 4}, {'batch_size': 16}),
         of='median',
     )
     yield Claim(
-        'B8c',
-        'Very large batches hurt: 256 ends above 32 (ours, from a rejected answer)',
+        'B8c: Very large batches hurt: 256 ends above 32 (ours, from a rejected answer)',
         test_loss.where(batch_size=256) > test_loss.where(batch_size=32),
     )
     yield Claim(
-        'B8d',
-        'The ReLU of the output can die here, too: of a seed one batch size at least never leaves '
-        'a test MSE near 616 (ours)',
+        'B8d: The ReLU of the output can die here, too: of a seed one batch size at least never '
+        'leaves a test MSE near 616 (ours)',
         test_loss.at('best').over('max') > 550.0,
         of='some',
     )

@@ -48,20 +48,17 @@ def claims():
     gap = Quantity('test_loss') - Quantity('train_loss')
     lowest = Quantity('test_loss').at('best')
     yield Claim(
-        'B7a',
-        'With decay (B) train and validation MSE and MAE end lower than without (A)',
+        'B7a: With decay (B) train and validation MSE and MAE end lower than without (A)',
         *(error.where(B) < error.where(A) for error in errors),
     )
     yield Claim(
-        'B7b',
-        'A generalises better than B: a smaller gap between train and validation MSE',
+        'B7b: A generalises better than B: a smaller gap between train and validation MSE',
         gap.where(A) < gap.where(B),
     )
     for name, point in (('A', A), ('B', B)):
         yield Claim(
-            f'B7c {name}',
-            f'The ReLU of the output can die: a seed of {name} never leaves a test MSE near 616 '
-            '(ours)',
+            f'B7c {name}: The ReLU of the output can die: a seed of {name} never leaves a test MSE '
+            'near 616 (ours)',
             lowest.where(point) > 550.0,
             of='some',
         )

@@ -28,13 +28,11 @@ def get_config():
 
 
 def claims():
-    train, test = Quantity('train_accuracy'), Quantity('test_accuracy')
-    test_loss = Quantity('test_loss')
+    train, test, test_loss = map(Quantity, ('train_accuracy', 'test_accuracy', 'test_loss'))
     yield Claim(
-        'E3a',
-        'The plain CNN overfits CIFAR-10: from epoch 15 to 30 the training accuracy climbs, the '
-        'test accuracy does by less than a fiftieth, and the test loss ends a quarter above its '
-        'lowest value or more',
+        'E3a: The plain CNN overfits CIFAR-10: from epoch 15 to 30 the training accuracy climbs, '
+        'the test accuracy does by less than a fiftieth, and the test loss ends a quarter above '
+        'its lowest value or more',
         train.at(30) > train.at(15),
         test.at(30) < 1.02 * test.at(15),
         test_loss > 1.25 * test_loss.at('best'),

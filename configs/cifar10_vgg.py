@@ -74,22 +74,20 @@ def claims():
     gap, gap_of_cnn = ((train - test).where(net) for net in (VGG, CNN))
     rest = tests_better, gap < gap_of_cnn, gap > 0
     yield Claim(
-        'E4a',
-        'The VGG-like net with augmentation and batch normalisation reaches a higher training and '
-        'test accuracy than the plain CNN, with a smaller gap between them; the test accuracy is '
-        'still the lower of the two',
+        'E4a: The VGG-like net with augmentation and batch normalisation reaches a higher training '
+        'and test accuracy than the plain CNN, with a smaller gap between them; the test accuracy '
+        'is still the lower of the two',
         trains_better,
         *rest,
     )
     yield Claim(
-        'E4a, train',
-        'It reaches a higher training accuracy than the plain CNN (ours, a part of E4a)',
+        'E4a, train: It reaches a higher training accuracy than the plain CNN (ours, a part of '
+        'E4a)',
         trains_better,
     )
     yield Claim(
-        'E4a, rest',
-        'It reaches a higher test accuracy than the plain CNN, with a smaller gap, and its test '
-        'accuracy is still below its training accuracy (ours, a part of E4a)',
+        'E4a, rest: It reaches a higher test accuracy than the plain CNN, with a smaller gap, and '
+        'its test accuracy is still below its training accuracy (ours, a part of E4a)',
         rest,
     )
 

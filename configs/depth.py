@@ -59,16 +59,14 @@ def claims(config):
     shallow, plain = train_loss(4, False), train_loss(deepest, False)
     residual = train_loss(deepest, True)
     yield Claim(
-        'B6',
-        'Residual connections let deeper nets train than plain ones: the deepest plain net ends '
-        'with a higher training loss than one of depth 4, the deepest residual net with a lower '
-        'one than both',
+        'B6: Residual connections let deeper nets train than plain ones: the deepest plain net '
+        'ends with a higher training loss than one of depth 4, the deepest residual net with a '
+        'lower one than both',
         (plain > shallow, residual < shallow, residual < plain),
     )
     yield Claim(
-        'B6 deepest',
-        'The deepest residual net ends with a lower training loss than the deepest plain one '
-        '(ours)',
+        'B6 deepest: The deepest residual net ends with a lower training loss than the deepest '
+        'plain one (ours)',
         residual < plain,
     )
 

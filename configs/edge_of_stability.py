@@ -44,19 +44,16 @@ def claims():
     relative = [rate * Quantity('sharpness').where({RATE: rate}) for rate in RATES]
     losses = [Quantity('train_loss').where({RATE: rate}) for rate in RATES]
     yield Claim(
-        'F4a',
-        'Sharpness starts below 1.8 / rate and ends above it, at every rate (ours)',
+        'F4a: Sharpness starts below 1.8 / rate and ends above it, at every rate (ours)',
         *(sharpness.at(0) < 1.8 for sharpness in relative),
         *(sharpness > 1.8 for sharpness in relative),
     )
     yield Claim(
-        'F4b',
-        'It stays there instead of rising on: it ends below 2.5 / rate (ours)',
+        'F4b: It stays there instead of rising on: it ends below 2.5 / rate (ours)',
         *(sharpness < 2.5 for sharpness in relative),
     )
     yield Claim(
-        'F4c',
-        'The loss falls nevertheless, to less than half of what it was at the start (ours)',
+        'F4c: The loss falls nevertheless, to less than half of what it was at the start (ours)',
         *(loss < 0.5 * loss.at(0) for loss in losses),
     )
 

@@ -67,29 +67,25 @@ def claims(config):
     end, first = test.at(config.epochs), Quantity('train_loss').at(config.eval_every)
     loss = Quantity('test_loss').at(config.epochs)
     yield Claim(
-        'B10a',
-        'ResNet fits the training set perfectly: all its images are classified rightly',
+        'B10a: ResNet fits the training set perfectly: all its images are classified rightly',
         train.where(RESNET).at(config.epochs) > 0.9999,
     )
     yield Claim(
-        'B10b',
-        "ResNet's test loss is higher than Inception's although its accuracy is higher",
+        "B10b: ResNet's test loss is higher than Inception's although its accuracy is higher",
         *(metric.where(RESNET) > metric.where(INCEPTION) for metric in (loss, end)),
     )
     yield Claim(
-        'B10c',
-        'Neither generalises well: more than 5 points between training and test accuracy',
+        'B10c: Neither generalises well: more than 5 points between training and test accuracy',
         *(gap.where(net) > 0.05 for net in (RESNET, INCEPTION)),
     )
     yield Claim(
-        'B10d',
-        'Inception has room to improve: after twice as many epochs its test accuracy is higher',
+        'B10d: Inception has room to improve: after twice as many epochs its test accuracy is '
+        'higher',
         test.where(INCEPTION) > end.where(INCEPTION),
     )
     yield Claim(
-        'B10e',
-        f'A smaller rate makes convergence slower, not faster: after {config.eval_every} epochs '
-        'the training loss is higher at 0.01 than at 0.05, for both nets',
+        f'B10e: A smaller rate makes convergence slower, not faster: after {config.eval_every} '
+        'epochs the training loss is higher at 0.01 than at 0.05, for both nets',
         *(first.where(net, SLOW) > first.where(net) for net in (INCEPTION, RESNET)),
     )
 

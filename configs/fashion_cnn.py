@@ -48,14 +48,12 @@ def claims():
     shirt, dress = Quantity('test_class_accuracy_6'), Quantity('test_class_accuracy_3')
     fashion, digits = (accuracy.where(dataset=name) for name in ('fashion_mnist', 'mnist'))
     yield Claim(
-        'E2a',
-        'Fashion-MNIST is harder than MNIST for the same net: a lower test accuracy',
+        'E2a: Fashion-MNIST is harder than MNIST for the same net: a lower test accuracy',
         fashion < digits,
     )
     yield Claim(
-        'E2b',
-        'Shirt and dress (classes 6 and 3) are among the confused classes: recognised less often '
-        'than the classes are on the whole',
+        'E2b: Shirt and dress (classes 6 and 3) are among the confused classes: recognised less '
+        'often than the classes are on the whole',
         *(of_class.where(dataset='fashion_mnist') < fashion for of_class in (shirt, dress)),
     )
 

@@ -58,9 +58,8 @@ def claims(config):
     smaller_of = {size: gap(smaller, size) < gap(large, size) for size in (few, many)}
     underfits = [loss.where(cell(small, many)) > loss.where(cell(large, many)) for loss in losses]
     yield Claim(
-        'C4a',
-        f'More data and a smaller model lower the gap: with a width of {large} it is smaller with '
-        f'{many:,} examples than with {few}, and with {few} as with {many:,} examples it is '
+        f'C4a: More data and a smaller model lower the gap: with a width of {large} it is smaller '
+        f'with {many:,} examples than with {few}, and with {few} as with {many:,} examples it is '
         f'smaller with a width of {smaller} than of {large}; a model too small underfits: with '
         f'{many:,} examples a width of {small} has higher losses on training and on test images '
         f'than {large}',
@@ -68,20 +67,18 @@ def claims(config):
         *smaller_of.values(),
         *underfits,
     )
-    yield Claim('C4a data', 'More data lower the gap (ours, a part of C4a)', more_data)
+    yield Claim('C4a data: More data lower the gap (ours, a part of C4a)', more_data)
     for size, condition in smaller_of.items():
         what = f'A smaller model lowers the gap with {size:,} examples (ours, a part of C4a)'
-        yield Claim(f'C4a {size:,}', what, condition)
-    yield Claim('C4a small', 'A model too small underfits (ours, a part of C4a)', *underfits)
+        yield Claim(f'C4a {size:,}: {what}', condition)
+    yield Claim('C4a small: A model too small underfits (ours, a part of C4a)', *underfits)
     yield Claim(
-        'C4b',
-        f'At every width, {many:,} examples have a smaller gap than {few} (ours)',
+        f'C4b: At every width, {many:,} examples have a smaller gap than {few} (ours)',
         *(gap(width, many) < gap(width, few) for width in widths),
     )
     yield Claim(
-        'C4c',
-        f'Training longer widens the gap: with width {large} and {few} examples it is larger at '
-        'the end than after 5 epochs (ours)',
+        f'C4c: Training longer widens the gap: with width {large} and {few} examples it is larger '
+        'at the end than after 5 epochs (ours)',
         gap(large, few) > gap(large, few).at(5),
     )
 

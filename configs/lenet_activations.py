@@ -86,25 +86,22 @@ def claims(config):
     if is_mnist:
         relu_passes, sigmoid_passes = relu.reaches(0.98), sigmoid.reaches(0.98)
         yield Claim(
-            'D1',
-            'ReLU passes 98% on MNIST in epoch 3, sigmoid and tanh in epoch 11, in the median of '
-            'the seeds',
+            'D1: ReLU passes 98% on MNIST in epoch 3, sigmoid and tanh in epoch 11, in the median '
+            'of the seeds',
             (relu_passes > 2.5, relu_passes < 3.5, sigmoid_passes > 10.5, sigmoid_passes < 11.5),
             of='median',
         )
         what = 'ReLU passes 98% sooner than sigmoid and tanh (ours)'
-        yield Claim('D1 sooner', what, relu_passes < sigmoid_passes)
+        yield Claim(f'D1 sooner: {what}', relu_passes < sigmoid_passes)
     yield Claim(
-        'D2',
-        f'ReLU is the more stable on {"MNIST" if is_mnist else "CIFAR-10"}: its test accuracy goes '
-        'less back and forth from epoch to epoch',
+        f'D2: ReLU is the more stable on {"MNIST" if is_mnist else "CIFAR-10"}: its test accuracy '
+        'goes less back and forth from epoch to epoch',
         relu.at('jitter') < sigmoid.at('jitter'),
     )
     if not is_mnist:
         relu, sigmoid = relu.at('best'), sigmoid.at('best')
-        yield Claim('D3', 'ReLU has the higher best accuracy on CIFAR-10', sigmoid < relu)
-        what = 'Neither reaches 62% on CIFAR-10 in 20 epochs'
-        yield Claim('D4', what, relu < 0.62, sigmoid < 0.62)
+        yield Claim('D3: ReLU has the higher best accuracy on CIFAR-10', sigmoid < relu)
+        yield Claim('D4: Neither reaches 62% on CIFAR-10 in 20 epochs', relu < 0.62, sigmoid < 0.62)
 
 
 def measure(results):

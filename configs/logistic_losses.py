@@ -83,14 +83,12 @@ def claims():
     squared, cross_entropy, zero_one, hinge = (Quantity(f'{name}_mean') for name in PRINTED_MEANS)
     guess, squared_guess = Quantity('uniform_cross_entropy'), Quantity('uniform_squared')
     yield Claim(
-        'B1',
-        'In order: squared, zero-one, cross-entropy, hinge',
+        'B1: In order: squared, zero-one, cross-entropy, hinge',
         (squared < zero_one, zero_one < cross_entropy, cross_entropy < hinge),
         of='fact',
     )
     yield Claim(
-        'B3',
-        'At a uniform prediction of 5 classes cross-entropy is 1.6 and the squared error 0.8',
+        'B3: At a uniform prediction of 5 classes cross-entropy is 1.6 and the squared error 0.8',
         (guess > 1.55, guess < 1.65, squared_guess > 0.7999, squared_guess < 0.8001),
         of='fact',
     )

@@ -82,43 +82,37 @@ def claims(config):
     if config.dataset == 'digits':
         squared, absolute, huber, cross_entropy, hinge = best('test_accuracy')
         yield Claim(
-            'B2',
-            'No loss is right for every problem: what is right for numbers with outliers (claim B2 '
-            "squared), absolute error and Huber's, is not for classes: a lower test accuracy than "
-            'cross-entropy',
+            'B2: No loss is right for every problem: what is right for numbers with outliers '
+            "(claim B2 squared), absolute error and Huber's, is not for classes: a lower test "
+            'accuracy than cross-entropy',
             (absolute < cross_entropy, huber < cross_entropy),
         )
         yield Claim(
-            'B2 absolute',
-            'Absolute error, which is right for numbers with outliers, is not for classes: a lower '
-            'test accuracy than cross-entropy and hinge (ours, a part of B2)',
+            'B2 absolute: Absolute error, which is right for numbers with outliers, is not for '
+            'classes: a lower test accuracy than cross-entropy and hinge (ours, a part of B2)',
             (absolute < cross_entropy, absolute < hinge),
         )
-        lower = 'not right for classes: a lower test accuracy than cross-entropy'
-        what = f'Squared error is {lower} (ours, a part of B2)'
-        yield Claim('B2 squared, classes', what, squared < cross_entropy)
-        what = f"Huber's loss is {lower} (ours, a part of B2)"
-        yield Claim('B2 Huber', what, huber < cross_entropy)
+        what = 'is not right for classes: a lower test accuracy than cross-entropy'
+        part = '(ours, a part of B2)'
+        yield Claim(f'B2 squared, classes: Squared error {what} {part}', squared < cross_entropy)
+        yield Claim(f"B2 Huber: Huber's loss {what} {part}", huber < cross_entropy)
         return
     squared, absolute, huber, *_ = best('test_mse', 'outliers')
     plain_squared, plain_absolute, *_ = best('test_mse')
     errors = [best('test_mae', split) for split in ('train', 'outliers')]
     yield Claim(
-        'B2 squared',
-        'Squared error is not right for numbers with outliers: a higher test MSE, which it aims '
-        'at, than absolute error and Huber (ours, a part of B2)',
+        'B2 squared: Squared error is not right for numbers with outliers: a higher test MSE, '
+        'which it aims at, than absolute error and Huber (ours, a part of B2)',
         (squared > absolute, squared > huber),
     )
     yield Claim(
-        'B2a',
-        'Squared error is right for numbers without outliers: a lower test MSE than absolute error '
-        '(ours)',
+        'B2a: Squared error is right for numbers without outliers: a lower test MSE than absolute '
+        'error (ours)',
         plain_squared < plain_absolute,
     )
     yield Claim(
-        'B2b',
-        'Absolute error is right for numbers with outliers and without: a lower test MAE, which it '
-        'aims at, than squared error (ours)',
+        'B2b: Absolute error is right for numbers with outliers and without: a lower test MAE, '
+        'which it aims at, than squared error (ours)',
         [absolute < squared for squared, absolute, *_ in errors],
     )
 

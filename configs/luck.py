@@ -45,9 +45,8 @@ def sweep(config):
 
 def claims():
     yield Claim(
-        'F6',
-        'The winner of a search by one seed is flattered: its validation accuracy in the search is '
-        'higher than with other seeds, in the median of the searches (ours)',
+        'F6: The winner of a search by one seed is flattered: its validation accuracy in the '
+        'search is higher than with other seeds, in the median of the searches (ours)',
         SEARCHED > RERUN,
         of='median',
     )

@@ -90,59 +90,50 @@ def claims(config):
     others = [test.where(H100, size).over('max') for size in (whole, mini)]
     others += [test.where(H100, rate, single) for rate in (HIGH, MIDDLE)]
     yield Claim(
-        'A1',
-        'At h = 25 and rate 10 the result is uncertain in every regime: the training loss goes up '
-        'at more than a third of the evaluations',
+        'A1: At h = 25 and rate 10 the result is uncertain in every regime: the training loss goes '
+        'up at more than a third of the evaluations',
         [loss.where(H25, HIGH, size).at('rises') > 1 / 3 for size in sizes],
     )
     yield Claim(
-        'A2',
-        'With gradient descent, h = 25 and rate 10 the error goes up instead of down',
+        'A2: With gradient descent, h = 25 and rate 10 the error goes up instead of down',
         loss.where(H25, HIGH, whole) > loss.where(H25, HIGH, whole).at(0),
     )
     yield Claim(
-        'A3',
-        'At h = 25 the error is high and uncertain whatever the rate: test accuracy is below '
+        'A3: At h = 25 the error is high and uncertain whatever the rate: test accuracy is below '
         f'{poor:.0%} in every regime, and in one at least the training loss goes up at more than a '
         'third of the evaluations',
         [high, *uncertain],
     )
     yield Claim(
-        'A3 high',
-        'At h = 25 the error is high whatever the rate and regime (ours, a part of A3)',
+        'A3 high: At h = 25 the error is high whatever the rate and regime (ours, a part of A3)',
         high,
     )
     yield Claim(
-        'A4',
-        f'At h = 50 one update an epoch is poor at every rate (test accuracy below {poor:.0%}); '
-        'lower rates with more frequent updates are better: the lowest rate with an update an '
-        'example than that, and than higher rates in both regimes of frequent updates',
+        'A4: At h = 50 one update an epoch is poor at every rate (test accuracy below '
+        f'{poor:.0%}); lower rates with more frequent updates are better: the lowest rate with an '
+        'update an example than that, and than higher rates in both regimes of frequent updates',
         [*one_update, *lower_is_better],
     )
     yield Claim(
-        'A4 one update',
-        'At h = 50 one update an epoch is poor at every rate, and worse than the lowest rate with '
-        'an update an example (ours, a part of A4)',
+        'A4 one update: At h = 50 one update an epoch is poor at every rate, and worse than the '
+        'lowest rate with an update an example (ours, a part of A4)',
         one_update,
     )
     yield Claim(
-        'A5',
-        'At h = 100 the tendency is downward: the training loss ends below its start in every '
+        'A5: At h = 100 the tendency is downward: the training loss ends below its start in every '
         'cell; but only a low rate with frequent updates is satisfactory (test accuracy above '
         f'{good:.0%}): rate 0.01 with batch 1, and no other cell',
         [*downward, test.where(H100, LOW, single) > good, *(cell < good for cell in others)],
     )
     yield Claim(
-        'A6',
-        f'Frequent updates and a low rate give very good results (test accuracy above {good:.0%}) '
-        'at every h',
+        'A6: Frequent updates and a low rate give very good results (test accuracy above '
+        f'{good:.0%}) at every h',
         [test.where(h, LOW, single) > good for h in WIDTHS],
     )
     yield Claim(
-        'A6 frequent',
-        'At the low rate more frequent updates give better results at every h: a higher test '
-        'accuracy with batch 1 than with mini-batches, and with these than with one update an '
-        'epoch (ours, a part of A6)',
+        'A6 frequent: At the low rate more frequent updates give better results at every h: a '
+        'higher test accuracy with batch 1 than with mini-batches, and with these than with one '
+        'update an epoch (ours, a part of A6)',
         [
             test.where(h, LOW, more) > test.where(h, LOW, fewer)
             for h in WIDTHS
@@ -150,9 +141,8 @@ def claims(config):
         ],
     )
     yield Claim(
-        'A7',
-        f'Adam at its defaults gives excellent results (test accuracy above {excellent:.0%}), the '
-        'best of all (ours)',
+        f'A7: Adam at its defaults gives excellent results (test accuracy above {excellent:.0%}), '
+        'the best of all (ours)',
         [adam > excellent, adam > test.over('max')],
     )
 

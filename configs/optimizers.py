@@ -93,26 +93,22 @@ def claims(config):
         return [best(net, way) > test.where(net, default) for net in nets(config)]
 
     yield Claim(
-        'B4',
-        'No optimizer is always better: each at its best rate, Adam has the higher test accuracy '
-        'on one net, SGD with momentum on another',
+        'B4: No optimizer is always better: each at its best rate, Adam has the higher test '
+        'accuracy on one net, SGD with momentum on another',
         (lead.over('max') > 0, lead.over('min') < 0),
     )
     yield Claim(
-        'B4 nets',
-        'Adam is the better one on the sigmoid MLP, momentum on the ReLU one (ours)',
+        'B4 nets: Adam is the better one on the sigmoid MLP, momentum on the ReLU one (ours)',
         best(SIGMOID, ADAM) > best(SIGMOID, MOMENTUM),
         best(RELU, MOMENTUM) > best(RELU, ADAM),
     )
     yield Claim(
-        'B9',
-        "Defaults can be suboptimal, a search pays: SGD's best rate has a higher test accuracy "
+        "B9: Defaults can be suboptimal, a search pays: SGD's best rate has a higher test accuracy "
         'than its default of 0.01, on every net (on one would do; ours)',
         pays(SGD, 0.01),
     )
     yield Claim(
-        'B9a',
-        "Adam's best rate has a higher test accuracy than its default of 0.001, on every net "
+        "B9a: Adam's best rate has a higher test accuracy than its default of 0.001, on every net "
         '(ours)',
         pays(ADAM, 0.001),
     )
@@ -121,15 +117,13 @@ def claims(config):
     momentum = test.where(LENET, MOMENTUM, batch_size=32)
     for name in ('step', 'exponential', 'linear'):
         yield Claim(
-            f'E5 {name}',
-            f'On LeNet momentum with {name} decay has a higher test accuracy than at a constant '
-            'rate, each from its best rate (ours)',
+            f'E5 {name}: On LeNet momentum with {name} decay has a higher test accuracy than at a '
+            'constant rate, each from its best rate (ours)',
             momentum.where({'schedule.name': name}).over('selected') > best(LENET, MOMENTUM),
         )
     yield Claim(
-        'E5 whole set',
-        'One update an epoch is too few: gradient descent at its best rate has a lower test '
-        'accuracy than SGD at its own, on every net (ours)',
+        'E5 whole set: One update an epoch is too few: gradient descent at its best rate has a '
+        'lower test accuracy than SGD at its own, on every net (ours)',
         [test.where(net, WHOLE_SET).over('selected') < best(net, SGD) for net in nets(config)],
     )
 

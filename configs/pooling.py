@@ -108,26 +108,23 @@ def measure(results):
 def claims():
     test, lost, moved = map(Quantity, ('test_accuracy', 'moved_2_lost', 'moved_4_accuracy'))
     yield Claim(
-        'E1a',
-        'Max-pooling has a higher test accuracy than a stride, and than average-pooling (ours)',
+        'E1a: Max-pooling has a higher test accuracy than a stride, and than average-pooling '
+        '(ours)',
         [test.where(MAX, PIXELS) > test.where(by, PIXELS) for by in (STRIDE, MEAN)],
     )
     yield Claim(
-        'E1b',
-        'Pooling is for translation: of images moved by 2 pixels, a net with max-pooling loses '
-        'less accuracy than one with a stride (ours)',
+        'E1b: Pooling is for translation: of images moved by 2 pixels, a net with max-pooling '
+        'loses less accuracy than one with a stride (ours)',
         lost.where(MAX, PIXELS) < lost.where(STRIDE, PIXELS),
     )
     yield Claim(
-        'E1c',
-        'Of images moved by 4 pixels global max-pooling recognises more than a dense layer on all '
-        'pixels, however the image is halved (ours)',
+        'E1c: Of images moved by 4 pixels global max-pooling recognises more than a dense layer on '
+        'all pixels, however the image is halved (ours)',
         [moved.where(by, GLOBAL_MAX) > moved.where(by, PIXELS) for by in HALVED_BY],
     )
     yield Claim(
-        'E1d',
-        'Global max-pooling reads images as they are worse: a lower test accuracy than a dense '
-        'layer on all pixels, however the image is halved (ours)',
+        'E1d: Global max-pooling reads images as they are worse: a lower test accuracy than a '
+        'dense layer on all pixels, however the image is halved (ours)',
         [test.where(by, GLOBAL_MAX) < test.where(by, PIXELS) for by in HALVED_BY],
     )
 

@@ -98,45 +98,39 @@ def claims():
     jitter = [at_rest.where({MOMENTUM: momentum}) for momentum in (0.0, 0.5, 0.9)]
     first, of_slow = test_loss.where(norm).at(1), test_loss.where(norm, {MOMENTUM: 0.99}).at(1)
     yield Claim(
-        'C3a',
-        'Every regulariser lowers the gap between test and training loss against none',
+        'C3a: Every regulariser lowers the gap between test and training loss against none',
         *lowers.values(),
     )
     for name, lower in lowers.items():
         yield Claim(f'C3a {name}', f'{name} alone lowers the gap (ours, a part of C3a)', lower)
     yield Claim(
-        'C3b',
-        f'L1 makes many weights exactly zero: with the proximal step (at {STRONG}) more than half, '
-        f'with the plain subgradient (at 0.001 and at {STRONG}) less than one in a thousand',
+        f'C3b: L1 makes many weights exactly zero: with the proximal step (at {STRONG}) more than '
+        f'half, with the plain subgradient (at 0.001 and at {STRONG}) less than one in a thousand',
         zeros.where(point('proximal l1')) > 0.5,
         zeros.where(l1) < 0.001,
         zeros.where(l1, {'regularization.l1': STRONG}) < 0.001,
     )
     yield Claim(
-        'C3c',
-        'L2 shrinks weights without zeroing them: the norm of the hidden kernels is below half of '
-        'that of none, and less than one weight in a thousand is exactly zero',
+        'C3c: L2 shrinks weights without zeroing them: the norm of the hidden kernels is below '
+        'half of that of none, and less than one weight in a thousand is exactly zero',
         (lengths.where(l2) < 0.5 * lengths.where(none), zeros.where(l2) < 0.001),
     )
     yield Claim(
-        'C3d',
-        'Batch normalisation reaches a training loss of 0.05 in fewer epochs than none',
+        'C3d: Batch normalisation reaches a training loss of 0.05 in fewer epochs than none',
         train_loss.where(norm).reaches(0.05) < train_loss.where(none).reaches(0.05),
     )
     yield Claim(
-        'C3d rate',
-        f'Batch normalisation tolerates higher rates: at {high[RATE]}, a hundred times the '
-        'default, its training loss is lower than that of none, and its test accuracy above 80% '
-        '(ours)',
+        f'C3d rate: Batch normalisation tolerates higher rates: at {high[RATE]}, a hundred times '
+        'the default, its training loss is lower than that of none, and its test accuracy above '
+        '80% (ours)',
         train_loss.where(norm, high) < train_loss.where(none, high),
         Quantity('test_accuracy').where(norm, high) > 0.8,
     )
     yield Claim(
-        'C3e',
-        'Higher momentum of the normalisation gives smoother but slower-adapting statistics: with '
-        'weights at rest the test loss goes less and less back and forth from epoch to epoch from '
-        'momentum 0 over 0.5 to 0.9, and in training the test loss after the first epoch is higher '
-        'with 0.99 than with 0.9',
+        'C3e: Higher momentum of the normalisation gives smoother but slower-adapting statistics: '
+        'with weights at rest the test loss goes less and less back and forth from epoch to epoch '
+        'from momentum 0 over 0.5 to 0.9, and in training the test loss after the first epoch is '
+        'higher with 0.99 than with 0.9',
         (jitter[0] > jitter[1], jitter[1] > jitter[2], of_slow > first),
     )
 

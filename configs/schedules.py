@@ -67,21 +67,18 @@ def claims():
         return [loss < constant for loss in decayed for constant in either]
 
     yield Claim(
-        'C2a',
-        'A rate too high oscillates: at a constant 10 the training loss rises in at least a third '
-        'of the epochs; one too low stalls: at 0.001 it ends above half of what it was',
+        'C2a: A rate too high oscillates: at a constant 10 the training loss rises in at least a '
+        'third of the epochs; one too low stalls: at 0.001 it ends above half of what it was',
         (fast.at('rises') > 1 / 3, slow > 0.5 * slow.at(0)),
     )
     yield Claim(
-        'C2b',
-        'Decay ends lower than either constant: each schedule of the slides, begun at 1, has a '
-        'lower test loss than the constants 1 and 0.01 (ours)',
+        'C2b: Decay ends lower than either constant: each schedule of the slides, begun at 1, has '
+        'a lower test loss than the constants 1 and 0.01 (ours)',
         lower(SLIDES),
     )
     yield Claim(
-        'C2c',
-        'Cosine, one cycle, inverse square root and reduction on a plateau, begun at 1, end lower '
-        'than either constant, too (ours)',
+        'C2c: Cosine, one cycle, inverse square root and reduction on a plateau, begun at 1, end '
+        'lower than either constant, too (ours)',
         lower(MODERN),
     )
 

@@ -62,21 +62,18 @@ def claims():
         return Quantity(metric).where(net, {'text.padding': padding})
 
     yield Claim(
-        'E6a',
-        'Padding before or after matters: an LSTM that reads it ends with a lower test loss if it '
-        'is before the text (that way round: ours)',
+        'E6a: Padding before or after matters: an LSTM that reads it ends with a lower test loss '
+        'if it is before the text (that way round: ours)',
         of('test_loss', LSTM, 'before') < of('test_loss', LSTM, 'after'),
     )
     yield Claim(
-        'E6b',
-        'Where padding is passed over its side does not matter: test losses of the mean, the '
+        'E6b: Where padding is passed over its side does not matter: test losses of the mean, the '
         'maximum and the masked LSTM differ by less than 0.001 (ours)',
         [of('padding_difference', net) < 1e-3 for net in BLIND],
     )
     yield Claim(
-        'E6c',
-        'One-hot vectors are equally far apart, learnt ones are not: the relative spread of their '
-        'distances is above that of random vectors such as they begin as (ours)',
+        'E6c: One-hot vectors are equally far apart, learnt ones are not: the relative spread of '
+        'their distances is above that of random vectors such as they begin as (ours)',
         [of('distance_spread', net) > of('random_spread', net) for net in (MEAN, LSTM)],
     )
 

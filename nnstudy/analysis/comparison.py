@@ -28,9 +28,7 @@ _SPLITS = ('train', 'validation', 'test', 'best_test')
 def metrics(table: pd.DataFrame, known: Mapping[str, bool] | None = None) -> list[str]:
     """Returns the metric columns of a table of runs or of history, those of arrays left out.
 
-    Args:
-      table: of the study.
-      known: the study's metrics, `Results.directions`; None for those of this process.
+    `known` are the study's metrics, `Results.directions`; None for those of this process.
     """
     names = directions() if known is None else known
     columns = {f'{split}_{name}' for split in _SPLITS for name in names}
@@ -54,11 +52,8 @@ def finite_or_worst(table: pd.DataFrame, known: Mapping[str, bool] | None = None
 
 
 def by_point(runs: pd.DataFrame, swept: list[str]) -> pd.DataFrame:
-    """Summarises the runs of every point.
-
-    Returns:
-      One row per point, in order: `point`, the swept fields, `n` and `diverged` (numbers of runs),
-      and `<metric>_median`, `<metric>_q25`, `<metric>_q75` of every metric over seeds.
+    """Returns one row per point, in order: `point`, the swept fields, `n` and `diverged` (numbers
+    of runs), and `<metric>_median`, `<metric>_q25`, `<metric>_q75` of every metric over seeds.
     """
     points, groups = np.unique(runs['point'], return_inverse=True)
     diverged = (runs['status'] == 'diverged').to_numpy()
@@ -78,9 +73,9 @@ def ranking(runs: pd.DataFrame) -> list[int]:
     """Returns all points, best first.
 
     The median of the headline metric on the selection split decides (see `nnstudy.training.metrics`
-    for both), between equal ones the lowest median loss. Then come the fewest diverged runs, which
-    sets the worst finite point before one that only counts as it; then the lower number. Pruned
-    points come after all others: their values are of fewer steps.
+    for both), then the lowest median loss, the fewest diverged runs (the worst finite point is
+    before one that only counts as it), and the lower number. Pruned points come after all others:
+    their values are of fewer steps.
     """
     summary = by_point(runs, [])
     pruned = set(runs.loc[runs['status'] == 'pruned', 'point'])
@@ -94,23 +89,14 @@ def ranking(runs: pd.DataFrame) -> list[int]:
 
 
 class Best(NamedTuple):
-    """The best point, and what it reached on the test split.
-
-    Attributes:
-      point: its number.
-      split: what it was chosen on, see `selection_split`.
-      metric: the test metric of the following three.
-      median: over the point's runs.
-      interval: bootstrap 95% interval of the median.
-      n: number of runs.
-    """
+    """The best point, and what it reached on the test split."""
 
     point: int
-    split: str
-    metric: str
-    median: float
-    interval: intervals.Interval
-    n: int
+    split: str  # on which it was chosen, see `selection_split`
+    metric: str  # of the following three, on the test split
+    median: float  # over the runs of the point
+    interval: tuple[float, float]  # bootstrap 95% interval of the median
+    n: int  # number of runs
 
 
 def best(runs: pd.DataFrame) -> Best | None:
@@ -126,18 +112,12 @@ def best(runs: pd.DataFrame) -> Best | None:
 
 
 def sign_flip_p(differences: ArrayLike) -> np.ndarray:
-    """Two-sided sign-flip permutation tests that paired differences are symmetric about 0.
+    """Returns p-values `[...]` of two-sided sign-flip tests of paired differences `[..., n]`.
 
-    The statistic is the mean. All 2^n flips are enumerated up to n = 16, above that 65,536 are
-    drawn with a fixed seed. Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses",
-    3.2.1. `scipy.stats.permutation_test(permutation_type='samples')` says the same of one test;
-    here all pairs of points are tested at once.
-
-    Args:
-      differences: those of each test `[..., n]`.
-
-    Returns:
-      The p-values `[...]`; NaN for no differences or one that is not finite.
+    The null hypothesis is that they are symmetric about 0; the statistic is the mean. All 2^n flips
+    are enumerated up to n = 16, above that 65,536 are drawn with a fixed seed (Good, "Permutation,
+    Parametric and Bootstrap Tests of Hypotheses", 3.2.1). NaN for no differences or one that is not
+    finite. `scipy.stats.permutation_test` does one such test; here many are done at once.
     """
     differences = np.asarray(differences, np.float64)
     *shape, n = differences.shape
@@ -167,15 +147,14 @@ def sign_flip_p(differences: ArrayLike) -> np.ndarray:
 def against(runs: pd.DataFrame, point: int) -> pd.DataFrame:
     """Tests every other point against `point` on the headline test metric, paired by seed.
 
-    Runs of one seed share initial weights and data order, which pairing takes out of the
-    difference. The p-values are not corrected for the number of points: the aim is to name
-    the points that may well be as good, and a correction would only lengthen that list.
+    Pairing takes out what runs of one seed share: initial weights and data order. The p-values are
+    not corrected for the number of points: the aim is to name the points that may well be as good,
+    and a correction would only lengthen that list.
 
     Returns:
       One row per point, in order: `point`, `n` (number of seeds in common), `difference` (mean over
       seeds, that point less `point`), `p_value` (see `sign_flip_p`) and `verdict`: `'differs'` (p
-      at most 5%), `'cannot tell'` or, with fewer than six seeds, with which the test can never
-      reject, `'too few seeds'`.
+      at most 5%), `'cannot tell'` or, with fewer than six seeds, `'too few seeds'`.
     """
     metric = f'test_{headline(runs)}'
     values = finite_or_worst(runs).pivot(index='point', columns='seed', values=metric)
@@ -193,10 +172,7 @@ def against(runs: pd.DataFrame, point: int) -> pd.DataFrame:
 
 
 def edges(runs: pd.DataFrame, swept: list[str], point: int) -> dict[str, str]:
-    """Returns the numeric axes at an end of which a point lies, and which: `{field: 'upper'}`.
-
-    Each axis is judged by itself.
-    """
+    """Returns the numeric axes at an end of which a point lies, and which: `{field: 'upper'}`."""
     table = axes.settings(runs, swept)
     found = {
         field: axes.edge(axes.axis(field, table[field]), table.loc[point, field]) for field in swept

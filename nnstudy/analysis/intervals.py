@@ -3,16 +3,9 @@
 Knows numbers only, nothing of runs or metrics.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike
-
-
-class Interval(NamedTuple):
-    low: float
-    high: float
 
 
 def quartiles_by(groups: ArrayLike, values: ArrayLike, num_groups: int) -> np.ndarray:
@@ -43,7 +36,7 @@ def quartiles_by(groups: ArrayLike, values: ArrayLike, num_groups: int) -> np.nd
     return quartiles
 
 
-def median_interval(values: ArrayLike) -> Interval:
+def median_interval(values: ArrayLike) -> tuple[float, float]:
     """Returns the percentile bootstrap 95% interval of the median of `values` `[n]`.
 
     NaN with fewer than two values, since one says nothing of its spread, or with one that is not
@@ -56,13 +49,13 @@ def median_interval(values: ArrayLike) -> Interval:
     """
     values = np.sort(np.asarray(values, np.float64))  # the order of the rows must not matter
     if values.size < 2 or not np.isfinite(values).all():
-        return Interval(np.nan, np.nan)
+        return np.nan, np.nan
     if values[0] == values[-1]:
-        return Interval(float(values[0]), float(values[0]))
+        return float(values[0]), float(values[0])
     drawn = scipy.stats.bootstrap(
         (values,), np.median, vectorized=True, method='percentile', rng=np.random.default_rng(0)
     )
-    return Interval(*map(float, drawn.confidence_interval))
+    return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
 
 
 def interquartile_mean(values: ArrayLike) -> float:

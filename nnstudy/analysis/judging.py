@@ -33,21 +33,20 @@ def judge(results: Results, claims: Sequence[Claim] | None = None) -> pd.DataFra
     """Returns the verdict on each claim.
 
     Three tests a claim, one-sided at level 5%, each corrected by Holm's method over all claims of
-    the study by itself (of a true share of one half either direction errs in up to 5%):
+    the study by itself (of a true share of one half either direction errs in up to 5%). A claim
 
-    - it *holds* if the share of seeds of which it is true is above one half: the sign test (exact
-      binomial, one-sided; Conover, Practical Nonparametric Statistics, 3.4);
-    - it *does not hold* if that share is below one half;
-    - it *depends on the seed*, whatever the two say, if the share is both below 95% and above 5%.
+    - *holds* if the share of seeds of which it is true is above one half: the sign test (exact
+      binomial; Conover, Practical Nonparametric Statistics, 3.4);
+    - *does not hold* if that share is below one half;
+    - *depends on the seed*, whatever the two say, if the share is both below 95% and above 5%;
+    - is *undecided* otherwise.
 
-    Without any of them it is *undecided*. A claim about medians (`of='median'`) holds if it is true
-    in at least 95% of 4,999 bootstrap resamples of the seeds. It does not hold if a comparison in
-    it is false in so many; of k comparisons (`lowest_at` has many) in 100 - 5/k percent, since one
-    among many that are barely true is often false by chance. No p-value is smaller than 2^-n, that
-    of n seeds in a sign test, and in a comparison with a number none is smaller than that of the
-    sign test, because there the bootstrap of few seeds errs too often. A claim about some seed
-    holds with the first of which it is true, and does not hold if the share is below 5%. A fact is
-    not tested: it holds if it is true of all runs.
+    A claim about medians holds if it is true in 95% of the bootstrap resamples of the seeds. It
+    does not hold if one of its k comparisons is false in 100 - 5/k percent of them: among many that
+    are barely true, one is often false by chance. No p-value is smaller than that of a sign test of
+    n seeds, 2^-n, or, in a comparison with a number, of these seeds: there the bootstrap of few
+    seeds errs too often. A claim about some seed holds with the first of which it is true, and does
+    not hold if the share is below 5%. A fact holds if it is true of all runs, without a test.
 
     A tie, or a comparison with a value that is not a number, is not a success.
 
@@ -57,11 +56,11 @@ def judge(results: Results, claims: Sequence[Claim] | None = None) -> pd.DataFra
 
     Returns:
       A row a claim: `claim`, its name; `statement`; `verdict`; `of`; `n`, the number of seeds;
-      `successes`, those of which it is true, with the Clopper-Pearson 95% interval of their share,
-      `share_low` and `share_high`; `resampled_medians`, the share of resamples, of a claim about
-      medians; `p_value`, the corrected one of what the verdict says; `seeds_needed`, how many would
-      decide if the share stayed and no other claim had a smaller p-value; and `evidence`, the
-      quantities of its conditions: medians over seeds [smallest, largest].
+      `successes`, those of which it is true; `share_low` and `share_high`, the Clopper-Pearson 95%
+      interval of their share; `resampled_medians`, the share of resamples in whose medians it is
+      true; `p_value`, the corrected one of the verdict; `seeds_needed`, how many would decide if
+      the share stayed and no other claim had a smaller p-value; and `evidence`, the medians of its
+      quantities over seeds, [smallest, largest].
 
     Raises:
       UserError: a claim names a point, column or epoch that is not there.
@@ -99,8 +98,8 @@ def judge(results: Results, claims: Sequence[Claim] | None = None) -> pd.DataFra
 def place(results: Results, references: Sequence[Reference] | None = None) -> pd.DataFrame:
     """Returns where each printed number falls among those of the seeds.
 
-    A document had one seed, other random numbers and another library: its number is expected to be
-    one that some seed could have given, not to be equal to any.
+    A document had one seed and other random numbers: its number is expected to be one that some
+    seed could have given, not to be equal to any.
 
     Args:
       results: of the study.
@@ -143,28 +142,19 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 
 class _Counts(NamedTuple):
-    """What the verdict on a claim rests on.
+    """What the verdict on a claim rests on, and its evidence as text."""
 
-    Attributes:
-      of: see `Claim`.
-      n: number of seeds.
-      successes: number of seeds of which it is true.
-      evidence: its quantities, as text.
-      resampled: of a claim about medians, the share of resamples in whose medians it is true.
-      medians: of its K comparisons, the share of resamples in whose medians it is true, and lower
-        bounds of the p-values that it is true and that it is false, float64 [3, K].
-    """
-
-    of: str
-    n: int
-    successes: int
+    of: str  # see `Claim`
+    n: int  # number of seeds
+    successes: int  # number of seeds of which it is true
     evidence: str
+    # Of a claim about medians: the share of resamples in whose medians it is true; and of its K
+    # comparisons that share, and lower bounds of the p-values that it is true and that it is false.
     resampled: float = math.nan
     medians: np.ndarray = np.zeros((3, 0))
 
 
 def _counted(results: Results, claim: Claim) -> _Counts:
-
     def find(fields: Fields) -> list[Fields]:
         return [results.settings(point) for point in results.points_with(fields)]
 
@@ -247,18 +237,9 @@ def _medians(columns: np.ndarray, pairs: np.ndarray) -> tuple[float, np.ndarray]
     least = np.full((2, len(is_true)), 0.5**n)
     for i, (below, above) in enumerate(np.moveaxis(columns.T[pairs], 1, 0)):
         if any((side == side[0]).all() for side in (below, above)):  # a number, or as good as one
-            least[:, i] = _more((below < above).sum(), n), _more((below > above).sum(), n)
+            true = np.array([(below < above).sum(), (below > above).sum()])
+            least[:, i] = scipy.stats.binom.sf(true - 1, n, 0.5)
     return float(is_true.all(axis=0).mean()), np.array([is_true.mean(axis=1), *least])
-
-
-def _more(successes: int, n: int, share: float = 0.5) -> float:
-    """Returns the one-sided p-value that the true share is larger."""
-    return float(scipy.stats.binom.sf(successes - 1, n, share))
-
-
-def _fewer(successes: int, n: int, share: float = 0.5) -> float:
-    """Returns the one-sided p-value that the true share is smaller."""
-    return float(scipy.stats.binom.cdf(successes, n, share))
 
 
 def _p_values(found: _Counts) -> tuple[float, float, float]:
@@ -266,10 +247,15 @@ def _p_values(found: _Counts) -> tuple[float, float, float]:
     n, successes, of = found.n, found.successes, found.of
     if of == 'fact':
         return math.nan, math.nan, math.nan
+    binomial = scipy.stats.binom
     if of == 'some':
-        return (0.0, 1.0, math.nan) if successes else (math.nan, _fewer(0, n, 1 - MOST), math.nan)
-    holds, fails = _more(successes, n), _fewer(successes, n)
-    mixed = max(_fewer(successes, n, MOST), _more(successes, n, 1 - MOST))
+        return (
+            (0.0, 1.0, math.nan)
+            if successes
+            else (math.nan, binomial.cdf(0, n, 1 - MOST), math.nan)
+        )
+    holds, fails = binomial.sf(successes - 1, n, 0.5), binomial.cdf(successes, n, 0.5)
+    mixed = max(binomial.cdf(successes, n, MOST), binomial.sf(successes - 1, n, 1 - MOST))
     if of == 'median':
         true, least_true, least_false = found.medians
         holds = max(_rarely(1 - found.resampled), *least_true)

@@ -34,58 +34,36 @@ def sensitivity(losses: ArrayLike, initial: ArrayLike) -> np.ndarray | float:
     return (losses - losses.min(axis=-1, keepdims=True)).mean(axis=-1)
 
 
-def of_seeds(
-    runs: pd.DataFrame, history: pd.DataFrame, swept: list[str], field: str = RATE
-) -> pd.DataFrame:
-    """Returns, for every setting and seed, how much depends on a field, and where runs diverge.
+def by_setting(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> pd.DataFrame:
+    """Returns, for every setting, how much depends on the learning rate, and where runs diverge.
+
+    The boundary of a seed is between the largest rate up to which no run of it diverged and the
+    next one: their geometric mean. Above it there may be rates at which runs did not diverge.
 
     Args:
       runs: one row per run.
       history: one row per run and evaluation.
-      swept: dotted names of the swept fields.
-      field: one of them, numeric.
+      swept: dotted names of the swept fields, the learning rate among them.
 
     Returns:
-      One row per setting and seed: the other swept fields; `seed`; `values`, the number of values;
-      `sensitivity`, by the loss on the split that selects; `stable`, the largest value up to which
-      no run diverged, NaN if already that of the smallest did; `diverged`, the next value, infinite
-      if there is none; and `boundary`, the geometric mean of the two, NaN if there are not two.
-      Above the boundary there may be values of which runs did not diverge.
+      One row per setting: the other swept fields; `values`, how many values the rate has;
+      `sensitivity` by the loss on the split that selects, the median over seeds; `n`, the number of
+      seeds that have a boundary within the values, and `outside`, of those that have not; and
+      `median`, `low` and `high` of the boundary (smallest and largest).
     """
     loss = f'{comparison.selection_split(runs)}_loss'
     first = history[history['step'] == 0].set_index('run')[loss]
-    keys = [*(other for other in swept if other != field), 'seed']
-    runs = runs.assign(**{key: runs[key].map(axes.plain) for key in keys})
+    others = [field for field in swept if field != RATE]
+    runs = runs.assign(**{field: runs[field].map(axes.plain) for field in others})
     rows = []
-    for key, curve in runs.groupby(keys, sort=False, dropna=False):
-        curve = curve.sort_values(field)
-        # Equal for all values, unless the field changes the initial loss.
+    for key, curve in runs.groupby([*others, 'seed'], sort=False, dropna=False):
+        curve = curve.sort_values(RATE)
+        # Equal for all values, unless the rate changes the initial loss.
         lost = sensitivity(curve[loss], first.reindex(curve['run']).mean())
-        values = [np.nan, *curve[field].to_numpy(np.float64), np.inf]
+        rates = [np.nan, *curve[RATE].to_numpy(np.float64), np.nan]
         count = int(np.cumprod(curve['status'] != 'diverged').sum())
-        rows.append([*key, len(curve), lost, values[count], values[count + 1]])
-    table = pd.DataFrame(rows, columns=[*keys, 'values', 'sensitivity', 'stable', 'diverged'])
-    boundary = np.sqrt(table['stable'] * table['diverged'])
-    return table.assign(boundary=boundary.where(np.isfinite(boundary)))
-
-
-def by_setting(
-    runs: pd.DataFrame, history: pd.DataFrame, swept: list[str], field: str = RATE
-) -> pd.DataFrame:
-    """Returns, for every setting, how much depends on a field, and how the boundary varies.
-
-    The arguments are those of `of_seeds`.
-
-    Returns:
-      One row per setting: the other swept fields; `values`, how many values the field has;
-      `sensitivity`, the median over seeds; `n`, the number of seeds that have a boundary within the
-      values, and `outside`, of those that have not; `median`, `low` and `high` of the boundary
-      (smallest and largest); and `decades`, the standard deviation of its log10, NaN of fewer than
-      two seeds.
-    """
-    others = [other for other in swept if other != field]
-    table = of_seeds(runs, history, swept, field)
-    table = table.assign(decades=np.log10(table['boundary']))
+        rows.append([*key, len(curve), lost, np.sqrt(rates[count] * rates[count + 1])])
+    table = pd.DataFrame(rows, columns=[*others, 'seed', 'values', 'sensitivity', 'boundary'])
     groups = table.groupby(others or (lambda _: 0), sort=False, dropna=False)
     found = groups.agg(
         values=('values', 'max'),
@@ -95,6 +73,5 @@ def by_setting(
         median=('boundary', 'median'),
         low=('boundary', 'min'),
         high=('boundary', 'max'),
-        decades=('decades', 'std'),
     ).reset_index(drop=not others)
     return found.assign(outside=found['outside'] - found['n'])

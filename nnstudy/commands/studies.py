@@ -11,10 +11,10 @@ that are run; without it, the study is run as it is. With `--quick`, each is run
 """
 
 import argparse
-import collections
 import dataclasses
 import functools
 import inspect
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -43,21 +43,13 @@ examples:
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """A study as it is listed and run: a config file with some of its variants.
+    """A study as it is listed and run: a config file with some of its variants."""
 
-    Attributes:
-      path: of the config file.
-      arg: the variants, separated by commas; empty for the study as it is.
-      folder: where the working directories of all studies are.
-      about: the first line of its docstring, and the paragraph that begins with `Asked: `, if any.
-      picture: the name of its main picture, `PICTURE` in the file, by default the curves.
-    """
-
-    path: Path
-    arg: str
-    folder: Path
-    about: Sequence[str]
-    picture: str
+    path: Path  # of the config file
+    arg: str  # the variants, separated by commas; empty for the study as it is
+    folder: Path  # where the working directories of all studies are
+    about: Sequence[str]  # the first line of its docstring, and its paragraph `Asked: ...`, if any
+    picture: str  # the name of its main picture
 
     @property
     def name(self) -> str:
@@ -70,7 +62,7 @@ class Variant:
 
     @property
     def workdir(self) -> Path:
-        return studies_page.folder(self.folder, self.name)
+        return self.folder / re.sub('[:,]', '-', self.name)
 
     @property
     def stages(self) -> list[Path]:
@@ -116,76 +108,55 @@ class Variant:
         return 'begun' if self.workdir.is_dir() else '-'
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
+def run(argv: Sequence[str]) -> None:
+    """Runs the command, see `nnstudy.commands`."""
     parser = commands.Parser(
         prog='nnstudy studies',
         description='Lists the studies of a folder of configs, runs them, and writes a page.',
         epilog=EXAMPLES,
     )
     parser.add_argument('action', nargs='?', default='list', choices=('list', 'run', 'page'))
-    parser.add_argument(
-        'names', nargs='*', metavar='NAME', help='studies as listed, or config files; default: all'
-    )
+    told = 'studies as listed, or config files; default: all'
+    parser.add_argument('names', nargs='*', metavar='NAME', help=told)
     parser.add_argument('--quick', action='store_true', help='small versions of the studies')
-    parser.add_argument(
-        '--configs',
-        type=Path,
-        metavar='DIR',
-        default=Path('configs'),
-        help='folder of the config files; default: %(default)s',
-    )
-    parser.add_argument(
-        '--folder',
-        type=Path,
-        metavar='DIR',
-        default=Path('runs/studies'),
-        help='folder of the working directories; default: %(default)s',
-    )
+    for flag, metavar, default, told in (
+        ('--configs', 'DIR', 'configs', 'folder of the config files; default: %(default)s'),
+        ('--folder', 'DIR', 'runs/studies', 'where they are kept; default: %(default)s'),
+        ('--out', 'FILE', None, 'page; default: docs/studies.md, with --quick DIR/quick.md'),
+    ):
+        parser.add_argument(flag, type=Path, metavar=metavar, default=default, help=told)
     parser.add_data_dir()
-    parser.add_argument(
-        '--out',
-        type=Path,
-        metavar='FILE',
-        help='page to write; default: docs/studies.md, with --quick quick.md in --folder',
-    )
-    return parser.parse_intermixed_args(argv)  # names may come after flags
-
-
-def run(argv: Sequence[str]) -> None:
-    """Runs the command, see `nnstudy.commands`."""
-    args = _parse(argv)
+    args = parser.parse_intermixed_args(argv)  # names may come after flags
     studies = _chosen(list(find(args.configs, args.folder, quick=args.quick)), args)
     if args.action == 'list':
         tables.console().print(listing(studies))
     elif args.action == 'run':
         _carry_out(studies, args)
     else:
-        default = args.folder / 'quick.md' if args.quick else Path('docs/studies.md')
-        _write_page(studies, args.out or default, quick=args.quick)
+        page = args.folder / 'quick.md' if args.quick else Path('docs/studies.md')
+        _write_page(studies, args.out or page, quick=args.quick)
 
 
 def _chosen(studies: list[Variant], args: argparse.Namespace) -> list[Variant]:
-    """Returns the studies of certain names, all without any.
+    """Returns the studies that are asked for, by default all.
 
-    A name is that of a study, with or without the word quick, or that of a config file, which
+    A name is that of a study, with or without the word quick, or else that of a config file, which
     stands for all of its studies.
 
     Raises:
       UserError: there is no such study.
     """
-    by_name = collections.defaultdict(list)
-    for study in studies:
-        by_name[study.path.stem].append(study)
-    # The name of a study has precedence over that of a file.
-    by_name |= {study.name: [study] for study in studies}
-    by_name |= {study.name.removesuffix('quick').rstrip(':,'): [study] for study in studies}
+    asked: list[Variant] = []
+    plain = {study.name: study.name.removesuffix('quick').rstrip(':,') for study in studies}
     for name in args.names:
-        if name not in by_name:
-            if name.endswith('quick') and not args.quick:
-                raise errors.UserError(f'study {name!r}: small versions are those with --quick')
-            raise errors.unknown('study', name, sorted(n for n in by_name if 'quick' not in n))
-    asked = {study.name for name in args.names for study in by_name[name]}
-    return [study for study in studies if study.name in asked] if args.names else studies
+        found = [study for study in studies if name in (study.name, plain[study.name])]
+        found = found or [study for study in studies if study.path.stem == name]
+        if not found and name.endswith('quick') and not args.quick:
+            raise errors.UserError(f'study {name!r}: small versions are those with --quick')
+        if not found:
+            raise errors.unknown('study', name, {*plain.values(), *(s.path.stem for s in studies)})
+        asked += found
+    return [study for study in studies if study in asked] if args.names else studies
 
 
 def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Variant]:
@@ -197,10 +168,8 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Varian
       quick: their small versions, of those that have one.
 
     Raises:
-      UserError: there is no such folder, or no config file in it, or one fails.
+      UserError: there is no config file in the folder, or one fails.
     """
-    if not configs.is_dir():
-        raise errors.UserError(f'--configs: there is no folder {str(configs)!r}')
     paths = sorted(configs.glob('*.py'))
     if not paths:
         raise errors.UserError(f'--configs: there is no config file in {str(configs)!r}')
@@ -284,7 +253,7 @@ def _write_page(studies: Sequence[Variant], out: Path, *, quick: bool) -> None:
         if study.status == 'finished':
             picture = study.stages[-1] / 'plots' / f'{study.picture}.png'
             command = f'python launch.py --config={study.spec}'
-            folder = studies_page.folder(out.with_suffix(''), study.name)
+            folder = out.with_suffix('') / study.workdir.name
             studies_page.record(folder, study.name, study.about, command, study.results(), picture)
             tables.console().print(f'recorded: {folder}', markup=False)
     command = ' && '.join(

@@ -30,19 +30,13 @@ MAX_POINTS = 30  # in the table of a section
 OURS = '(ours'  # in the statement of a claim that no document makes
 
 _EXPLAINED = """\
-Each seed bears a claim out or contradicts it. A claim
-
-- *holds* if it is true of more than half of all seeds (sign test);
-- *does not hold* if it is true of less than half;
-- *depends on the seed* if it is true of less than 95% and of more than 5%;
-- is *undecided* if there are too few seeds to say.
-
-All tests are at the level of 5%, corrected for the number of claims of a study (Holm). A claim
-about medians holds if it is true of the medians in 95% of the bootstrap resamples of the seeds. For
-a claim about what can happen one seed is enough. A fact does not depend on the seed, and is not
-tested. `docs/claims.md` says more. What no document says is marked *(ours)*. The quantile of
-a printed number is the share of our seeds below it, equal ones counting half: at 0.00 or 1.00 it
-lies outside of all of them."""
+A claim *holds* if it is true of more than half of all seeds, and *does not hold* if it is true of
+less than half. It *depends on the seed* if it is true of less than 95% and of more than 5%. Each is
+a test at 5%, corrected for the number of claims of the study; *undecided* means that there are too
+few seeds to say. `docs/claims.md` explains the tests, and the other kinds of claims: of medians, of
+some seed, and facts. What no document says is marked *(ours)*. The quantile of a printed number is
+the share of our seeds below it, equal ones counting half: at 0.00 or 1.00 it lies outside of all of
+them."""
 # The lists of claims that are not true of every seed, by verdict.
 _DOUBTED = {
     'depends on the seed': 'depend on the seed',
@@ -63,12 +57,12 @@ def record(
     """Records what a page says of a study.
 
     Args:
-      folder: see `folder`.
+      folder: of the study, in that of all studies.
       name: such as `'lenet_activations:mnist'`.
       about: paragraphs on the study; the first one is its title.
       command: that runs it.
-      stages: its results, of a search in several stages all of them. The last one is told.
-      picture: the file of its main picture, which may be missing.
+      stages: its results, of a search in stages all of them; the last one is told.
+      picture: the file of its main picture, if it is there.
 
     Raises:
       UserError: it cannot be written.
@@ -104,7 +98,11 @@ def record(
         if results.claims:
             judged.to_csv(folder / 'claims.csv', index=False, float_format='%.9g')
         if picture.is_file():
-            _shrink(picture, folder / 'picture.png')
+            with Image.open(picture) as image:
+                small = image.convert('RGB')
+                if small.width > WIDTH:
+                    small = small.resize((WIDTH, round(small.height * WIDTH / small.width)))
+                small.quantize(256).save(folder / 'picture.png', optimize=True)
     except OSError as error:
         raise errors.UserError(f'cannot write to {str(folder)!r}: {error}') from error
 
@@ -118,14 +116,6 @@ def _machine(results: Results) -> str:
     return f'{", ".join(devices)}, jax {told["versions"]["jax"]}'
 
 
-def _shrink(picture: Path, path: Path) -> None:
-    with Image.open(picture) as image:
-        small = image.convert('RGB')
-        if small.width > WIDTH:
-            small = small.resize((WIDTH, round(small.height * WIDTH / small.width)))
-        small.quantize(256).save(path, optimize=True)
-
-
 def write(path: Path, command: str) -> Path:
     """Writes a page of all studies that are recorded in the folder of its name, beside it.
 
@@ -137,11 +127,12 @@ def write(path: Path, command: str) -> Path:
       UserError: nothing is recorded there, or it cannot be written.
     """
     records = path.with_suffix('')
-    sections = [found.read_text() for found in sorted(records.glob('*/section.md'))]
-    if not sections:
+    folders = sorted(found.parent for found in records.glob('*/section.md'))
+    if not folders:
         raise errors.UserError(f'no study is recorded in {str(records)!r}')
+    sections = [(folder / 'section.md').read_text() for folder in folders]
     names = [section.partition('\n')[0].removeprefix('## ') for section in sections]
-    claims = all_claims({name: folder(records, name) for name in names})
+    claims = all_claims(dict(zip(names, folders, strict=True)))
     told = f'{labels.count(len(claims), "claim")} of {len(sections)} studies'
     if len(claims):
         told += f': {conclusion.counted(claims)}'
@@ -168,30 +159,30 @@ def _on_claims(claims: pd.DataFrame) -> list[str]:
     listed['study'] = '[' + claims['study'] + '](#' + anchors + ')'
     parts = [_EXPLAINED, '## All claims', tables.markdown(listed)]
     by_luck = claims['of'].isin(('seed', 'median'))
-    is_doubted = by_luck & (claims['successes'] < judging.MOST * claims['n'])
-    is_doubted |= claims['verdict'] == 'does not hold'
-    is_ours = claims['statement'].str.contains(OURS, regex=False)
+    doubted = by_luck & (claims['successes'] < judging.MOST * claims['n'])
+    claims = claims[doubted | (claims['verdict'] == 'does not hold')]
+    ours = claims['statement'].str.contains(OURS, regex=False)
     lists = {
-        f'Conclusions of the documents that {what}': ~is_ours & (claims['verdict'] == verdict)
+        f'Conclusions of the documents that {what}': claims[~ours & (claims['verdict'] == verdict)]
         for verdict, what in _DOUBTED.items()
     }
-    for title, chosen in {**lists, 'The same of our own claims': is_ours}.items():
+    for title, found in {**lists, 'The same of our own claims': claims[ours]}.items():
         sentences = [
             f'- **{claim["claim"]}** ({claim["study"]}): {claim["statement"]}. '
             f'{claim["verdict"].capitalize()}: true of {conclusion.true_of(claim)}.'
-            for claim in claims[chosen & is_doubted].to_dict('records')
+            for claim in found.to_dict('records')
         ]
         parts += [f'## {title}', '\n'.join(sentences)] if sentences else []
     return parts
 
 
 def all_claims(folders: Mapping[str, Path]) -> pd.DataFrame:
-    """Reads the verdicts of several studies, with the name of each in a further column `study`.
+    """Reads `claims.csv` of several studies, with the name of each in a further column `study`.
 
-    They are sorted by the name of the claim, with numbers as numbers: B7a, B7b, B10.
+    Claims are sorted by name, with numbers as numbers: B7a, B7b, B10.
 
     Args:
-      folders: with a file `claims.csv`, if the study has claims; by name of the study.
+      folders: by name of the study; without such a file, a study has no claims.
 
     Raises:
       UserError: a file is not a table of verdicts.
@@ -217,7 +208,3 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f'{seconds:.0f} s'
     return f'{seconds / 60:.1f} min' if seconds < 6000 else f'{seconds / 3600:.1f} h'
-
-
-def folder(records: Path, name: str) -> Path:
-    return records / re.sub('[:,]', '-', name)

@@ -142,7 +142,7 @@ def _reached(best: comparison.Best) -> str:
     unit = ' %' if comparison.higher_is_better(best.metric) else ''
     low, high = (labels.reading(best.metric, bound) for bound in best.interval)
     interval = f'bootstrap 95% interval [{low}, {high}]'
-    if np.isnan(best.interval.low):
+    if np.isnan(best.interval[0]):
         interval = 'no interval'
     return (
         f'{best.metric.replace("_", " ")}: median {labels.reading(best.metric, best.median)}'

@@ -2,7 +2,7 @@
 
     test_loss = Quantity('test_loss')
     small, large = test_loss.where(batch_size=32), test_loss.where(batch_size=256)
-    Claim('B8c', 'Very large batches hurt: 256 ends above 32', large > small)
+    Claim('B8c: Very large batches hurt: 256 ends above 32', large > small)
 
 A quantity is one number of each run. A condition compares quantities of the same seed. A claim is a
 statement and its conditions, which `nnstudy.analysis.judging` tests on the runs of a study.
@@ -36,17 +36,9 @@ OF = ('seed', 'median', 'some', 'fact')
 class Quantity:
     """One number of each run; `Quantity('test_loss')` is the test loss at the end of the run.
 
-    `a - b` is the difference of two columns, `2 * a` a multiple, and `a < b` or `a > 0.5` is a
-    condition. Each method returns a new quantity.
-
-    Attributes:
-      metric: a column of the tables.
-      minus: another column, which is subtracted.
-      fields: the fields that choose the points, see `where`.
-      moment: see `at`.
-      level: see `reaches`.
-      choice: see `over`.
-      factor: what the number is multiplied by.
+    `metric` is a column of the tables, and `minus` another one, which is subtracted. The methods
+    and operators set all attributes: `a - b` is the difference of two columns, `2 * a` a multiple,
+    and `a < b` or `a > 0.5` is a condition.
     """
 
     metric: str
@@ -64,22 +56,20 @@ class Quantity:
 
         `where({'optimizer.learning_rate': 0.1}, batch_size=32)`; the last value of a field counts.
         """
-        merged: dict[str, Value] = {}
-        for values in (self.fields, *fields, more):
-            merged |= values
+        chosen = (self.fields, *fields, more)
+        merged = {field: value for values in chosen for field, value in values.items()}
         return dataclasses.replace(self, fields=merged)
 
     def at(self, moment: str | float) -> 'Quantity':
         """Takes the number at another moment than the end of the run.
 
         Args:
-          moment: the number of an epoch; `'end'`, the last evaluation; or, over all evaluations
-            after the start: `'best'` or `'worst'`; `'mean'`, of those that are numbers; `'rises'`,
-            the share of them at which the metric is higher than at the one before; `'jitter'`, how
-            far the metric goes back and forth: the mean absolute change from one to the next minus
-            the absolute mean change, so 0 if it only falls or only climbs. A run that was over
-            before its end has no evaluations after that one; at a later epoch its number is that of
-            its end. Of a difference, less is better.
+          moment: the number of an epoch; `'end'`, the last evaluation; or, of the evaluations after
+            the start: `'best'`, `'worst'`, `'mean'`; `'rises'`, the share of those with a higher
+            number than the one before; or `'jitter'`, the mean absolute change from one to the next
+            minus the absolute mean change, so 0 if the number only falls or only climbs. Of a
+            difference, less is better. A run that was over early has its last number at later
+            epochs, and no further evaluations.
 
         Raises:
           UserError: the word is unknown.
@@ -89,10 +79,7 @@ class Quantity:
         return dataclasses.replace(self, moment=moment, level=None)
 
     def reaches(self, level: float) -> 'Quantity':
-        """Takes the epoch of the first evaluation after the start that is better than `level`.
-
-        It is infinite if there is none.
-        """
+        """Takes the epoch of the first evaluation after the start better than `level`, or ∞."""
         return dataclasses.replace(self, moment='reaches', level=level)
 
     def over(self, choice: str) -> 'Quantity':
@@ -100,10 +87,9 @@ class Quantity:
 
         Args:
           choice: `'min'`, `'max'` or `'median'` of the points; `'selected'`, the point that is best
-            among the seed's runs on the validation split (without one, on test), see
-            `comparison.ranking`; or `'rerun'`, the median over that point's runs with all other
-            seeds, which had no part in the choice. With `config.data_seeds` these are the seeds of
-            other initial weights and of another order.
+            among the seed's runs (see `comparison.ranking`); or `'rerun'`, the median over that
+            point's runs with all other seeds, which had no part in the choice; with
+            `config.data_seeds`, with those of other initial weights and another order.
 
         Raises:
           UserError: the word is unknown.
@@ -113,11 +99,9 @@ class Quantity:
         return dataclasses.replace(self, choice=choice)
 
     def rises_with(self, field: str) -> 'Trend':
-        """Is true if the quantity rises along a numeric field.
+        """Is true if the quantity rises along a numeric field: Kendall's tau is positive.
 
-        More pairs of values of the field have the quantity in their own order than in the opposite
-        one: Kendall's tau is positive (scipy.stats.kendalltau). For values in random order this is
-        so in at most half of the cases.
+        In random order this is so in at most half of the cases.
         """
         return Trend('rising', self, field)
 
@@ -126,10 +110,10 @@ class Quantity:
         return Trend('falling', self, field)
 
     def lowest_at(self, *first: Fields) -> 'Extreme':
-        """Is true if certain points have the lowest values of all that `where` chooses.
+        """Is true if certain points, in any order, have the lowest values of all of `where`.
 
         Args:
-          *first: for each of these points the fields that choose it; their order does not matter.
+          *first: for each of these points the fields that choose it.
         """
         return Extreme('lowest', self, first)
 
@@ -169,9 +153,8 @@ class Quantity:
             name = f'{self.moment} of {name}'
         if self.factor != 1:
             name = f'{self.factor:g} × ' + (f'({name})' if ' ' in name else name)
-        return ', '.join(
-            filter(None, (name, written(self.fields), self.choice and CHOICES[self.choice]))
-        )
+        choice = self.choice and CHOICES[self.choice]
+        return ', '.join(filter(None, (name, written(self.fields), choice)))
 
 
 def written(fields: Fields) -> str:
@@ -190,24 +173,18 @@ class Condition:
 
     A kind of condition is a subclass, which alone knows what it compares, when that is true, and
     how it is written. Its attributes are quantities and plain data.
-
-    Attributes:
-      name: its sign or word.
-      has_medians: of the class, whether medians over seeds can be tested, a pair at a time.
     """
 
-    name: str
-    has_medians: ClassVar[bool] = True
+    name: str  # its sign or word
+    has_medians: ClassVar[bool] = True  # whether medians over seeds can be tested, pair by pair
 
     def compared(self, find: Find) -> Compared:
-        """Returns what is compared at the points of a study.
+        """Returns the sides, and pairs of their places: the first is to be below the second.
 
-        Returns:
-          The sides: numbers, and quantities with one number for each seed. And pairs of their
-          places: the first is to be below the second.
+        A side is a number, or a quantity with one number for each seed.
 
         Raises:
-          UserError: the points do not go with the condition.
+          UserError: the points of the study do not go with the condition.
         """
         raise NotImplementedError
 
@@ -286,21 +263,16 @@ class Extreme(Condition):
 
 @dataclasses.dataclass(frozen=True, init=False)
 class Claim:
-    """A statement that the runs of a study are to bear out.
+    """A statement that the runs of a study are to bear out, and its name, such as `'B7a'`.
 
-    `Claim('B7a', 'With decay both errors are lower', loss_b < loss_a, mae_b < mae_a)`
-
-    Attributes:
-      name: such as `'B7a'`.
-      statement: in words.
-      conditions: one or several, all of which have to be true; a list or tuple of them counts as
-        all that is in it.
-      of: what they are true of: `'seed'`, nearly every single seed; `'median'`, the medians over
-        seeds, which says nothing of a single one; `'some'`, at least one seed; `'fact'`, numbers
-        that do not depend on the seed, and therefore are not tested.
+    `Claim('B7a: With decay both errors are lower', loss_b < loss_a, mae_b < mae_a)`; name and
+    statement may also be two arguments. All conditions have to be true; a list of several is one
+    argument. `of` says what they are true of: `'seed'`, nearly every single seed; `'median'`, the
+    medians over seeds; `'some'`, at least one seed; `'fact'`, numbers that do not depend on the
+    seed.
 
     Raises:
-      UserError: `of` is something else, or there is no condition, or medians are to have a trend.
+      UserError: there is no statement or no condition, `of` is unknown, or a trend is of medians.
     """
 
     name: str
@@ -309,20 +281,20 @@ class Claim:
     of: str
 
     def __init__(
-        self,
-        name: str,
-        statement: str,
-        *conditions: Condition | Sequence[Condition],
-        of: str = 'seed',
+        self, text: str, *given: str | Condition | Sequence[Condition], of: str = 'seed'
     ) -> None:
         if of not in OF:
             raise errors.unknown('kind of claim (of)', of, OF)
+        if given and isinstance(given[0], str):
+            text, given = f'{text}: {given[0]}', given[1:]
+        name, _, statement = text.partition(': ')
         parts: list[Any] = []
-        for given in conditions:
-            parts += given if isinstance(given, (tuple, list)) else [given]
-        if not parts or not all(isinstance(part, Condition) for part in parts):
+        for part in given:
+            parts += part if isinstance(part, (tuple, list)) else [part]
+        if not statement or not parts or not all(isinstance(part, Condition) for part in parts):
             raise errors.UserError(
-                f'claim {name!r} needs conditions, such as a < b, or several, not {conditions!r}'
+                f"a claim is a text such as 'A: c is highest' and conditions such as a < c, not "
+                f'{text!r} and {given!r}'
             )
         if of == 'median' and not all(part.has_medians for part in parts):
             raise errors.UserError(

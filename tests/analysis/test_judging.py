@@ -230,10 +230,12 @@ class TestConditions:
         assert judged(results, at(0.1) < at(0.2)).n == 5
 
     def test_errors(self):
-        with pytest.raises(errors.UserError, match='needs conditions'):
-            Claim('X', 'x')
-        with pytest.raises(errors.UserError, match='not .False'):
-            Claim('X', 'x', LOSS == 3)
+        with pytest.raises(errors.UserError, match="not 'X: x' and ()"):
+            Claim('X: x')
+        with pytest.raises(errors.UserError, match="not 'X: x' and .False"):
+            Claim('X: x', LOSS == 3)
+        with pytest.raises(errors.UserError, match="text such as 'A: c is highest'"):
+            Claim('X', at(0.1) > 1)
         with pytest.raises(errors.UserError, match='write two conditions'):
             Claim('X', 'x', 1 < LOSS < 2)
         with pytest.raises(errors.UserError, match="'median'"):
@@ -251,6 +253,7 @@ def test_claims_come_back_from_json():
     net = LOSS.where({'model.widths': (3, 4)})
     claim = Claim('X', 'x', (2 * net.at(3) < 3, LOSS.lowest_at({RATE: 1.0})))
     one = Reference('y', 1.5, (LOSS - Quantity('train_loss')).reaches(0.5).over('max'), 2)
+    assert claim == Claim('X: x', *claim.conditions)
     for value in (claim, one):
         text = json.dumps(claims.to_dict(value))
         back = claims.from_dict(files.with_tuples(json.loads(text)))
