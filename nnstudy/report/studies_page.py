@@ -198,9 +198,9 @@ def all_claims(folders: Mapping[str, Path]) -> pd.DataFrame:
             found.append(table.assign(study=name))
     if not found:
         return pd.DataFrame()
-    joined = pd.concat(found, ignore_index=True)
-    order = sorted(joined.index, key=lambda row: labels.natural(joined.at[row, 'claim']))
-    return joined.loc[order].reset_index(drop=True)
+    return pd.concat(found).sort_values(
+        'claim', key=lambda names: names.map(labels.natural), kind='stable', ignore_index=True
+    )
 
 
 def duration(seconds: float) -> str:

@@ -1,5 +1,6 @@
 """Verdicts on claims: each condition, and how often they err on runs of known truth."""
 
+import dataclasses
 import json
 import math
 
@@ -219,6 +220,24 @@ class TestConditions:
         for condition, sign in ((LOSS.rises_with(RATE), 1), (LOSS.falls_with(RATE), -1)):
             verdict = judged(make_results(loss), condition)
             assert verdict.successes == sum(sign * t > 1e-9 for t in tau)
+
+    def test_a_kind_of_condition_is_one_class(self):
+        """Judging knows none of them."""
+
+        @dataclasses.dataclass(frozen=True)
+        class Within(claims.Condition):
+            sides: tuple[Quantity, Quantity]
+            factor: float
+
+            def compared(self, find):
+                a, b = self.sides
+                return [a, b, self.factor * a, self.factor * b], [(0, 3), (1, 2)]
+
+        within = judged(RESULTS, Within('within', (at(0.2), at(0.3)), 1.4))
+        assert within.successes == 6  # 3 and 4, 4 and 5, ..., 8 and 9
+        assert within.evidence.startswith('within: test_loss, optimizer.learning_rate = 0.2: 4.5')
+        whole = Within('within', (at(0.2), at(0.3)), 3)
+        assert judged(RESULTS, whole, of='median').verdict == 'holds'
 
     def test_all_conditions_together(self):
         assert judged(RESULTS, at(0.1) < 3, at(0.1) > 0.5).successes == 2
