@@ -4,7 +4,6 @@ Everything is checked before anything is compiled or written.
 """
 
 import argparse
-import dataclasses
 import logging
 import re
 from collections.abc import Sequence
@@ -135,9 +134,7 @@ def run(argv: Sequence[str]) -> None:
     processes.leave()  # the other processes need not wait for the pictures
     if not is_first:
         return
-    # Claims may change after training: those that the file has now are judged.
-    results = dataclasses.replace(results, claims=said.claims, references=said.references)
-    conclusion.conclude(results, said.measure, said.pictures, is_whole=plan.part is None)
+    conclusion.conclude(results, said, is_whole=plan.part is None)
     if plan.part is not None:
         all_parts = 'DIR...' if args.workdir else workdir.parent
         console.print(

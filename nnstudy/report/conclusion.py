@@ -1,6 +1,7 @@
 """The end of a study: its tables on the screen, its claims judged, its pictures saved."""
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pandas as pd
 from nnstudy.analysis import judging
 from nnstudy.report import labels, summary, tables
 from nnstudy.results import results as results_lib
+from nnstudy.spec.study_file import StudyFile
 
 # Each verdict on a claim: its plural, and its colour in a terminal.
 VERDICTS = {
@@ -19,26 +21,24 @@ VERDICTS = {
 
 
 def conclude(
-    results: results_lib.Results,
-    measure: Callable[[Any], Mapping[str, Any]] | None = None,
-    pictures: Callable[[Any], Mapping[str, Any]] | None = None,
-    *,
-    is_whole: bool = True,
+    results: results_lib.Results, said: StudyFile | None = None, *, is_whole: bool = True
 ) -> None:
     """Shows the tables of a finished study, and draws its pictures in its working directory.
 
     Args:
       results: with a working directory.
-      measure: of the config file, see `nnstudy.spec.study_file`.
-      pictures: likewise.
+      said: the config file, which measures and draws, and whose claims may be newer than those of
+        the results.
       is_whole: whether all runs of the study are here; claims of a part are not judged.
     """
     from nnstudy.report import plots  # matplotlib takes a second, and training does not need it
 
     workdir, screen = results.workdir, tables.console()
     assert workdir is not None
-    if measure is not None:
-        results = results_lib.with_columns(results, measure(results))
+    if said is not None:
+        results = dataclasses.replace(results, claims=said.claims, references=said.references)
+    if said is not None and said.measure is not None:
+        results = results_lib.with_columns(results, said.measure(results))
     screen.print(summary.summarise(results))
     for name in ('references.csv', 'claims.csv'):
         (workdir / name).unlink(missing_ok=True)  # of an earlier call
@@ -58,7 +58,7 @@ def conclude(
         judged.to_csv(workdir / 'claims.csv', index=False)
         files.append('claims.csv')
     # Pictures come last: a study that has them has been judged too.
-    drawn = {} if pictures is None else pictures(results)
+    drawn = said.pictures(results) if said is not None and said.pictures is not None else {}
     written = plots.save(results, workdir / 'plots', drawn)
     screen.print(f'\ntables:   {workdir}/{", ".join(files)}', markup=False)
     screen.print(f'pictures: {", ".join(str(path) for path in written)}', markup=False)
