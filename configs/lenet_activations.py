@@ -136,7 +136,7 @@ def pictures(results):
     drawn = {'train_and_test': histories.train_and_test(results, versions)}
     for point, setting in enumerate(results.points):
         version = 'relu' if setting['model.dense_activation'] == 'relu' else 'sigmoid_and_tanh'
-        drawn[f'sample_{version}'] = examples.sample(results, point)
+        drawn[f'sample_{version}'] = feature_maps.sample(results, point)
         drawn[f'histograms_{version}'] = weights.histograms(results, point)
         drawn[f'filters_{version}'] = feature_maps.filters(results, point)
         drawn[f'feature_maps_{version}'] = feature_maps.feature_maps(results, point)

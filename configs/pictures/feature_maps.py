@@ -1,6 +1,4 @@
-"""Inside a convolutional net: its filters, and what each convolution makes of an image."""
-
-import math
+"""Inside a net: its filters, what each convolution makes of an image, and how sure it is of it."""
 
 import numpy as np
 from flax import traverse_util
@@ -8,9 +6,11 @@ from matplotlib import figure
 
 from nnstudy import Results, errors
 from nnstudy.report import examples, labels, style
+from nnstudy.results.predictions import Net, Predictions
 
 MAX_FILTERS = 64
 MAX_MAPS = 8
+MAX_BARS = 10  # classes of an image's probabilities
 
 
 def filters(
@@ -46,12 +46,8 @@ def filters(
     shown = kernel if channels == 3 else kernel.mean(axis=2)
     largest = float(np.abs(shown).max()) or 1.0
     tiles = np.moveaxis(shown, -1, 0)[:MAX_FILTERS]
-    columns = min(8, len(tiles))
-    rows = math.ceil(len(tiles) / columns)
-    picture, panels = style.panels(max(6.0, 0.9 * columns), 0.9 + 0.9 * rows, rows, columns)
-    for panel in panels.flat:
-        panel.set_axis_off()
-    for panel, tile in zip(panels.flat, tiles, strict=False):
+    picture, panels = style.wrapped(len(tiles), 8, 0.9, 0.9)
+    for panel, tile in zip(panels, tiles, strict=True):
         style.image(panel, tile, signed=True, limit=largest)
     mean = '' if channels in (1, 3) else ' (their mean)'
     notes = [
@@ -82,7 +78,7 @@ def feature_maps(
     """
     net = results.net(point)
     median = examples.typical(results, point)
-    image, label = examples.image_of(net, split, index)
+    image, label = image_of(net, split, index)
     maps = net.feature_maps(results.variables(median.run, which), image[None])
     rows = len(maps) + 1
     picture, panels = style.panels(1.0 + 0.95 * MAX_MAPS, 0.9 + 1.0 * rows, rows, MAX_MAPS)
@@ -110,3 +106,69 @@ def feature_maps(
     title = f'Feature maps of {split} image {index} ({net.dataset.class_names[label]}), '
     style.finish(picture, title + examples.setting(results, point), notes)
     return picture
+
+
+def sample(
+    results: Results, point: int = 0, index: int = 0, split: str = 'test', which: str = 'best'
+) -> figure.Figure:
+    """Draws an image beside the probabilities of its classes, from the nets of a point.
+
+    Args:
+      results: of a study of classification of images.
+      point: number of the point.
+      index: number of the image in the split.
+      split: `'train'`, `'validation'` or `'test'`.
+      which: the parameters at the `'best'` evaluation or after the `'final'` step.
+
+    Raises:
+      UserError: there is no such point, split or image, or the data are no images of classes.
+    """
+    net, median = results.net(point), examples.typical(results, point)
+    names = examples.image_classes(net)
+    picked, label = image_of(net, split, index)
+    runs = results.only([point]).runs['run'].tolist()
+    outputs = [np.asarray(net.apply(results.variables(run, which), picked[None])) for run in runs]
+    said = Predictions(picked[None], np.array([label]), np.concatenate(outputs))
+    own = runs.index(median.run)
+    probabilities = 100 * said.probabilities  # [R, K]
+    medians = np.median(probabilities, axis=0)
+
+    picture, [[image, bars]] = style.panels(7.4, 3.6, 1, 2, width_ratios=(1, 1.5))
+    examples.draw_image(image, picked, net)
+    title = f'predicted: {names[said.classes[own]]} ({said.confidence[own]:.1%})'
+    image.set_title(f'{title}\ntrue: {names[label]}', fontsize=9.5, loc='left')
+
+    # The most probable classes and the true one, in the order of the classes.
+    kept = np.union1d(np.argsort(-medians, kind='stable')[:MAX_BARS], [label])
+    shade = [style.BLUE if k == label else '0.75' for k in kept]
+    bars.barh(range(len(kept)), medians[kept], color=shade, height=0.7)
+    if len(runs) > 1:
+        look = style.RUN | {'mec': 'white', 'mew': 0.5, 'alpha': 0.8}
+        bars.plot(probabilities[:, kept].T, range(len(kept)), ls='', color=style.INK, **look)
+    written = [f'{names[k]}  (true)' if k == label else names[k] for k in kept]
+    bars.set_yticks(range(len(kept)), written)
+    bars.invert_yaxis()
+    bars.set_xlim(0, 100)
+    bars.set_xlabel('probability, softmax of the outputs (%)')
+    right = int((said.classes == label).sum())
+    notes = [
+        f'Correct: {right} of {labels.count(len(runs), "seed")}. On the left: the prediction of '
+        f'seed {median.seed}, the median one.'
+    ]
+    if len(runs) > 1:
+        notes.append('Bars: median over seeds; dots: each seed.')
+    what = f'{split.capitalize()} image {index}, {examples.setting(results, point)}'
+    return style.finish(picture, what, notes)
+
+
+def image_of(net: Net, split: str, index: int) -> tuple[np.ndarray, int]:
+    """Returns an image [H, W, C] as stored, and its label.
+
+    Raises:
+      UserError: there is no such split or image, or the data are no images of classes.
+    """
+    examples.image_classes(net)
+    inputs, truth = net.examples(split)
+    if index not in range(len(inputs)):
+        raise errors.UserError(f'no {split} image {index!r}: there are {len(inputs)}, from 0 on')
+    return inputs[index], int(truth[index])

@@ -24,7 +24,7 @@ def losses(results: Results) -> figure.Figure:
     for panel, name in zip(panels.flat, names, strict=False):
         of_net = runs[runs['model.name'] == name]
         table = of_net.pivot(index='seed', columns=sensitivity.RATE, values='loss')
-        band = style.band(panel, table.columns, table, 0, 1, marker='o', markersize=4)
+        band = style.band(panel, table.columns, table, 0, 1, marker='o', ms=4)
         diverged = of_net[of_net['status'] == 'diverged']
         look = {'color': style.RED, 'marker': 'x', 's': 18, 'linewidth': 1, 'zorder': 3}
         crosses = panel.scatter(diverged[sensitivity.RATE], diverged['loss'], **look)

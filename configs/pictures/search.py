@@ -25,7 +25,7 @@ def stages(results: nnstudy.Results) -> figure.Figure:
             look |= {'color': style.VIRIDIS(0.4 * i), 'marker': style.MARKERS[i], 'alpha': 0.7}
             panel.plot(rate[chosen], accuracy[chosen], label=name, **look)
         best = table['point'] == comparison.best(stage.runs).point
-        panel.plot(rate[best], accuracy[best], label='best', linestyle='', **style.STAR)
+        panel.plot(rate[best], accuracy[best], label='best', **style.STAR)
         size = int(stage.config.split.train.removeprefix('train[:').removesuffix(']'))
         panel.set_title(f'stage {number}: {size:,} images, {len(table)} points', fontsize=9)
         panel.set_xscale('log')

@@ -52,8 +52,8 @@ def boundary(results: Results, x: str, y: str) -> figure.Figure:
       UserError: a field is not swept, or a pixel has several runs.
     """
     runs = results.runs
-    grid = maps.grid(results, x, y)
-    if len(np.unique(grid.cells)) < len(runs):
+    columns, rows, cells = maps.grid(results, x, y)
+    if len(np.unique(cells, axis=1).T) < len(runs):
         raise errors.UserError(
             f'the picture has a pixel for each run, and several have the same {x} and {y}'
         )
@@ -62,13 +62,13 @@ def boundary(results: Results, x: str, y: str) -> figure.Figure:
     # Of runs that explode between the same evaluations, the later is the slower.
     pairs = np.stack([speed, runs['steps']], axis=1)
     order = np.unique(pairs, axis=0, return_inverse=True)[1]
-    shades = np.full(grid.shape, np.nan)
+    shades = np.full((len(rows.values), len(columns.values)), np.nan)
     for group, start in ((converged, 0), (~converged, -1)):
         ranks = stats.rankdata(order[group]) - 0.5
-        shades.flat[grid.cells[group]] = start + ranks / max(1, group.sum())
+        shades[*cells[:, group]] = start + ranks / max(1, group.sum())
 
     picture, [[panel]] = style.panels(7.4, 6.0)
-    image = maps.draw(panel, grid, shades, _shades(), colors.Normalize(-1, 1))
+    image = maps.draw(panel, columns, rows, shades, _shades(), colors.Normalize(-1, 1))
     bar = style.colour_bar(picture, image, panel)
     bar.set_ticks([2 * place - 1 for place in SHADES], labels=[name for _, name in SHADES.values()])
     bar.ax.tick_params(length=0)

@@ -1,7 +1,6 @@
 """The swept fields as axes: which values each took, and how they are ordered and spaced."""
 
 import dataclasses
-import functools
 from collections.abc import Iterable
 
 import numpy as np
@@ -25,13 +24,11 @@ def plain(value: object) -> object:
 
 def settings(runs: pd.DataFrame, swept: list[str]) -> pd.DataFrame:
     """Returns the swept fields' values of every point: index `point`, one column per field."""
-    first = runs.drop_duplicates('point').sort_values('point')
-    index = pd.Index(first['point'], name='point')
+    first = runs.drop_duplicates('point').set_index('point').sort_index()
     columns = {
-        field: pd.Series([plain(v) for v in first[field]], index=index, dtype=object)
-        for field in swept
+        field: pd.Series([plain(v) for v in first[field]], first.index, object) for field in swept
     }
-    return pd.DataFrame(columns, index=index)
+    return pd.DataFrame(columns, first.index)
 
 
 def telling(runs: pd.DataFrame, swept: list[str]) -> list[str]:
@@ -41,16 +38,12 @@ def telling(runs: pd.DataFrame, swept: list[str]) -> list[str]:
     with the same name always have the same factor. Numbers do not determine others: in a random
     search every draw is different.
     """
-    table = settings(runs, swept).map(repr)
-    words = [
-        field
-        for field, column in settings(runs, swept).items()
-        if column.map(lambda value: isinstance(value, str)).all() and column.nunique() > 1
-    ]
-    kept: list[str] = []
-    for field in sorted(swept, key=lambda field: field not in words):
-        leads = [word for word in words if word in kept]
-        if not any((table.groupby(word)[field].nunique() == 1).all() for word in leads):
+    values = settings(runs, swept)
+    is_word = values.map(lambda value: isinstance(value, str)).all() & (values.nunique() > 1)
+    table, kept = values.map(repr), list[str]()
+    for field in sorted(swept, key=lambda field: not is_word[field]):
+        words = [word for word in kept if is_word[word]]
+        if not any((table.groupby(word)[field].nunique() == 1).all() for word in words):
             kept.append(field)
     return [field for field in swept if field in kept]
 
@@ -62,25 +55,19 @@ class Axis:
     Attributes:
       field: its dotted name.
       values: all values; numbers rise, after `None`; others are in the order of the points.
-      numbers: the values as numbers, rising and without `None`; empty on a categorical axis.
+      scale: the last of them, numbers with a place on a scale; empty on a categorical axis.
       logarithmic: whether the numbers are spaced more evenly by ratio than by difference.
     """
 
     field: str
     values: tuple
-    numbers: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
     logarithmic: bool = False
 
-    @functools.cached_property
+    @property
     def apart(self) -> tuple:
         """Values of a numeric axis with no place on its scale: `None`, and 0 among ratios."""
-        scale = set(self.scale)
-        return tuple(v for v in self.values if v not in scale) if self.numbers else ()
-
-    @functools.cached_property
-    def scale(self) -> tuple[float, ...]:
-        """The numbers that have a place on the axis's scale."""
-        return tuple(n for n in self.numbers if n > 0 or not self.logarithmic)
+        return self.values[: -len(self.scale)] if self.scale else ()
 
     def positions(self, values: Iterable) -> list[int]:
         """Returns for each of `values` which of the axis's values it is, counted from 0."""
@@ -94,11 +81,12 @@ def axis(field: str, values: Iterable) -> Axis:
     distinct = list(dict.fromkeys(plain(v) for v in values))
     # By type, since to isinstance a bool is an int.
     numbers = tuple(sorted(v for v in distinct if type(v) is int or type(v) is float))
-    others = set(distinct) - set(numbers) - {None}
-    if len(numbers) < 2 or others:
-        return Axis(field, tuple(distinct))
     off = (None,) if None in distinct else ()
-    return Axis(field, off + numbers, numbers, zoom.is_logarithmic(numbers))
+    if len(numbers) < 2 or len(off) + len(numbers) < len(distinct):
+        return Axis(field, tuple(distinct))
+    logarithmic = zoom.is_logarithmic(numbers)
+    scale = tuple(n for n in numbers if n > 0 or not logarithmic)
+    return Axis(field, off + numbers, scale, logarithmic)
 
 
 def edge(axis: Axis, value: object) -> str | None:
@@ -107,8 +95,9 @@ def edge(axis: Axis, value: object) -> str | None:
     Of fewer than three numbers most are ends, so there is no edge to speak of. Nor is 0 a lower
     edge: rates, decays and probabilities have nothing below it.
     """
-    if len(axis.numbers) < 3:
+    numbers = [v for v in axis.values if v is not None]
+    if not axis.scale or len(numbers) < 3:
         return None
-    if value == axis.numbers[-1]:
+    if value == numbers[-1]:
         return 'upper'
-    return 'lower' if value == axis.numbers[0] and value != 0 else None
+    return 'lower' if value == numbers[0] and value != 0 else None

@@ -56,12 +56,30 @@ class Parser(argparse.ArgumentParser):
             'are downloaded once',
         )
 
+    def add_number(self, flag: str, default: int, what: str) -> None:
+        """Adds a flag for a number of things, 1 or more."""
+        self.add_argument(
+            flag, type=_positive, metavar='N', default=default, help=f'{what}; default: {default}'
+        )
+
+    def add_out(self, name: str) -> None:
+        """Adds the flag `--out` of a file that is written."""
+        self.add_argument(
+            '--out', type=Path, metavar='FILE', default=name, help='default: %(default)s'
+        )
+
     def parse_config(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parses arguments with `--config.FIELD=VALUE`, which become a dict `overrides`."""
         others, overrides = split_overrides(argv)
         args = self.parse_args(others)
         args.overrides = overrides
         return args
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'must be a whole number, at least 1, not {text!r}')
+    return int(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,11 +7,8 @@ The first column is the image as it is stored. The others, one for each epoch, a
 the values and the seed of the config is trained on.
 """
 
-import argparse
-import functools
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -44,13 +41,8 @@ def of_config(
     epochs: int = 8,
     data_dir: str | os.PathLike[str] | None = None,
 ) -> figure.Figure:
-    """Draws the first training examples under the config's augmentation, a row an example.
-
-    Args:
-      config: see `nnstudy.default_config`.
-      examples: number of rows.
-      epochs: number of columns after the original.
-      data_dir: see `nnstudy.data.load`.
+    """Draws the first training examples, a row each, under the config's augmentation, a column an
+    epoch.
 
     Raises:
       UserError: something is wrong with the config or the data, or the data are no images.
@@ -65,17 +57,12 @@ def of_config(
         )
     strengths = fields.given(group.config.augmentation)
     numbers = np.arange(min(examples, data.num_train))
-    names = [
-        str(label) if dataset.class_names is None else dataset.class_names[label]
-        for label in data.labels[numbers]
-    ]
-    return sheet(
-        augmented(data, numbers, strengths, epochs, config.seed),
-        names,
-        f'First training examples of {config.dataset}, '
-        + ('augmented' if strengths else 'no augmentation'),
-        f'{_describe(strengths)}; seed {config.seed}' if strengths else '',
-    )
+    shown = data.labels[numbers]
+    names = [str(k) if dataset.class_names is None else dataset.class_names[k] for k in shown]
+    images = augmented(data, numbers, strengths, epochs, config.seed)
+    what = 'augmented' if strengths else 'no augmentation'
+    note = f'{_describe(strengths)}; seed {config.seed}' if strengths else ''
+    return sheet(images, names, f'First training examples of {config.dataset}, {what}', note)
 
 
 def of_kinds(epochs: int = 8) -> figure.Figure:
@@ -97,15 +84,8 @@ def augmented(
 ) -> np.ndarray:
     """Returns training images as stored, then as the run with that seed sees them in each epoch.
 
-    Args:
-      data: of images.
-      examples: int [N], numbers in the training set.
-      strengths: see `nnstudy.data.augmentation.augment`.
-      epochs: number of epochs.
-      seed: the run's.
-
-    Returns:
-      float32 `[N, 1 + epochs, H, W, C]` in [0, 1].
+    `examples` [N] are numbers in the training set; the images are float32
+    `[N, 1 + epochs, H, W, C]` in [0, 1].
     """
     _, _, key = state.data_keys(state.make_keys(seed))
     images = np.asarray(data.inputs[examples], np.float32)
@@ -113,74 +93,51 @@ def augmented(
     return np.stack([images, *seen], axis=1) / np.float32(data.max_value)
 
 
-@jax.jit
-@functools.partial(jax.vmap, in_axes=(None, 0, None, None, None, None))
-def _in_epochs(key, epoch, examples, images, strengths, max_value):
-    """The images in each epoch: `[epochs, N, H, W, C]`."""
-    return augmentation.augment(key, epoch, examples, images, strengths, max_value)
+_in_epochs = jax.jit(jax.vmap(augmentation.augment, in_axes=(None, 0, None, None, None, None)))
 
 
 def sheet(images: np.ndarray, names: Sequence[str], title: str, note: str = '') -> figure.Figure:
-    """Draws images in rows of one example each, the original first.
+    """Draws images `[R, 1 + epochs, H, W, C]` in [0, 1] in R rows of one example each.
 
-    Args:
-      images: `[R, 1 + epochs, H, W, C]` in [0, 1]; in colour if there are three channels, else
-        the mean over the channels in grey.
-      names: of the rows.
-      title: above all.
-      note: below all.
+    They are in colour if there are three channels, else the mean over the channels in grey.
     """
-    num_rows, num_columns, height, width, channels = images.shape
-    if channels != 3:
+    if images.shape[-1] != 3:
         images = np.repeat(images.mean(axis=-1, keepdims=True), 3, axis=-1)
+    num_rows, num_columns, height, width, _ = images.shape
     gap = max(1, round(0.06 * width))
     framed = np.pad(images, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)), constant_values=1)
-    height, width = height + gap, width + gap
-    mosaic = framed.swapaxes(1, 2).reshape(num_rows * height, num_columns * width, 3)
+    mosaic = np.concatenate([np.concatenate(row, axis=1) for row in framed])[:-gap, :-gap]
 
-    inches = 0.9 / width  # of a pixel
-    size = (max(6, inches * mosaic.shape[1] + 1.2), inches * mosaic.shape[0] + 0.65)
+    inches = 0.9 / (width + gap)  # of a pixel
+    size = max(6, inches * mosaic.shape[1] + 1.2), inches * mosaic.shape[0] + 0.65
     picture, [[panel]] = style.panels(*size)
     panel.grid(False)
-    panel.imshow(mosaic[:-gap, :-gap], interpolation='nearest')
+    panel.imshow(mosaic, interpolation='nearest')
     panel.spines[:].set_visible(False)
     epochs = [f'epoch {number}' for number in range(1, num_columns)]
-    panel.set_xticks((width - gap - 1) / 2 + width * np.arange(num_columns), ['original', *epochs])
-    panel.set_yticks((height - gap - 1) / 2 + height * np.arange(num_rows), names)
-    panel.tick_params(length=0, labelsize=9, labelcolor=style.INK, labeltop=True, labelbottom=False)
-    style.finish(picture, title, [note])
-    return picture
+    panel.set_xticks(
+        (width - 1) / 2 + (width + gap) * np.arange(num_columns), ['original', *epochs]
+    )
+    panel.set_yticks((height - 1) / 2 + (height + gap) * np.arange(num_rows), names)
+    panel.tick_params(length=0, labeltop=True, labelbottom=False)
+    return style.finish(picture, title, [note])
 
 
 def _describe(strengths: Mapping[str, float]) -> str:
     return ', '.join(f'{kind}={labels.number(value)}' for kind, value in strengths.items())
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
+def run(argv: Sequence[str]) -> None:
+    """Runs the command, see `nnstudy.commands`."""
     parser = commands.Parser(prog='nnstudy preview', description=__doc__)
     parser.add_config()
     parser.add_data_dir()
-    for name, what in (('epochs', 'columns'), ('examples', 'rows')):
-        parser.add_argument(
-            f'--{name}', metavar='N', type=int, default=8, help=f'number of {what}; default: 8'
-        )
-    parser.add_argument(
-        '--out', type=Path, metavar='FILE', default='preview.png', help='default: %(default)s'
-    )
+    parser.add_number('--epochs', 8, 'number of columns')
+    parser.add_number('--examples', 8, 'number of rows')
+    parser.add_out('preview.png')
     args = parser.parse_config(argv)
     if args.overrides and not args.config:
         parser.error('--config.FIELD needs --config=FILE.py')
-    if not args.out.name:
-        parser.error('--out must be a file')
-    for name in ('epochs', 'examples'):
-        if getattr(args, name) < 1:
-            parser.error(f'--{name} must be at least 1')
-    return args
-
-
-def run(argv: Sequence[str]) -> None:
-    """Runs the command, see `nnstudy.commands`."""
-    args = _parse(argv)
     if args.config:
         config = study_file.load(args.config, args.overrides).config
         picture = of_config(config, args.examples, args.epochs, args.data_dir)

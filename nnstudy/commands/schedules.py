@@ -1,7 +1,5 @@
 """Draws learning-rate schedules, rate against epoch, in one picture."""
 
-import math
-import pathlib
 import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from matplotlib import axes, figure, ticker
+from matplotlib import figure
 
-from nnstudy import commands, errors
+from nnstudy import commands
 from nnstudy.report import labels, style
 from nnstudy.spec import components
 from nnstudy.training import schedules
@@ -23,13 +21,7 @@ COLUMNS = 5
 
 
 class Example(NamedTuple):
-    """A panel: a schedule with fields of its own.
-
-    Attributes:
-      name: of the schedule.
-      fields: of its section.
-      moments: epochs at which a phase begins or ends; they are marked.
-    """
+    """A panel: a schedule by name, fields of its section, and the epochs at which a phase ends."""
 
     name: str
     fields: dict[str, Any]
@@ -83,54 +75,29 @@ def losses(epochs: int) -> np.ndarray:
 
 def draw(shown: Sequence[Example], epochs: int) -> figure.Figure:
     """Returns the picture: a panel for each example, all on the same axes."""
-    columns = min(COLUMNS, len(shown))
-    rows = math.ceil(len(shown) / columns)
-    size = max(2.5 * columns, 4.5), 2.2 * rows + 0.7
-    picture, panels = style.panels(*size, rows, columns, sharex=True, sharey=True)
-    panels = panels.ravel()
-    for panel, example in zip(panels, shown, strict=False):
-        _draw_panel(panel, example, epochs)
-    for panel in panels[len(shown) :]:
-        panel.remove()
-    for panel in panels[max(0, len(shown) - columns) : len(shown)]:
-        panel.tick_params(labelbottom=True)
-        panel.set_xlabel('epoch')
-    for panel in panels[: len(shown) : columns]:
-        panel.set_ylabel('learning rate')
-    panels[0].set_xlim(0, epochs)
-    panels[0].xaxis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 5, 10]))
-    panels[0].set_ylim(0, 1.08 * LEARNING_RATE)
+    picture, panels = style.wrapped(len(shown), COLUMNS, 2.5, 2.2, sharex=True, sharey=True)
     notes = [f'optimizer.learning_rate = {LEARNING_RATE:g}, {labels.count(epochs, "epoch")}.']
-    if any(example.moments for example in shown):
-        notes.append('Dotted: where a phase begins or ends.')
-    if any(example.name == 'reduce_on_plateau' for example in shown):
-        notes.append('Grey dashes: the loss, not to scale; an evaluation at each dot.')
-    style.finish(picture, 'Learning-rate schedules', notes)
-    return picture
-
-
-def _draw_panel(panel: axes.Axes, example: Example, epochs: int) -> None:
-    is_plateau = example.name == 'reduce_on_plateau'
-    fields = ', '.join(f'{name}={_text(value)}' for name, value in example.fields.items())
-    title = [example.name, *textwrap.wrap(fields, 34)]
-    if is_plateau:
-        title.append('on a made-up loss that stalls')
-    panel.set_title('\n'.join(title), loc='left', fontsize=8.5, color=style.INK)
-    for moment in example.moments:
-        panel.axvline(moment, color=style.GREY, linestyle=(0, (1, 1.5)), linewidth=1)
-    if is_plateau:
-        panel.plot(
-            np.arange(epochs + 1),
-            LEARNING_RATE * losses(epochs),
-            color=style.GREY,
-            linestyle=style.DASHES[1],
-            linewidth=1,
-            marker='.',
-            markersize=4,
-        )
-    values = rates(example, epochs)
-    edges = np.arange(len(values) + 1) / STEPS_PER_EPOCH
-    panel.stairs(values, edges, baseline=None, color=style.BLUE, linewidth=1.6, zorder=3)
+    for panel, example in zip(panels, shown, strict=True):
+        fields = ', '.join(f'{name}={_text(value)}' for name, value in example.fields.items())
+        title = [example.name, *textwrap.wrap(fields, 34)]
+        for moment in example.moments:
+            panel.axvline(moment, color=style.GREY, linestyle=(0, (1, 1.5)), linewidth=1)
+            notes.append('Dotted: where a phase begins or ends.')
+        if example.name == 'reduce_on_plateau':
+            title.append('on a made-up loss that stalls')
+            look = {'color': style.GREY, 'linestyle': style.DASHES[1], 'marker': '.', 'ms': 4}
+            panel.plot(LEARNING_RATE * losses(epochs), linewidth=1, **look)
+            notes.append('Grey dashes: the loss, not to scale; an evaluation at each dot.')
+        panel.set_title('\n'.join(title), loc='left', fontsize=8.5)
+        values = rates(example, epochs)
+        edges = np.arange(len(values) + 1) / STEPS_PER_EPOCH
+        panel.stairs(values, edges, baseline=None, color=style.BLUE, linewidth=1.6, zorder=3)
+    for panel in panels[-COLUMNS:]:
+        style.epochs(panel)
+    for panel in panels[::COLUMNS]:
+        panel.set_ylabel('learning rate')
+    panels[0].set(xlim=(0, epochs), ylim=(0, 1.08 * LEARNING_RATE))
+    return style.finish(picture, 'Learning-rate schedules', notes)
 
 
 def _text(value: Any) -> str:
@@ -143,19 +110,11 @@ def run(argv: Sequence[str]) -> None:
     """Runs the command, see `nnstudy.commands`."""
     parser = commands.Parser(prog='nnstudy schedules', description=__doc__)
     parser.add_argument('names', nargs='*', metavar='NAME', help='schedules; default: all')
-    parser.add_argument(
-        '--out',
-        metavar='FILE',
-        type=pathlib.Path,
-        default='schedules.png',
-        help='default: %(default)s',
-    )
-    parser.add_argument('--epochs', metavar='N', type=int, default=12, help='default: %(default)s')
+    parser.add_number('--epochs', 12, 'number of epochs')
+    parser.add_out('schedules.png')
     flags = parser.parse_args(argv)
     for name in flags.names:
         components.get('schedule', schedules.SCHEDULES, name)
-    if flags.epochs < 1:
-        raise errors.UserError(f'--epochs must be at least 1, not {flags.epochs}')
     names = flags.names or schedules.SCHEDULES
     shown = [example for example in examples(flags.epochs) if example.name in names]
     style.save(draw(shown, flags.epochs), flags.out)

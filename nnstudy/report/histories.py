@@ -1,13 +1,12 @@
 """Pictures of training: metrics against the epoch, medians over seeds and their spread."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import axes as mpl_axes
-from matplotlib import cm, collections, colors, figure, lines
+from matplotlib import cm, colors, figure
 
 from nnstudy import errors
 from nnstudy.analysis import axes, comparison, intervals
@@ -22,42 +21,7 @@ MAX_LOSS_RATIO = 3.0
 # The most points in a picture of training and test curves.
 MAX_COMPARED = 6
 
-
-@dataclasses.dataclass(frozen=True)
-class Look:
-    """How the curve of a point is drawn.
-
-    Attributes:
-      color: of the curve and its band.
-      linestyle: of the curve.
-      marker: along the curve; none by default.
-      label: in the legend; '' for none.
-      zorder: curves with a higher one are drawn over the others.
-      has_band: whether the interquartile range is drawn.
-    """
-
-    color: Any = style.BLUE
-    linestyle: Any = '-'
-    marker: str = ''
-    label: str = ''
-    zorder: float = 3
-    has_band: bool = True
-
-    @property
-    def handle(self) -> lines.Line2D:
-        """The entry of the legend."""
-        return style.handle(
-            self.label, self.color, self.linestyle, marker=self.marker, markersize=4.5
-        )
-
-
-def named(names: Sequence[str]) -> list[Look]:
-    """Returns a colour and marker for each of a few names."""
-    markers = style.MARKERS if len(names) > 1 else ('',)
-    return [
-        Look(style.shade(i, len(names)), marker=markers[i % len(markers)], label=name)
-        for i, name in enumerate(names)
-    ]
+Look = dict[str, Any]  # of a line, by matplotlib's names
 
 
 def curves(results: Results, swept: Sequence[str] | None = None) -> figure.Figure:
@@ -75,60 +39,52 @@ def curves(results: Results, swept: Sequence[str] | None = None) -> figure.Figur
     """
     runs, history = results.runs, results.history
     swept = list(results.swept if swept is None else swept)
-    settings = axes.settings(runs, swept)
-    axis = axes.axis(swept[0], settings[swept[0]]) if len(swept) == 1 else None
-    if axis is not None and axis.numbers:
-        looks = _looks_along(axis, settings)
-    else:
-        axis, looks = None, _looks_named(runs, swept)
-    diverged = (runs['status'] == 'diverged').groupby(runs['point']).mean() >= 0.5
-    for point in diverged.index[diverged]:
-        looks[point] = dataclasses.replace(looks[point], linestyle=(0, (4, 1.5)))
-    best = comparison.best(runs) if len(looks) > 1 else None
+    settings, ranking = axes.settings(runs, swept), comparison.ranking(runs)
+    axis = axes.axis(swept[0], settings[swept[0]]) if len(swept) == 1 else axes.Axis('', ())
     split = comparison.selection_split(runs)
     metrics = ['train_loss', f'{split}_{comparison.headline(runs)}']
-    spread = spread_over_seeds(results, metrics)
-
+    best = comparison.best(runs) if len(settings) > 1 else None
     picture, (panels,) = style.panels(10, 4.2, 1, 2)
-    banded = any(look.has_band for look in looks.values())
-    notes = [spread_note(runs, 'band' if banded else '')]
-    if axis is not None and not all(look.has_band for look in looks.values()):
-        notes.append(f'No bands along {axis.field}: more than {MAX_BANDS} points.')
+    if axis.scale:
+        values = settings[axis.field]
+        shades = _colour_bar(picture, panels, axis, best and values[best.point])
+        looks = {point: _look_along(axis, value, shades) for point, value in values.items()}
+        crowd = [p for p in looks if 'label' not in looks[p] and len(looks) > MAX_BANDS]
+        of_crowd = f'No bands along {axis.field}: more than {MAX_BANDS} points.'
+    else:
+        chosen, crowd = sorted(ranking[:MAX_LEGEND]), ranking[MAX_LEGEND:]
+        names = labels.points(runs, swept)
+        looks = dict(zip(chosen, named([names[point] for point in chosen]), strict=True))
+        looks |= {point: {'color': '0.8'} for point in crowd}
+        of_crowd = f'Coloured: the best {len(chosen)} points on {split}; grey, without band: '
+        of_crowd += f'the other {len(crowd)}.'
+    notes = [spread_note(runs, 'band' if len(crowd) < len(looks) else '')]
+    notes += [of_crowd] if crowd else []
+    diverged = (runs['status'] == 'diverged').groupby(runs['point']).mean() >= 0.5
     if diverged.any():
-        points = labels.count(int(diverged.sum()), 'point')
+        points = labels.count(diverged.sum(), 'point')
         notes.append(f'Dashed: half or more of the runs diverged ({points}).')
+        looks |= {p: looks[p] | {'linestyle': (0, (4, 1.5))} for p in diverged.index[diverged]}
     lost = history.loc[~np.isfinite(history[metrics[1]].astype(np.float64)), 'run'].nunique()
     if results.higher_is_better(metrics[1]) and lost:
         some = labels.count(lost, 'run')
         notes.append(
             f'{some} with an accuracy that is not finite: from there on drawn at the worst one.'
         )
+    spread = spread_over_seeds(results, metrics)
     for panel, metric in zip(panels, metrics, strict=True):
-        style.epochs(panel)
         panel.set_ylabel(labels.metric(metric))
-        notes += _draw_points(panel, spread, metric, looks, not results.higher_is_better(metric))
-        if best is not None and not spread.empty:
-            last = spread[spread['point'] == best.point].iloc[-1]
+        _draw_points(panel, spread[metric], looks, crowd)
+        notes += _set_axes(panel, results, spread, [metric])
+        if best is not None:
+            curve = spread.loc[best.point, (metric, 'median')]
             # At the edge of the panel, if the curve has left it.
-            y = np.clip(last[f'{metric}_median'], *panel.get_ylim())
-            panel.plot(last['epoch'], y, **style.STAR)
+            panel.plot(curve.index[-1], np.clip(curve.iloc[-1], *panel.get_ylim()), **style.STAR)
     if best is not None:
         notes.append(f'Star: the best point on {split}.')
-    handles = [look.handle for look in looks.values() if look.label]
-    if axis is not None:
-        value = None if best is None else settings.loc[best.point, axis.field]
-        _colour_bar(picture, panels, axis, value)
-        if handles:
-            panels[0].legend(handles=handles, fontsize=8.5, labelcolor=style.INK, edgecolor='none')
-    elif handles and len(looks) > len(handles):
-        grey = len(looks) - len(handles)
-        notes.append(
-            f'Coloured: the best {len(handles)} points on {split}; grey, without band: the other '
-            f'{grey}.'
-        )
+    handles = [style.handle(**look) for look in looks.values() if look.get('label')]
     title = f'Training curves of {labels.count(len(looks), "point")}'
-    style.finish(picture, title, notes, handles if axis is None else (), ', '.join(swept))
-    return picture
+    return style.finish(picture, title, notes, handles, ', '.join(swept))
 
 
 def train_and_test(
@@ -154,49 +110,45 @@ def train_and_test(
         metric is not in the tables.
     """
     points = _compared(results, where)
-    history = results.history
-    metric = metric or ('accuracy' if 'test_accuracy' in history else 'mae')
-    known = comparison.metrics(history, results.directions)
+    metric = metric or ('accuracy' if 'test_accuracy' in results.history else 'mae')
+    known = comparison.metrics(results.history, results.directions)
     for name in (f'train_{metric}', f'{split}_{metric}'):
         if name not in known:
             raise errors.unknown('metric', name, known)
-    runs = results.runs[results.runs['point'].isin(points.values())]
     dashes = {'train': '-', split: (0, (3, 2))}
-    columns = [f'{s}_{what}' for what in ('loss', metric) for s in dashes]
-    spread = spread_over_seeds(results, columns)
+    spread = spread_over_seeds(
+        results, [f'{s}_{what}' for what in ('loss', metric) for s in dashes]
+    )
     looks = named(list(points))
-
     picture, (panels,) = style.panels(10, 4.2, 1, 2)
-    notes = [spread_note(runs, 'band')]
+    notes = [spread_note(results.only(points.values()).runs, 'band')]
     for panel, what in zip(panels, ('loss', metric), strict=True):
-        style.epochs(panel)
-        panel.set_ylabel(labels.metric(f' {what}').strip())
+        panel.set_ylabel(labels.metric(what))
         for point, look in zip(points.values(), looks, strict=True):
-            rows = spread[spread['point'] == point]
+            rows = spread.loc[point]
             for s, dash in dashes.items():
-                look = dataclasses.replace(look, linestyle=dash)
-                draw(panel, rows['epoch'], rows, f'{s}_{what}', look)
-        if not results.higher_is_better(what):
-            # One scale for both splits, so that the gap between them is seen as it is.
-            notes += _loss_axis(panel, spread, [f'{s}_{what}' for s in dashes])
-    handles = [look.handle for look in looks if look.label]
-    handles += [style.handle(s, '0.35', dash) for s, dash in dashes.items()]
-    title = f'Loss and {metric.replace("mae", "MAE")} on training and {split} examples'
-    style.finish(picture, title, notes, handles)
-    return picture
+                style.curve(panel, rows.index, rows[f'{s}_{what}'], **look, linestyle=dash)
+        # One scale for both splits, so that the gap between them is seen as it is.
+        notes += _set_axes(panel, results, spread, [f'{s}_{what}' for s in dashes])
+    handles = [style.handle(**look) for look in looks if look['label']]
+    handles += [style.handle(s, color='0.35', linestyle=dash) for s, dash in dashes.items()]
+    title = (
+        f'Loss and {labels.metric(metric).removesuffix(" (%)")} on training and {split} examples'
+    )
+    return style.finish(picture, title, notes, handles)
 
 
 def _compared(results: Results, where: Mapping[str, Mapping[str, Any]] | None) -> dict[str, int]:
     """Returns the point of every setting by name."""
-    if where is None:
-        points = {n: point for point, n in labels.points(results.runs, results.swept).items()}
-    else:
-        points = {}
-        for name, fields in where.items():
-            found = results.points_with(fields)
-            if len(found) > 1:
-                raise errors.UserError(f'{name!r} stands for {len(found)} points; name more fields')
-            points[name] = found[0]
+    points = {name: point for point, name in labels.points(results.runs, results.swept).items()}
+    if where is not None:
+        found = {name: results.points_with(fields) for name, fields in where.items()}
+        for name, several in found.items():
+            if len(several) > 1:
+                raise errors.UserError(
+                    f'{name!r} stands for {len(several)} points; name more fields'
+                )
+        points = {name: point for name, (point,) in found.items()}
     if len(points) > MAX_COMPARED:
         raise errors.UserError(
             f'{len(points)} points are too many for one picture of train and test curves: choose '
@@ -222,7 +174,7 @@ def traces(results: Results, columns: Sequence[str], x: str = 'step') -> figure.
     for name in (x, *columns):
         if name not in history:
             raise errors.unknown('column of the history', name, history.columns)
-    table = history.replace([np.inf, -np.inf], np.nan)
+    history = history.replace([np.inf, -np.inf], np.nan)
     names = labels.points(runs, results.swept)
     looks = named([name or 'all runs' for name in names.values()])
     picture, (panels,) = style.panels(2 + 4.2 * len(columns), 4.2, 1, len(columns))
@@ -230,187 +182,119 @@ def traces(results: Results, columns: Sequence[str], x: str = 'step') -> figure.
         panel.set_xlabel(labels.metric(x))
         panel.set_ylabel(labels.metric(column))
         for point, look in zip(names, looks, strict=True):
-            rows = table[table['point'] == point]
-            for _, run in rows.groupby('run'):
-                panel.plot(run[x], run[column], color=look.color, linewidth=0.6, alpha=0.35)
-            median = rows.groupby('step', as_index=False)[list({x, column} - {'step'})].median()
-            draw(
-                panel, median[x], median.rename(columns={column: f'{column}_median'}), column, look
-            )
-    seeds = labels.count(int(runs.groupby('point').size().max()), 'seed')
+            rows = history[history['point'] == point]
+            each = [run[[x, column]].to_numpy(np.float64) for _, run in rows.groupby('run')]
+            style.thin(panel, each, width=0.6, colors=look['color'], alpha=0.35)
+            median = rows.groupby('step')[[x, column]].median()
+            spaced = {'ms': 4.5, 'markevery': max(1, len(median) // 8)}
+            panel.plot(median[x], median[column], **look, **spaced)
     title = ' and '.join(labels.metric(column) for column in columns)
-    style.finish(
+    return style.finish(
         picture,
         f'{title[0].upper()}{title[1:]} during training',
-        [f'Thick: median over {seeds} a point; thin: each seed.'],
-        [look.handle for look in looks],
+        [f'Thick: median over {seeds(runs)} a point; thin: each seed.'],
+        [style.handle(**look) for look in looks],
         ', '.join(results.swept),
     )
-    return picture
 
 
-def _looks_along(axis: axes.Axis, settings: pd.DataFrame) -> dict[int, Look]:
-    """Returns looks coloured along a numeric axis; values apart are named."""
-    texts, field = labels.values(axis.values), axis.field.rpartition('.')[2]
-    norm, has_band = _norm(axis), len(settings) <= MAX_BANDS
-    looks = {}
-    for point, v in settings[axis.field].items():
-        if v in axis.apart:
-            color = style.GREY if v is None else 'black'
-            looks[point] = Look(color, marker='o', label=f'{field} {texts[v]}')
-        else:
-            looks[point] = Look(style.VIRIDIS(norm(v)), has_band=has_band)
-    return looks
+def named(names: Sequence[str]) -> list[Look]:
+    """Returns a colour and marker for each of a few names."""
+    markers = style.MARKERS if len(names) > 1 else ('',)
+    return [
+        {'color': style.shade(i, len(names)), 'marker': markers[i % len(markers)], 'label': name}
+        for i, name in enumerate(names)
+    ]
 
 
-def _looks_named(runs: pd.DataFrame, swept: list[str]) -> dict[int, Look]:
-    """Returns looks: a colour, marker and name for each of the best points, grey for the others."""
-    names, ranking = labels.points(runs, swept), comparison.ranking(runs)
-    looks = dict.fromkeys(ranking[MAX_LEGEND:], Look('0.8', zorder=1, has_band=False))
-    chosen = sorted(ranking[:MAX_LEGEND])
-    return looks | dict(zip(chosen, named([names[point] for point in chosen]), strict=True))
+def _look_along(axis: axes.Axis, value: Any, shades: cm.ScalarMappable) -> Look:
+    """Returns the look of a value of a numeric axis; one with no place on its scale is named."""
+    if value not in axis.apart:
+        return {'color': shades.to_rgba(value)}
+    color = style.GREY if value is None else 'black'
+    return {'color': color, 'marker': 'o', 'label': labels.value(value)}
 
 
-def _norm(axis: axes.Axis) -> colors.Normalize:
+def _colour_bar(
+    picture: figure.Figure, panels: np.ndarray, axis: axes.Axis, best: object
+) -> cm.ScalarMappable:
+    """Draws the colours along an axis, with a star at the best value; returns them."""
     kind = colors.LogNorm if axis.logarithmic else colors.Normalize
-    return kind(axis.scale[0], axis.scale[-1])
+    shades = cm.ScalarMappable(kind(axis.scale[0], axis.scale[-1]), style.VIRIDIS)
+    bar, named = style.colour_bar(picture, shades, panels, axis.field), style.ticks(axis)
+    bar.set_ticks([*named], labels=[*named.values()])
+    bar.ax.minorticks_off()
+    if best in axis.scale:
+        bar.ax.plot([0.5], [best], **style.STAR)
+    return shades
 
 
 def spread_over_seeds(results: Results, metrics: list[str]) -> pd.DataFrame:
-    """Returns the quartiles over seeds of every point and step, in the metrics' units.
+    """Returns the quartiles over seeds of every point and evaluation, in the metrics' units.
 
     A run that has stopped keeps its last values until all runs of its point have ended. Otherwise
     the median would be over the remaining runs only.
 
     Returns:
-      A row a point and step: `point`, `epoch`, `<metric>_q25`, `<metric>_median`, `<metric>_q75`.
+      A row for each `point` and `epoch`, the index; columns (metric, part), the part being
+      `'q25'`, `'median'` or `'q75'`.
     """
-    history = results.history[['point', 'run', 'step', 'epoch', *metrics]]
-    history = comparison.finite_or_worst(history, results.directions)
-    keys = ['point', 'step']
-    spread = history.groupby(keys)[['epoch']].first().astype(np.float64)
-    firsts = history[['point', 'run']].drop_duplicates()
-    place = firsts.groupby('point').cumcount().set_axis(firsts['run'])
-    history = history.assign(place=place.reindex(history['run']).to_numpy())
+    history = comparison.finite_or_worst(results.history, results.directions)
+    tables = {}
     for metric in metrics:
-        # A row a point and step, a column a run of the point.
-        wide = history.pivot(index=keys, columns='place', values=metric)
+        wide = history.pivot(index=['point', 'epoch'], columns='seed', values=metric)
         values = wide.groupby(level='point').ffill().to_numpy(np.float64)
         known = ~np.isnan(values)
-        quartiles = intervals.quartiles_by(np.nonzero(known)[0], values[known], len(values))
-        spread[_quartiles(metric)] = quartiles * labels.scale(metric)
-    return spread.reset_index()
-
-
-def _quartiles(metric: str) -> list[str]:
-    """Returns the columns of a metric's lower quartile, median and upper quartile."""
-    return [f'{metric}_{part}' for part in ('q25', 'median', 'q75')]
-
-
-def draw(panel: mpl_axes.Axes, x: pd.Series, rows: pd.DataFrame, metric: str, look: Look) -> None:
-    """Draws the curve of one point: its medians, and the interquartile range if there is one.
-
-    Args:
-      panel: where to.
-      x: where each row is drawn.
-      rows: of `spread_over_seeds`.
-      metric: one of its metrics.
-      look: of the curve.
-    """
-    low, middle, high = _quartiles(metric)
-    if look.has_band and low in rows:
-        band = {'color': look.color, 'alpha': 0.15, 'linewidth': 0, 'zorder': look.zorder - 1}
-        panel.fill_between(x, rows[low], rows[high], **band)
-    panel.plot(
-        x,
-        rows[middle],
-        color=look.color,
-        linestyle=look.linestyle,
-        linewidth=1.5,
-        marker=look.marker or ('o' if len(x) == 1 else ''),
-        markersize=4.5,
-        markevery=max(1, len(x) // 8),
-        zorder=look.zorder,
-    )
+        parts = intervals.quartiles_by(np.nonzero(known)[0], values[known], len(values))
+        parts *= labels.scale(metric)
+        tables[metric] = pd.DataFrame(parts, wide.index, ['q25', 'median', 'q75'])
+    return pd.concat(tables, axis=1)
 
 
 def _draw_points(
-    panel: mpl_axes.Axes,
-    spread: pd.DataFrame,
-    metric: str,
-    looks: Mapping[int, Look],
-    is_loss: bool,
-) -> list[str]:
-    """Draws the curves of all points; returns notes on what was cut."""
-    if not np.isfinite(spread[_quartiles(metric)].to_numpy()).any():
-        style.say_empty(panel)
-        return []
-    _draw_crowd(panel, spread, metric, {p: look for p, look in looks.items() if not look.has_band})
-    for point, look in looks.items():
-        if look.has_band:
-            rows = spread[spread['point'] == point]
-            draw(panel, rows['epoch'], rows, metric, look)
-    return _loss_axis(panel, spread, [metric]) if is_loss else []
-
-
-def _draw_crowd(
-    panel: mpl_axes.Axes, spread: pd.DataFrame, metric: str, looks: Mapping[int, Look]
+    panel: mpl_axes.Axes, spread: pd.DataFrame, looks: Mapping[int, Look], crowd: Sequence[int]
 ) -> None:
-    """Draws all curves without a band as one artist, since there may be thousands."""
-    rows = spread[spread['point'].isin(looks)]
-    if rows.empty:
-        return
-    points, first = np.unique(rows['point'], return_index=True)
-    curves = np.split(rows[['epoch', f'{metric}_median']].to_numpy(), first[1:])
-    chosen = [looks[point] for point in points]
-    size = style.size(len(looks))
-    panel.add_collection(
-        collections.LineCollection(
-            curves,
-            colors=[look.color for look in chosen],
-            linestyles=[look.linestyle for look in chosen],
-            linewidths=1.5 * size,
+    """Draws a metric's curves of all points; those of a crowd have no bands."""
+    table = spread['median'].reset_index('epoch')
+    points, first = np.unique(table.index, return_index=True)
+    medians = dict(zip(points, np.split(table.to_numpy(), first[1:]), strict=True))
+    if crowd:
+        style.thin(
+            panel,
+            [medians[point] for point in crowd],
+            width=1.5,
+            colors=[looks[point]['color'] for point in crowd],
+            linestyles=[looks[point].get('linestyle', '-') for point in crowd],
             # Transparent, so that places with many curves are darker.
-            alpha=max(0.3, size),
-            capstyle='projecting',
-            joinstyle='round',
-            zorder=chosen[0].zorder,
+            alpha=max(0.3, style.size(len(crowd))),
         )
-    )
-    panel.autoscale_view()
-    if single := [i for i, curve in enumerate(curves) if len(curve) == 1]:
-        x, y = np.concatenate([curves[i] for i in single]).T
-        shades = [chosen[i].color for i in single]
-        panel.scatter(x, y, (4.5 * size) ** 2, shades, zorder=chosen[0].zorder)
+    for point in sorted(looks.keys() - set(crowd)):
+        rows = spread.loc[point]
+        style.curve(panel, rows.index, rows, **looks[point])
 
 
-def _loss_axis(panel: mpl_axes.Axes, spread: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
-    """Gives a panel the y-axis of a loss that the metrics share; returns notes on what was cut."""
-    drawn = spread[[column for metric in metrics for column in _quartiles(metric)]].to_numpy()
-    first = spread.groupby('point')[[f'{metric}_median' for metric in metrics]].first()
-    if not np.isfinite(drawn).any():
+def _set_axes(
+    panel: mpl_axes.Axes, results: Results, spread: pd.DataFrame, metrics: list[str]
+) -> list[str]:
+    """Sets the axes of a panel in which metrics are drawn; returns notes on what was cut."""
+    style.epochs(panel)
+    values = spread[metrics]
+    if not np.isfinite(values).any(axis=None):
         style.say_empty(panel)
-    return style.loss_y([panel], drawn, first.to_numpy().max(initial=0.0), MAX_LOSS_RATIO)
+    if results.higher_is_better(metrics[0]):
+        return []
+    first = values.xs('median', axis=1, level=1).groupby('point').first().max(axis=None)
+    return style.loss_y([panel], values.to_numpy(), first, MAX_LOSS_RATIO)
 
 
-def _colour_bar(picture: figure.Figure, panels: np.ndarray, axis: axes.Axis, best: object) -> None:
-    """Draws a colour bar with the values of an axis, and a star at the best one."""
-    bar = style.colour_bar(
-        picture, cm.ScalarMappable(_norm(axis), style.VIRIDIS), panels, axis.field
-    )
-    texts, ticks = labels.values(axis.values), style.ticks(axis.scale, axis.logarithmic)
-    bar.set_ticks(ticks, labels=[texts.get(tick, labels.number(tick)) for tick in ticks])
-    bar.ax.minorticks_off()
-    if best in axis.scale:
-        bar.ax.plot([0.5], [best], **style.STAR)
+def seeds(runs: pd.DataFrame) -> str:
+    """Writes how many seeds a point has."""
+    return labels.count(runs.groupby('point').size(), 'seed')
 
 
 def spread_note(runs: pd.DataFrame, mark: str, over: str = '') -> str:
     """Returns the note on what the medians are taken over, and on what `mark` shows."""
-    counts = runs.groupby('point').size()
-    low, high = int(counts.min()), int(counts.max())
-    seeds = labels.count(high, 'seed') if low == high else f'{low} to {high} seeds'
-    if high == 1 and not over:
+    if len(runs) == runs['point'].nunique() and not over:
         return '1 seed a point: no spread is known.'
     shown = f'; {mark}: interquartile range' if mark else ''
-    return f'Median over {over}{seeds} a point{shown}.'
+    return f'Median over {over}{seeds(runs)} a point{shown}.'

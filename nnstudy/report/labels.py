@@ -1,20 +1,19 @@
 """How points, fields, their values and metrics are written in tables and pictures."""
 
-import math
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from nnstudy.analysis import axes
 
 
 def number(value: float, digits: int = 3) -> str:
     """Writes a number to `digits` significant digits: `0.001`, `3.2e-05`, `64`."""
-    if isinstance(value, int):
-        return str(value)
     # An integer that passed through a float column is still written as one.
-    if math.isfinite(value) and value == round(value) and abs(value) < 1e6:
+    if isinstance(value, int) or (abs(value) < 1e6 and value == round(value)):
         return str(round(value))
     return f'{value:.{digits}g}'
 
@@ -23,9 +22,7 @@ def value(value: object, digits: int = 3) -> str:
     """Writes a value of a swept field; `None`, a feature that is not used, is `off`."""
     if value is None:
         return 'off'
-    if isinstance(value, float):
-        return number(value, digits)
-    return str(value)
+    return number(value, digits) if isinstance(value, float) else str(value)
 
 
 def values(distinct: Sequence) -> dict[object, str]:
@@ -49,18 +46,15 @@ def short(fields: Sequence[str]) -> dict[str, str]:
 def settings(runs: pd.DataFrame, swept: list[str]) -> pd.DataFrame:
     """Writes the swept fields' values of every point: index `point`, a column a field."""
     table = axes.settings(runs, swept)
-    for field in swept:
-        texts = values(axes.axis(field, table[field]).values)
-        table[field] = [texts[value] for value in table[field]]
-    return table
+    return table.apply(lambda column: column.map(values(column.unique()).get))
 
 
 def points(runs: pd.DataFrame, swept: list[str], with_fields: bool = False) -> dict[int, str]:
-    """Names every point by its swept fields: `0.1, 32`, or `learning_rate 0.1, width 32`."""
+    """Names every point by its swept fields: `0.1, 32`, or `learning_rate = 0.1, width = 32`."""
     written = settings(runs, swept)
     if with_fields:
         for field, name in short(swept).items():
-            written[field] = f'{name} ' + written[field]
+            written[field] = f'{name} = ' + written[field]
     return {point: ', '.join(row) for point, *row in written.itertuples()}
 
 
@@ -71,13 +65,9 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 
 def metric(name: str) -> str:
-    """Writes a metric's name with its unit: `test accuracy (%)`, `train loss`."""
-    return f'{metric_name(name)} (%)' if name.endswith('accuracy') else metric_name(name)
-
-
-def metric_name(name: str) -> str:
-    """Writes a metric's name without its unit: `test accuracy`, `test MAE`."""
-    return name.replace('_', ' ').replace(' mae', ' MAE').replace(' mse', ' MSE')
+    """Writes a metric's name with its unit: `test accuracy (%)`, `train loss`, `test MAE`."""
+    written = name.replace('_', ' ').replace('mae', 'MAE').replace('mse', 'MSE')
+    return f'{written} (%)' if scale(name) == 100 else written
 
 
 def scale(name: str) -> float:
@@ -87,11 +77,13 @@ def scale(name: str) -> float:
 
 def reading(name: str, value: float) -> str:
     """Writes a metric's value without its unit: accuracy in percent, others to four digits."""
-    if name.endswith('accuracy'):
+    if scale(name) == 100:
         return f'{100 * value:.2f}'
     return f'{value:#.4g}'.removesuffix('.')
 
 
-def count(n: int, noun: str) -> str:
-    """Writes a number of things: `1 seed`, `8,000 seeds`."""
-    return f'{n} {noun}' if n == 1 else f'{n:,} {noun}s'
+def count(n: ArrayLike, noun: str) -> str:
+    """Writes a number of things, or a range of numbers: `1 seed`, `8,000 seeds`, `3 to 8 seeds`."""
+    low, high = np.min(n), np.max(n)
+    text = f'{high:,} {noun}{"" if high == 1 else "s"}'
+    return text if low == high else f'{low:,} to {text}'

@@ -37,17 +37,10 @@ def save(
     directory: str | os.PathLike,
     others: Mapping[str, figure.Figure] | None = None,
 ) -> list[pathlib.Path]:
-    """Writes `metric_vs_<field>.png` for every swept field, and `curves.png`, to `directory`.
+    """Writes `metric_vs_<field>.png` for every swept field, `curves.png`, and `others` by name.
 
-    Fields that only follow another one are left out, see `axes.telling`.
-
-    Args:
-      results: of the study.
-      directory: is made where it is not there.
-      others: further figures, by file name with or without `.png`.
-
-    Returns:
-      The paths written.
+    Fields that only follow another one are left out, see `axes.telling`. The directory is made
+    where it is not there. Returns the paths written.
 
     Raises:
       UserError: a file cannot be written.
@@ -61,10 +54,10 @@ def save(
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise errors.UserError(f'cannot write to {str(directory)!r}: {error.strerror}') from error
-    written = [directory / f'{name}.png' for name in figures]
-    for path, picture in zip(written, figures.values(), strict=True):
+    written = {directory / f'{name}.png': picture for name, picture in figures.items()}
+    for path, picture in written.items():
         style.save(picture, path)
-    return written
+    return list(written)
 
 
 def metric_vs(
@@ -92,36 +85,32 @@ def metric_vs(
     if metric not in (known := comparison.metrics(runs, results.directions)):
         raise errors.unknown('metric', metric, known)
 
-    settings = axes.settings(runs, swept)
-    others = [f for f in swept if f != field]
-    lines = _lines(runs, settings, others)
+    settings, others = axes.settings(runs, swept), [f for f in swept if f != field]
+    lines = _lines(runs, others)
     x = _X(axes.axis(field, settings[field]), len(lines))
     marks, notes = _marks(results, metric)
-    positions = pd.Series(x.axis.positions(settings[field]), settings.index)
-    marks['value'] = positions[runs['point']].to_numpy()
+    values = pd.Series(x.axis.positions(settings[field]), settings.index)
+    marks['value'] = values[runs['point']].to_numpy()
+    best, star = comparison.best(runs), []
 
     picture, [[panel]] = style.panels(7.2, 4.2)
-    best = comparison.best(runs)
-    star = None
     handles: list[artist.Artist] = []
     for i, (name, points) in enumerate(lines.items()):
         own = marks[marks['point'].isin(points)]
         _draw_runs(panel, x, i, own, style.size(len(settings)))
         _draw_medians(panel, x, i, own)
-        if len(lines) > 1:
-            handles.append(style.handle(name, marker=style.MARKERS[i], markersize=5, **x.line(i)))
+        handles.append(style.handle(name or 'median', marker=style.MARKERS[i], **x.line(i)))
         if best is not None and best.point in points:
-            y = own.loc[own['point'] == best.point, 'y']
-            star = x.places(i)[positions[best.point]], np.quantile(y, 0.5)
-    pooled, shared = bool(others) and len(lines) == 1, x.groups[-1] + 1 < len(x.groups)
-    over = ''
-    if pooled or shared:
-        over = f'all runs at {"neighbouring values" if shared else "a value"}, '
-    spread = bool(over) or bool((runs.groupby('point').size() > 1).any())
-    handles += _key(runs, x, spread)
-    if star and best:
-        label = f'best on {best.split}:\n{labels.points(runs, swept)[best.point]}'
-        handles += panel.plot(*star, label=label, linestyle='', **style.STAR)
+            y = np.quantile(own.loc[own['point'] == best.point, 'y'], 0.5)
+            label = f'best on {best.split}:\n{labels.points(runs, swept)[best.point]}'
+            star = panel.plot(x.places(values[best.point], i), y, label=label, **style.STAR)
+    pooled, over = len(lines) == 1 and bool(others), ''
+    if pooled or len(set(x.groups)) < len(x.groups):
+        over = (
+            f'all runs at {"a value" if len(x.groups) <= MAX_PLACES else "neighbouring values"}, '
+        )
+    is_spread = bool(over) or len(runs) > len(settings)
+    handles += [*_key(runs, len(lines) > 1, is_spread), *star]
 
     _name_values(panel, x)
     if not np.isfinite(marks['y']).any():
@@ -130,12 +119,12 @@ def metric_vs(
         style.log_y(panel)
     panel.set_xlabel(field)
     panel.set_ylabel(labels.metric(metric))
-    notes.insert(0, histories.spread_note(runs, 'band' if x.axis.numbers else 'bar', over))
+    notes.insert(0, histories.spread_note(runs, 'band' if x.axis.scale else 'bar', over))
     if pooled:
         notes.append(f'Pooled over {", ".join(others)}; the star shows the best point only.')
-    title = f'Final {labels.metric_name(metric)} against {field}'
-    style.finish(picture, title, notes, handles, ', '.join(others) if len(lines) > 1 else None)
-    return picture
+    title = f'Final {labels.metric(metric).removesuffix(" (%)")} against {field}'
+    legend_title = ', '.join(others) if len(lines) > 1 else None
+    return style.finish(picture, title, notes, handles, legend_title)
 
 
 def loss_ceiling(results: Results, metric: str) -> float:
@@ -148,201 +137,156 @@ def loss_ceiling(results: Results, metric: str) -> float:
     return MAX_LOSS_RATIO * calm.max()
 
 
-def _lines(runs: pd.DataFrame, settings: pd.DataFrame, others: list[str]) -> dict[str, list[int]]:
+def _lines(runs: pd.DataFrame, others: list[str]) -> dict[str, list[int]]:
     """Returns the points of each line by its name; a single line if there would be too many."""
-    names = labels.points(runs, others)
-    if not 1 < len(set(names.values())) <= MAX_LINES:
-        return {'': list(settings.index)}
-    ranks = pd.DataFrame(
-        {field: axes.axis(field, settings[field]).positions(settings[field]) for field in others},
-        settings.index,
-    )
-    lines: dict[str, list[int]] = {}
-    for point in ranks.sort_values(others, kind='stable').index:
-        lines.setdefault(names[point], []).append(point)
+    names, lines = labels.points(runs, others), dict[str, list[int]]()
+    are_few = 1 < len(set(names.values())) <= MAX_LINES
+    for point, name in names.items():
+        lines.setdefault(name if are_few else '', []).append(point)
     return lines
 
 
 def _marks(results: Results, metric: str) -> tuple[pd.DataFrame, list[str]]:
-    """Returns where every run's metric is drawn, and notes on it.
+    """Returns where every run's metric is drawn, a row a run, and notes on it.
 
-    Returns:
-      A row a run: `point`; `y`, in the metric's unit, for marks and medians; `diverged`; and
-      `lost`, whether the run is drawn at the bottom edge because it has no finite accuracy.
+    `y` is in the metric's unit; a run that is `lost` is drawn at the bottom edge, because it has
+    no finite accuracy.
     """
-    runs = results.runs
+    runs, higher = results.runs, results.higher_is_better(metric)
     finite = np.isfinite(runs[metric].to_numpy(np.float64, na_value=np.nan))
-    values = comparison.finite_or_worst(runs, results.directions)[metric].to_numpy() * labels.scale(
-        metric
-    )
-    diverged = (runs['status'] == 'diverged').to_numpy()
-    marks = pd.DataFrame(
-        {'point': runs['point'].to_numpy(), 'y': values, 'diverged': diverged, 'lost': False}
-    )
-    without = f'{labels.count(int((~finite).sum()), "run")} without a finite value'
-    if results.higher_is_better(metric):
-        if finite.all():
-            return marks, []
-        counted = ', counted as the worst finite one' if finite.any() else ''
-        return marks.assign(lost=~finite), [f'{without}: drawn at the bottom edge{counted}.']
-    ceiling = loss_ceiling(results, metric)
-    if (values > ceiling).any():
-        beyond = (values > ceiling) | ~finite
-        some = labels.count(int(beyond.sum()), 'run')
-        note = f'{some} above {labels.number(ceiling)}: drawn there.'
-        return marks.assign(y=np.where(beyond, ceiling, values)), [note]
-    if finite.all() or not finite.any():
-        return marks, []
-    return marks, [f'{without}: drawn at the worst finite one.']
+    y = comparison.finite_or_worst(runs, results.directions)[metric].to_numpy()
+    y, ceiling, notes = y * labels.scale(metric), loss_ceiling(results, metric), []
+    if (y > ceiling).any():
+        beyond = (y > ceiling) | ~finite
+        y = np.where(beyond, ceiling, y)
+        notes = [
+            f'{labels.count(beyond.sum(), "run")} above {labels.number(ceiling)}: drawn there.'
+        ]
+    elif finite.any() and not finite.all():
+        where = 'the bottom edge, counted as the worst finite one' if higher else 'the worst one'
+        some = labels.count((~finite).sum(), 'run')
+        notes = [f'{some} without a finite value: drawn at {where}.']
+    diverged, lost = runs['status'] == 'diverged', higher & ~finite
+    return runs[['point']].assign(y=y, diverged=diverged, lost=lost), notes
 
 
 @dataclasses.dataclass(frozen=True)
 class _X:
     """The x-axis of `metric_vs`: where the values of a field, its runs and medians are drawn.
 
-    Attributes:
-      axis: the values of the field.
-      num_lines: number of lines; on a categorical axis they are drawn side by side.
+    On a categorical axis, the `num_lines` lines are side by side, and medians are not joined.
     """
 
     axis: axes.Axis
     num_lines: int
 
     def line(self, i: int) -> dict[str, Any]:
-        """Returns how line i is drawn; on a categorical axis medians are not joined."""
-        dashes = style.DASHES[i] if self.axis.numbers else ''
+        """Returns how line i is drawn."""
+        dashes = style.DASHES[i] if self.axis.scale else ''
         return {'color': style.shade(i, self.num_lines), 'linestyle': dashes}
 
-    def places(self, i: int = 0) -> np.ndarray:
-        """Returns where each value is drawn in line i, in data units `[values]`."""
-        axis = self.axis
-        if not axis.numbers:
-            middle = np.arange(len(axis.values), dtype=np.float64)
-            return middle + (0.6 * (i / (self.num_lines - 1) - 0.5) if self.num_lines > 1 else 0)
-        # Values that are not on the scale, such as None, are one step to its left.
-        steps = np.arange(-len(axis.apart), 0) * np.clip(1 / (len(axis.scale) - 1), 0.1, 0.25)
-        first, last = axis.scale[0], axis.scale[-1]
-        if axis.logarithmic:
-            return np.append(first * (last / first) ** steps, axis.scale)
-        return np.append(first + steps * (last - first), axis.scale)
+    def places(self, values: Any, i: float, offsets: Any = 0.0) -> np.ndarray:
+        """Returns where values, given by their positions on the axis, are drawn in line i.
 
-    def aside(self, places: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        """Returns `places` moved sideways: offsets -1 and 1 are the ends of the room of a value."""
-        axis = self.axis
-        if not axis.numbers:
-            return places + (0.05 if self.num_lines > 1 else 0.22) * offsets
+        Offsets are to the side: -1 and 1 are the ends of the room that a value has.
+        """
+        if not self.axis.scale:
+            aside = 0.6 * (i / (self.num_lines - 1) - 0.5) if self.num_lines > 1 else 0
+            return values + aside + (0.05 if self.num_lines > 1 else 0.22) * offsets
+        warp, unwarp = (np.log, np.exp) if self.axis.logarithmic else (np.asarray, np.asarray)
+        scale = warp(self.axis.scale)
+        length = scale[-1] - scale[0]
+        # Values that are not on the scale, such as None, are one step to its left.
+        step = length * np.clip(1 / (len(scale) - 1), 0.1, 0.25)
+        apart = scale[0] + step * np.arange(-len(self.axis.apart), 0)
         # A small part of the step between values, so that the value can still be read off.
-        scale = np.log(axis.scale) if axis.logarithmic else np.asarray(axis.scale)
-        width = 0.12 * min(np.diff(scale).min(), (scale[-1] - scale[0]) / 10)
-        return places * np.exp(width * offsets) if axis.logarithmic else places + width * offsets
+        room = 0.12 * min(np.diff(scale).min(), length / 10)
+        return unwarp(np.append(apart, scale)[values] + room * offsets)
 
     @functools.cached_property
     def groups(self) -> np.ndarray:
         """Which values share a median, as rising numbers of groups `[values]`.
 
-        Each value has its own, up to `MAX_PLACES` numbers; a line through thousands of medians
-        could not be read.
+        Each has its own, up to `MAX_PLACES` numbers; a line through more could not be read.
         """
+        values = np.arange(len(self.axis.values))
         apart, scale = len(self.axis.apart), len(self.axis.scale)
-        groups = np.arange(len(self.axis.values))
-        if scale > MAX_PLACES:
-            groups[apart:] = apart + np.arange(scale) * MAX_PLACES // scale
-        return groups
+        shared = apart + (values - apart) * MAX_PLACES // max(1, scale)
+        return np.where(values < apart, values, shared) if scale > MAX_PLACES else values
 
 
 def _draw_runs(panel: mpl_axes.Axes, x: _X, i: int, line: pd.DataFrame, size: float) -> None:
     """Draws the runs of line i, those of one value side by side, so that none hides another.
 
-    Args:
-      panel: where to.
-      x: the x-axis.
-      i: number of the line.
-      line: its `_marks`, with `value`, the position of the run's value on the axis.
-      size: of the marks.
+    `line` has its `_marks`, with `value`, the position of the run's value on the axis.
     """
-    value = line['value'].to_numpy()
-    order, n = line.groupby('value').cumcount().to_numpy(), np.bincount(value)[value]
-    offsets = np.where(n > 1, 2 * order / np.maximum(n - 1, 1) - 1, 0.0)
-    across = x.aside(x.places(i)[value], offsets)
-    color = x.line(i)['color']
-    red = color if x.num_lines > 1 else style.RED
-    y, lost, diverged = (line[name].to_numpy() for name in ('y', 'lost', 'diverged'))
-    for here, shade, mark in (~diverged, color, style.RUN), (diverged, red, style.DIVERGED):
-        look = {'color': shade, 'linestyle': '', **mark, 'markersize': size * mark['markersize']}
-        panel.plot(across[here & ~lost], y[here & ~lost], **look)
-        if (here & lost).any():
-            # Their y is in shares of the panel's height.
-            edge: dict[str, Any] = {'transform': panel.get_xaxis_transform(), 'clip_on': False}
-            panel.plot(across[here & lost], np.zeros((here & lost).sum()), **edge, **look)
+    of_value = line.groupby('value')['y']
+    last = of_value.transform('size') - 1
+    line = line.assign(offset=2 * of_value.cumcount() / last.clip(lower=1) - last.clip(upper=1))
+    for (diverged, lost), some in line.groupby(['diverged', 'lost']):
+        look = {**(style.DIVERGED if diverged else style.RUN), 'color': x.line(i)['color']}
+        if diverged and x.num_lines == 1:
+            look['color'] = style.RED
+        if lost:  # their y is in shares of the panel's height
+            look |= {'transform': panel.get_xaxis_transform(), 'clip_on': False}
+        look['ms'] *= size
+        across = x.places(some['value'], i, some['offset'])
+        panel.plot(across, some['y'] * (not lost), linestyle='', **look)
 
 
 def _draw_medians(panel: mpl_axes.Axes, x: _X, i: int, line: pd.DataFrame) -> None:
     """Draws the medians and quartiles of line i, one of each of the groups of values.
 
-    Medians are joined along a numeric scale; elsewhere each stands alone with a bar. The arguments
-    are those of `_draw_runs`.
+    Medians are joined along a numeric scale; elsewhere each stands alone with a bar.
     """
     num_groups = x.groups[-1] + 1
     of_runs = x.groups[line['value']]
     spread = intervals.quartiles_by(of_runs, line['y'], num_groups)
     # The middle of each group.
-    across = intervals.quartiles_by(x.groups, x.places(i), num_groups)[:, 1]
-    drawn = np.bincount(of_runs, minlength=num_groups) > 0
-    size = style.size(num_groups)
-    scaled = np.arange(num_groups) >= (len(x.axis.apart) if x.axis.numbers else num_groups)
-    look = x.line(i)
-    mark = look | {'linestyle': '', 'marker': style.MARKERS[i], 'zorder': 4}
-    if (joined := drawn & scaled).any():
-        q25, median, q75 = spread[joined].T
-        band = {'color': look['color'], 'alpha': 0.2, 'linewidth': 0, 'zorder': 1}
-        panel.fill_between(across[joined], q25, q75, **band)
-        panel.plot(across[joined], median, linewidth=1.6, zorder=4, **look)
-        panel.plot(across[joined], median, markersize=size * 4.5, **mark)
-    if (alone := drawn & ~scaled).any():
-        q25, median, q75 = spread[alone].T
-        bar = {'color': look['color'], 'alpha': 0.3, 'linewidth': size * 7, 'zorder': 1}
-        panel.vlines(across[alone], q25, q75, **bar)
-        panel.plot(across[alone], median, markersize=size * 6.5, **mark)
+    places = x.places(np.arange(len(x.groups)), i)
+    across = intervals.quartiles_by(x.groups, places, num_groups)[:, 1]
+    drawn = np.unique(of_runs)
+    num_apart = len(x.axis.apart) if x.axis.scale else num_groups
+    joined, alone = drawn[drawn >= num_apart], drawn[drawn < num_apart]
+    size, look = style.size(num_groups), x.line(i)
+    if joined.size:
+        style.curve(panel, across[joined], spread[joined], linewidth=1.6, **look)
+    bar = {'color': look['color'], 'alpha': 0.3, 'linewidth': size * 7, 'zorder': 1}
+    panel.vlines(across[alone], spread[alone, 0], spread[alone, 2], **bar)
+    look |= {'linestyle': '', 'marker': style.MARKERS[i], 'zorder': 4}
+    panel.plot(across[drawn], spread[drawn, 1], ms=size * (4.5 if joined.size else 6.5), **look)
 
 
-def _key(runs: pd.DataFrame, x: _X, spread: bool) -> list[artist.Artist]:
-    """Returns the legend's entries that say what the marks mean."""
-    many = x.num_lines > 1
-    color = '0.35' if many else style.BLUE
+def _key(runs: pd.DataFrame, many: bool, is_spread: bool) -> list[artist.Artist]:
+    """Returns the legend's entries that say what the marks of one or many lines mean."""
+    color, red = ('0.35', '0.35') if many else (style.BLUE, style.RED)
     handles: list[artist.Artist] = []
-    if not many:
-        handles.append(style.handle('median', marker='o', markersize=4.5, **x.line(0)))
-    if spread:
+    if is_spread:
         handles.append(patches.Patch(color=color, alpha=0.25, lw=0, label='interquartile range'))
-    handles.append(style.handle('single run', color, '', **style.RUN))
+    handles.append(style.handle('single run', color=color, linestyle='', **style.RUN))
     if diverged := int((runs['status'] == 'diverged').sum()):
         label = f'diverged run\n({diverged} of {len(runs)})'
-        handles.append(style.handle(label, color if many else style.RED, '', **style.DIVERGED))
+        handles.append(style.handle(label, color=red, linestyle='', **style.DIVERGED))
     return handles
 
 
 def _name_values(panel: mpl_axes.Axes, x: _X) -> None:
     """Names the values along the x-axis, on a log scale if the axis is logarithmic."""
-    axis, places = x.axis, x.places()
-    texts = labels.values(axis.values)
-    if not axis.numbers:
+    axis, texts = x.axis, [*labels.values(x.axis.values).values()]
+    places, apart = x.places(np.arange(len(texts)), (x.num_lines - 1) / 2), len(x.axis.apart)
+    look: dict[str, Any] = {}
+    if axis.scale:
+        named = dict(zip(places[:apart], texts, strict=False)) | style.ticks(axis)
+        panel.set_xscale('log' if axis.logarithmic else 'linear')
+    else:
         step = math.ceil(len(places) / MAX_NAMED)
-        named = [texts[value] for value in axis.values[::step]]
-        panel.set_xticks(places[::step], named)
+        named = dict(zip(places[::step], texts[::step], strict=True))
         panel.set_xlim(-0.6, len(places) - 0.4)
-        if sum(map(len, named)) > 60:
-            panel.tick_params(axis='x', labelrotation=30)
-            for label in panel.get_xticklabels():
-                label.set(horizontalalignment='right', rotation_mode='anchor')
-        return
-    if axis.logarithmic:
-        panel.set_xscale('log')
-    named = [texts[value] for value in axis.apart]
-    ticks = style.ticks(axis.scale, axis.logarithmic)
-    named += [texts.get(tick, labels.number(tick)) for tick in ticks]
-    panel.set_xticks([*places[: len(axis.apart)], *ticks], named)
+        if sum(map(len, named.values())) > 60:
+            look = {'rotation': 30, 'ha': 'right', 'rotation_mode': 'anchor'}
+    panel.set_xticks([*named], [*named.values()], **look)
     panel.set_xticks([], minor=True)
-    if axis.apart:
-        first, last = places[len(axis.apart) - 1 : len(axis.apart) + 1]
+    if apart:
+        last, first = places[apart - 1 : apart + 1]
         border = math.sqrt(first * last) if axis.logarithmic else (first + last) / 2
         panel.axvline(border, color=style.GREY, linewidth=0.8, linestyle=(0, (2, 3)), zorder=0)

@@ -1,21 +1,22 @@
 """The look that all pictures share: panels, colours, marks, axes, legends and notes.
 
-Knows matplotlib only, nothing of studies. Figures are made without pyplot: no global state, no
-display.
+Figures are made without pyplot: no global state, no display.
 """
 
 import math
 import os
 import pathlib
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib import artist, axes, cm, colorbar, colors, figure, lines, ticker
+from matplotlib import artist, axes, cm, collections, colorbar, colors, figure, lines, ticker
+from numpy.typing import ArrayLike
 
 from nnstudy import errors
+from nnstudy.analysis.axes import Axis
 from nnstudy.report import labels
 
 MAX_TICKS = 8
@@ -28,39 +29,19 @@ VIRIDIS = colors.LinearSegmentedColormap.from_list(
     'viridis_dark', matplotlib.colormaps['viridis'](np.linspace(0, 0.92, 256))
 )
 BLUE = VIRIDIS(0.28)
-RUN: dict[str, Any] = {
-    'marker': 'o',
-    'markersize': 3.6,
-    'markeredgewidth': 0,
-    'alpha': 0.5,
-    'zorder': 3,
-}
-DIVERGED: dict[str, Any] = {
-    'marker': 'x',
-    'markersize': 4.8,
-    'markeredgewidth': 1.0,
-    'alpha': 0.9,
-    'zorder': 4.5,
-}
-STAR: dict[str, Any] = {
-    'marker': '*',
-    'markersize': 12,
-    'color': '#ffb000',
-    'markeredgecolor': INK,
-    'markeredgewidth': 0.8,
-    'zorder': 5,
-    'clip_on': False,
-}
+RUN: dict[str, Any] = {'marker': 'o', 'ms': 3.6, 'mew': 0, 'alpha': 0.5, 'zorder': 3}
+DIVERGED: dict[str, Any] = {'marker': 'x', 'ms': 4.8, 'mew': 1, 'alpha': 0.9, 'zorder': 4.5}
+STAR: dict[str, Any] = {'marker': '*', 'ms': 12, 'mew': 0.8, 'mec': INK, 'color': '#ffb000'}
+STAR |= {'linestyle': '', 'zorder': 5, 'clip_on': False}
+FRAME: Any = {'axes.spines.top': False, 'axes.spines.right': False, 'axes.edgecolor': GREY}
+FRAME |= {'text.color': INK, 'axes.labelcolor': INK}
 MARKERS = 'os^DvP<>ph*X'
 DASHES: tuple = ('-', (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 2)), (0, (3, 3)))
 
 
 def size(n: int) -> float:
-    """Returns the share of their usual size at which the marks and lines of `n` points are drawn.
-
-    It is 100% up to 40 points, 27% at 2,000, and never below 20%: smaller marks hide less of each
-    other.
-    """
+    """Returns the share of their usual size at which the marks of `n` points are drawn: smaller
+    ones hide less of each other. It is 1 up to 40 points, 0.27 at 2,000, and at least 0.2."""
     return min(1.0, max(0.2, (40 / max(1, n)) ** (1 / 3)))
 
 
@@ -69,27 +50,36 @@ def panels(
 ) -> tuple[figure.Figure, np.ndarray]:
     """Opens a figure with panels in a quiet frame and grid.
 
-    Args:
-      width: of the figure in inches.
-      height: likewise.
-      rows: number of rows of panels.
-      columns: number of panels in a row.
-      **subplots: further arguments of `Figure.subplots`, such as `sharey=True`.
-
-    Returns:
-      The figure, and its panels `[rows, columns]`.
+    Width and height are those of the figure, in inches; `subplots` are further arguments of
+    `Figure.subplots`, such as `sharey=True`. Returns the figure, and its panels `[rows, columns]`.
     """
-    picture = figure.Figure(figsize=(width, height), layout='constrained')
-    grid = picture.subplots(rows, columns, squeeze=False, **subplots)
+    with matplotlib.rc_context(FRAME):
+        picture = figure.Figure(figsize=(width, height), layout='constrained')
+        grid = picture.subplots(rows, columns, squeeze=False, **subplots)
     for panel in grid.flat:
-        panel.spines[['top', 'right']].set_visible(False)
-        panel.spines[['left', 'bottom']].set_color(GREY)
         panel.tick_params(which='both', labelsize=9, labelcolor=INK, color=GREY)
         panel.grid(color='0.92', linewidth=0.7)
         panel.set_axisbelow(True)
-        panel.xaxis.label.set_color(INK)
-        panel.yaxis.label.set_color(INK)
     return picture, grid
+
+
+def wrapped(
+    num: int, columns: int, width: float, height: float, **subplots: Any
+) -> tuple[figure.Figure, list[axes.Axes]]:
+    """Opens a figure with `num` panels in rows of at most `columns`; see `panels`.
+
+    Width and height are those of one panel. Returns the figure, and its panels row by row.
+    """
+    columns = min(columns, num)
+    rows = math.ceil(num / columns)
+    inches = max(6.0, width * columns), 0.9 + height * rows
+    picture, grid = panels(*inches, rows, columns, **subplots)
+    for panel in grid.flat[num:]:
+        panel.remove()
+    shown = [*grid.flat[:num]]
+    for panel in shown[-columns:]:
+        panel.tick_params(labelbottom=True)
+    return picture, shown
 
 
 def shade(i: int, num: int) -> tuple[float, ...]:
@@ -97,18 +87,37 @@ def shade(i: int, num: int) -> tuple[float, ...]:
     return VIRIDIS(0.85 * i / (num - 1)) if num > 1 else BLUE
 
 
+def curve(panel: axes.Axes, x: ArrayLike, quartiles: ArrayLike, **look: Any) -> lines.Line2D:
+    """Draws medians at `x` [X] as a line, and the interquartile range as a band behind it.
+
+    `quartiles` [X, 3] are lower quartile, median and upper quartile; the look has a `color`.
+    """
+    low, median, high = np.asarray(quartiles).T
+    panel.fill_between(x, low, high, color=look['color'], alpha=0.15, linewidth=0, zorder=2)
+    look = {'ms': 4.5, 'markevery': max(1, len(low) // 8), 'zorder': 3, **look}
+    return panel.plot(x, median, **look)[0]
+
+
 def band(panel: axes.Axes, x: Any, values: Any, i: int, num: int, **look: Any) -> lines.Line2D:
-    """Draws the median and the interquartile range of `values` [seeds, x], as line i of `num`."""
+    """Draws the `curve` of the quartiles of `values` [seeds, X], as line i of `num`."""
     look = {'color': shade(i, num), 'linestyle': DASHES[i], **look}
-    low, median, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
-    panel.fill_between(x, low, high, color=look['color'], alpha=0.15, linewidth=0)
-    (line,) = panel.plot(x, median, **look)
-    return line
+    return curve(panel, x, np.quantile(values, (0.25, 0.5, 0.75), axis=0).T, **look)
 
 
-def handle(label: str, color: Any, linestyle: Any, **style: Any) -> lines.Line2D:
+def thin(panel: axes.Axes, curves: Sequence[np.ndarray], width: float = 0.8, **look: Any) -> None:
+    """Draws curves of x and y `[E, 2]`, the more of them the thinner and the more transparent.
+
+    They are one artist, since there may be thousands. The look is that of a `LineCollection`.
+    """
+    share = size(len(curves))
+    look = {'linewidths': width * share, 'alpha': 0.55 * share, 'zorder': 1.5, **look}
+    panel.add_collection(collections.LineCollection(curves, **look))
+    panel.autoscale_view()
+
+
+def handle(label: str, **look: Any) -> lines.Line2D:
     """Returns a legend's entry for a line or mark."""
-    return lines.Line2D([], [], label=label, color=color, linestyle=linestyle, **style)
+    return lines.Line2D([], [], label=label, **{'ms': 4.5, **look})
 
 
 def finish(
@@ -117,34 +126,30 @@ def finish(
     notes: Sequence[str] = (),
     handles: Sequence[artist.Artist] = (),
     legend_title: str | None = None,
-) -> None:
+) -> figure.Figure:
     """Sets the title above all panels, the notes below, and the legend to the right.
 
-    Args:
-      picture: the figure.
-      title: of the whole.
-      notes: sentences; one that comes twice is set once.
-      handles: the entries of the legend, which has a column of its own and so hides nothing.
-      legend_title: what the entries are values of.
+    A note that comes twice is set once. The legend has a column of its own and so hides nothing;
+    `legend_title` is what its entries are values of. Returns the figure.
     """
     picture.suptitle(title, x=0.01, ha='left', fontsize=11, color=INK)
     width = int(14 * picture.get_figwidth())
     text = '\n'.join(textwrap.wrap(' '.join(dict.fromkeys(notes)), width))
     picture.supxlabel(text, x=0.01, ha='left', fontsize=8, color='0.35')
-    if not handles:
-        return
-    legend = picture.legend(
-        handles=handles,
-        title=legend_title and '\n'.join(textwrap.wrap(legend_title, 26)),
-        loc='outside right upper',
-        frameon=False,
-        fontsize=8.5,
-        title_fontsize=8.5,
-        labelcolor=INK,
-        alignment='left',
-        handlelength=3.2,  # so long that dashes are told apart on both sides of a marker
-    )
-    legend.get_title().set_color(INK)
+    if handles:
+        legend = picture.legend(
+            handles=handles,
+            title=legend_title and '\n'.join(textwrap.wrap(legend_title, 26)),
+            loc='outside right upper',
+            frameon=False,
+            fontsize=8.5,
+            title_fontsize=8.5,
+            labelcolor=INK,
+            alignment='left',
+            handlelength=3.2,  # so long that dashes are told apart on both sides of a marker
+        )
+        legend.get_title().set_color(INK)
+    return picture
 
 
 def colour_bar(
@@ -176,19 +181,16 @@ def save(picture: figure.Figure, path: pathlib.Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def say_empty(panel: axes.Axes) -> None:
+def say_empty(panel: axes.Axes, why: str = 'no finite value') -> None:
     """Writes in an empty panel why it is empty."""
-    panel.text(0.5, 0.5, 'no finite value', transform=panel.transAxes, ha='center', color=INK)
+    panel.text(0.5, 0.5, why, transform=panel.transAxes, ha='center', color=INK)
 
 
 def image(panel: axes.Axes, values: np.ndarray, signed: bool = False, limit: float = 0.0) -> None:
     """Draws an image [H, W] in grey or [H, W, 3] in colour, in a panel without axes.
 
-    Args:
-      panel: where to.
-      values: from 0, black, to the limit, white.
-      signed: whether mid-grey is 0 and black the negative limit.
-      limit: by default the largest absolute value.
+    Values are from 0, black, to the limit, white; if they are signed, mid-grey is 0 and black the
+    negative limit. The limit is by default the largest absolute value.
     """
     limit = limit or float(np.abs(values).max()) or 1.0
     shown = 0.5 + 0.5 * values / limit if signed else values / limit
@@ -205,39 +207,26 @@ def spans(values: np.ndarray) -> bool:
 def epochs(panel: axes.Axes) -> None:
     """Makes the x-axis one of epochs, which are named in whole numbers."""
     panel.set_xlabel('epoch')
-    panel.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True, steps=(1, 2, 5, 10)))
+    panel.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True, steps=(1, 2, 5, 10)))
 
 
-def log_y(panel: axes.Axes, low: float | None = None, high: float | None = None) -> None:
-    """Gives the y-axis a log scale, with plain numbers at 1, 2 and 5 if the decades are few.
-
-    Args:
-      panel: with what it shows.
-      low: lower end of the axis; by default the axis shows all that is drawn.
-      high: likewise the upper end.
-    """
+def log_y(panel: axes.Axes) -> None:
+    """Gives the y-axis a log scale, with plain numbers at 1, 2 and 5 if the decades are few."""
     panel.set_yscale('log')
-    if low is not None:
-        panel.set_ylim(low, high)
     bottom, top = panel.get_ylim()
     if top / bottom < 1000:
         panel.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    panel.yaxis.set_major_formatter(ticker.FuncFormatter(lambda y, _: labels.number(float(y))))
+    panel.yaxis.set_major_formatter(lambda y, _: labels.number(float(y)))
     panel.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
-def loss_y(shown: Iterable[axes.Axes], losses: np.ndarray, first: float, ratio: float) -> list[str]:
+def loss_y(
+    panels: Sequence[axes.Axes], losses: np.ndarray, first: float, ratio: float
+) -> list[str]:
     """Makes the y-axis of panels one of a loss, on a log scale unless the losses differ little.
 
-    Args:
-      shown: panels, which get the same limits.
-      losses: all that is drawn in them; what is not finite has no place.
-      first: the highest loss of step 0.
-      ratio: the axis ends at this many times `first`. Otherwise the others could not be told apart
-        beside runs that explode.
-
-    Returns:
-      Notes on what was cut.
+    It ends at `ratio` times the highest loss of step 0, `first`. Otherwise the others could not be
+    told apart beside runs that explode. Returns notes on what was cut.
     """
     losses = losses[np.isfinite(losses)]
     if not losses.size or not first > 0 or losses.min() < 0:
@@ -245,35 +234,31 @@ def loss_y(shown: Iterable[axes.Axes], losses: np.ndarray, first: float, ratio: 
     top = min(1.15 * losses.max(), ratio * first)
     # A loss of zero, or nearly so, would stretch the axis over empty decades.
     bottom = max(0.85 * losses[losses > 0].min(initial=np.inf), 1e-6 * first)
-    for panel in shown:
-        if top < 3 * bottom:
-            panel.set_ylim(bottom, top)
-        else:
-            log_y(panel, bottom, top)
+    for panel in panels:
+        panel.set_ylim(bottom, top)
+        if top >= 3 * bottom:
+            log_y(panel)
     if losses.max() <= ratio * first:
         return []
     return [f'A loss axis ends at {ratio:g} times the loss of step 0; curves above it are cut.']
 
 
-def ticks(scale: Sequence[float], logarithmic: bool) -> list[float]:
-    """Returns the places to name along rising numbers: all if there is room, else round ones.
-
-    On a log scale, round ones are powers of ten; over fewer than three decades also 2 and 5 times
-    these.
-    """
-    first, last = scale[0], scale[-1]
-    if not logarithmic:
-        if len(scale) <= MAX_TICKS and np.diff(scale).min() > 0.06 * (last - first):
-            return list(scale)
-        places = ticker.MaxNLocator(MAX_TICKS - 1).tick_values(first, last)
-        return [float(place) for place in places if first <= place <= last]
-    if len(scale) <= MAX_TICKS:
-        return list(scale)
-    low, high = math.floor(math.log10(first)), math.ceil(math.log10(last))
-    digits = (1,) if last > 99 * first else (1, 2, 5)
-    round_ones = [digit * 10.0**decade for decade in range(low, high + 1) for digit in digits]
-    # An end may be computed to lie a rounding error inside.
-    places = [x for x in round_ones if first * (1 - 1e-6) <= x <= last * (1 + 1e-6)]
-    if len(places) < 2:
-        return list(scale[:: math.ceil(len(scale) / MAX_TICKS)])
-    return places[:: math.ceil(len(places) / MAX_TICKS)]
+def ticks(axis: Axis) -> dict[float, str]:
+    """Returns what to name along the scale of an axis: all numbers if there is room, else round
+    ones, on a log scale powers of ten and, over fewer than three decades, 2 and 5 times these."""
+    scale, first, last = axis.scale, axis.scale[0], axis.scale[-1]
+    locator: ticker.Locator
+    if axis.logarithmic:
+        has_room = len(scale) <= MAX_TICKS
+        digits = (1,) if last > 99 * first else (1, 2, 5)
+        locator = ticker.LogLocator(subs=digits, numticks=MAX_TICKS)
+    else:
+        has_room = len(scale) <= MAX_TICKS and np.diff(scale).min() > 0.06 * (last - first)
+        locator = ticker.MaxNLocator(MAX_TICKS - 1)
+    margin = 1e-6 * abs(first)  # an end may be computed to lie a rounding error inside
+    placed = locator.tick_values(first, last)
+    places: Sequence[float] = [x for x in placed if first - margin <= x <= last + margin]
+    if has_room or len(places) < 2:
+        places = scale[:: math.ceil(len(scale) / MAX_TICKS)]
+    written = labels.values(axis.values)
+    return {place: written.get(place, labels.number(float(place))) for place in places}

@@ -19,14 +19,7 @@ MIN_RATES = 3  # values of the learning rate; with fewer, nothing is said of its
 
 def summarise(results: Results) -> console.Group:
     """Returns the summary of a study, ready for `rich.console.Console.print`."""
-    lines = [text.Text(line) for line in conclusions(results)]
-    return console.Group(_table(results), *lines)
-
-
-def _names(runs: pd.DataFrame, swept: list[str]) -> dict[int, str]:
-    """Returns the name of every point in a sentence."""
-    names = labels.points(runs, swept)
-    return names if len(swept) == 1 else {point: f'({name})' for point, name in names.items()}
+    return console.Group(_table(results), *map(text.Text, conclusions(results)))
 
 
 def points(results: Results, shown: Sequence[int] | None = None) -> pd.DataFrame:
@@ -42,31 +35,31 @@ def points(results: Results, shown: Sequence[int] | None = None) -> pd.DataFrame
       diverged.
     """
     runs, swept = results.runs, results.swept
-    summary = comparison.by_point(runs, swept).set_index('point')
+    summary = comparison.by_point(runs, []).set_index('point')
     summary = summary if shown is None else summary.loc[list(shown)]
-    metric = comparison.headline(runs)
-    splits = ['validation', 'test'] if f'validation_{metric}' in runs else ['test']
-    unit = ' (%)' if metric == 'accuracy' else ''
-    names = [f'{split}_{metric}' for split in splits]
-    measured = np.isfinite(runs[names].astype(np.float64)).groupby(runs['point']).any()
     texts = labels.settings(runs, swept).loc[summary.index].rename(columns=labels.short(swept))
-    for split, name in zip(splits, names, strict=True):
+    metric = comparison.headline(runs)
+    for split in dict.fromkeys((comparison.selection_split(runs), 'test')):
+        name = f'{split}_{metric}'
+        parts = summary[[f'{name}_median', f'{name}_q25', f'{name}_q75']]
+        low_high = parts.map(lambda value, name=name: labels.reading(name, value)).agg(
+            tuple, axis=1
+        )
         # Ranking counts a run without a value as the worst; a point of such runs only shows a dash.
-        texts[f'{split}\n{metric}{unit}\nmedian [IQR]'] = [
-            _spread(row, name) if measured.loc[point, name] else '–'
-            for point, row in summary.iterrows()
+        measured = np.isfinite(runs[name].astype(np.float64)).groupby(runs['point']).any()
+        texts[labels.metric(f'{split}\n{metric}') + '\nmedian [IQR]'] = [
+            '{} [{}, {}]'.format(*row) if measured[point] else '–'
+            for point, row in low_high.items()
         ]
-    return texts.assign(
-        diverged=[f'{int(row["diverged"])}/{int(row["n"])}' for _, row in summary.iterrows()]
-    )
+    counts = summary[['diverged', 'n']].astype(str)
+    return texts.assign(diverged=counts['diverged'] + '/' + counts['n'])
 
 
 def _table(results: Results) -> rich.table.Table:
     runs, swept, best = results.runs, results.swept, comparison.best(results.runs)
     sizes = runs.groupby('point').size()
-    shown, seeds = list(sizes.index), sorted(sizes.unique())
-    n = str(seeds[0]) if len(seeds) == 1 else f'{seeds[0]} to {seeds[-1]}'
-    title = f'{labels.count(len(shown), "point")} of {n} {"seed" if seeds == [1] else "seeds"}'
+    shown = list(sizes.index)
+    title = f'{labels.count(len(shown), "point")} of {labels.count(sizes, "seed")}'
     if len(shown) > MAX_POINTS:
         shown = comparison.ranking(runs)[:SHOWN_POINTS]
         title += f': the best {len(shown)}, best first; {len(sizes) - len(shown)} are left out'
@@ -76,25 +69,15 @@ def _table(results: Results) -> rich.table.Table:
         cells = cells.rename(columns={cells.columns[0]: swept[0].replace('.', '.\n')})
     styles: dict[Hashable, str] = {}
     if best is not None and best.point in shown and len(sizes) > 1:
-        first = cells.columns[0]
-        cells.loc[best.point, first] = f'* {cells.loc[best.point, first]}'
+        cells.iloc[shown.index(best.point), 0] = f'* {cells.iloc[shown.index(best.point), 0]}'
         styles[best.point] = 'bold'
     return tables.printed(cells, title, right=list(cells), styles=styles)
 
 
-def _spread(row: pd.Series, metric: str) -> str:
-    median, q25, q75 = (
-        labels.reading(metric, row[f'{metric}_{part}']) for part in ('median', 'q25', 'q75')
-    )
-    return f'{median} [{q25}, {q75}]'
-
-
 def conclusions(results: Results) -> list[str]:
     """Returns the sentences below the table: the best point, and which may be as good."""
-    runs, history, swept = results.runs, results.history, results.swept
-    best = comparison.best(runs)
-    names = _names(runs, swept)
-    metric = comparison.headline(runs)
+    runs, swept = results.runs, results.swept
+    best, metric = comparison.best(runs), comparison.headline(runs)
     if best is None:
         split = comparison.selection_split(runs)
         return [f'No best point: no run has a finite {split} {metric}.']
@@ -106,28 +89,34 @@ def conclusions(results: Results) -> list[str]:
             f'{labels.count(lost, "run")} without a finite {best.metric.replace("_", " ")}: '
             f'counted as the worst finite one, {worst} %.'
         )
-    pruned = runs.loc[runs['status'] == 'pruned', 'point'].nunique()
-    if pruned:
+    if pruned := runs.loc[runs['status'] == 'pruned', 'point'].nunique():
         lines.append(
             f'{labels.count(pruned, "point")} stopped early by halving: their values are those of '
             'their last step.'
         )
-    many = len(names) > 1
-    if many:
+    settings, whose = labels.settings(runs, swept), 'The'
+    if len(settings) > 1:
+        whose = 'Its'
         how = 'highest' if comparison.higher_is_better(metric) else 'lowest'
         chosen = f'chosen on {best.split}: {how} median {metric}'
         if best.split == 'test':
             chosen += ' (no validation split, so its test value is optimistic)'
-        row = labels.settings(runs, swept).loc[best.point]
-        where = ', '.join(f'{field} = {row[field]}' for field in swept) or names[best.point]
+        where = ', '.join(f'{field} = {text}' for field, text in settings.loc[best.point].items())
         lines.append(f'Best point (*): {where}; {chosen}.')
-    whose = 'Its' if many else 'The'
     lines.append(f'{whose} {_reached(best)}')
-    diverged = int(((runs['point'] == best.point) & (runs['status'] == 'diverged')).sum())
-    if diverged:
+    if diverged := ((runs['point'] == best.point) & (runs['status'] == 'diverged')).sum():
         lines.append(f'Warning: {diverged} of {whose.lower()} {best.n} runs diverged.')
-    lines += [f'{whose} {line}' for line in _epoch(runs, history, best)]
-    if many:
+    epoch = comparison.best_epoch(runs, results.history, best.point)
+    if not np.isnan(epoch):
+        own = results.history['point'] == best.point
+        last = labels.number(float(results.history.loc[own, 'epoch'].max()))
+        lines.append(
+            f'{whose} {best.split} loss was lowest at epoch {labels.number(epoch)} of {last} '
+            '(median over seeds).'
+        )
+    if len(settings) > 1:
+        names = settings.agg(', '.join, axis=1)
+        names = names if len(swept) == 1 else '(' + names + ')'
         lines.append(_not_told_apart(comparison.against(runs, best.point), names))
     for field, side in comparison.edges(runs, swept, best.point).items():
         value = labels.value(results.points[best.point][field])
@@ -135,45 +124,36 @@ def conclusions(results: Results) -> list[str]:
             f'Warning: the best lies at the {side} edge of {field} ({value}): a better value may '
             'lie beyond.'
         )
-    return lines + _along_the_rate(runs, history, swept)
+    return lines + _along_the_rate(results)
 
 
 def _reached(best: comparison.Best) -> str:
     unit = ' %' if comparison.higher_is_better(best.metric) else ''
-    low, high = (labels.reading(best.metric, bound) for bound in best.interval)
+    median, low, high = (labels.reading(best.metric, v) for v in (best.median, *best.interval))
     interval = f'bootstrap 95% interval [{low}, {high}]'
     if np.isnan(best.interval[0]):
         interval = 'no interval'
     return (
-        f'{best.metric.replace("_", " ")}: median {labels.reading(best.metric, best.median)}'
-        f'{unit}, {interval}, n = {labels.count(best.n, "seed")}.'
+        f'{best.metric.replace("_", " ")}: median {median}{unit}, {interval}, '
+        f'n = {labels.count(best.n, "seed")}.'
     )
 
 
-def _epoch(runs: pd.DataFrame, history: pd.DataFrame, best: comparison.Best) -> list[str]:
-    epoch = comparison.best_epoch(runs, history, best.point)
-    if np.isnan(epoch):
-        return []
-    last = history.loc[history['point'] == best.point, 'epoch'].max()
-    return [
-        f'{best.split} loss was lowest at epoch {labels.number(epoch)} '
-        f'of {labels.number(float(last))} (median over seeds).'
-    ]
-
-
-def _not_told_apart(against: pd.DataFrame, names: dict[int, str]) -> str:
-    if (against['verdict'] == 'too few seeds').all():
-        n = against['n'].max()
+def _not_told_apart(against: pd.DataFrame, names: pd.Series) -> str:
+    """Says which points may be as good as the best one, from `comparison.against`."""
+    few = int((against['verdict'] == 'too few seeds').sum())
+    if few == len(against):
         return (
             'Too few seeds to compare the others with it: the paired sign-flip test needs at least '
-            f'{comparison.MIN_SEEDS} seeds, and there are {n}.'
+            f'{comparison.MIN_SEEDS} seeds, and there are {against["n"].max()}.'
         )
     test = 'paired sign-flip test over seeds, 5%, uncorrected'
-    alike = [names[point] for point in against.loc[against['verdict'] == 'cannot tell', 'point']]
-    few = int((against['verdict'] == 'too few seeds').sum())
+    alike = names[against.loc[against['verdict'] == 'cannot tell', 'point']].tolist()
     line = f'All others differ from it ({test}).'
     if alike:
-        line = f'Not significantly different from it ({test}): {_listed(alike)}.'
+        more = f' and {len(alike) - SHOWN_NAMES} more' if len(alike) > SHOWN_NAMES else ''
+        line = f'Not significantly different from it ({test}): '
+        line += f'{", ".join(alike[:SHOWN_NAMES])}{more}.'
     elif few:
         line = f'{labels.count(len(against) - few, "other point")} differ from it ({test}).'
     if few:
@@ -181,21 +161,22 @@ def _not_told_apart(against: pd.DataFrame, names: dict[int, str]) -> str:
     return line
 
 
-def _along_the_rate(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> list[str]:
+def _along_the_rate(results: Results) -> list[str]:
     """Returns sentences on the sensitivity to the learning rate, one a setting of other fields."""
-    rate = sensitivity.RATE
-    others = [field for field in swept if field != rate]
-    if rate not in swept or len(axes.settings(runs, others).map(repr).drop_duplicates()) > 100:
+    runs, rate = results.runs, sensitivity.RATE
+    others = [field for field in results.swept if field != rate]
+    if rate not in results.swept or len(set(labels.points(runs, others).values())) > 100:
         return []
-    table = sensitivity.by_setting(runs, history, swept)
+    table = sensitivity.by_setting(runs, results.history, results.swept)
     table = table[table['values'] >= MIN_RATES]
     if len(table) > SHOWN_NAMES:
         return []
     names = labels.short([field for field in others if table[field].map(repr).nunique() > 1])
     lines = []
     for row in table.to_dict('records'):
-        setting = {name: labels.value(axes.plain(row[field])) for field, name in names.items()}
-        where = ', '.join(f'{name} = {value}' for name, value in setting.items())
+        where = ', '.join(
+            f'{name} = {labels.value(axes.plain(row[field]))}' for field, name in names.items()
+        )
         line = (
             f'Learning rate{where and f" at {where}"}: on average over its {row["values"]} values, '
             f'the final loss is {labels.number(row["sensitivity"])} higher than at the best one '
@@ -207,8 +188,3 @@ def _along_the_rate(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str])
             line += f'. Runs diverge above {median} [{low}, {high}] in {row["n"]} of {seeds}'
         lines.append(f'{line}.')
     return lines
-
-
-def _listed(names: list[str]) -> str:
-    more = f' and {len(names) - SHOWN_NAMES} more' if len(names) > SHOWN_NAMES else ''
-    return ', '.join(names[:SHOWN_NAMES]) + more

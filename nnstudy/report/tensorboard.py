@@ -9,7 +9,8 @@ Each run is an entry, in a folder named after its point and seed. The tags are i
 (`config.histograms`), all against the step.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from nnstudy.results import Results
 from nnstudy.training import histograms
 
 KEYS = ('run', 'point', 'seed', 'group', 'step', 'epoch')  # columns that are not measured
-SPLITS = ('train', 'validation', 'test')
 EVENTS = 'events.out.tfevents.*'
 
 
@@ -39,73 +39,64 @@ def write(results: Results, out: Path) -> list[Path]:
     Raises:
       UserError: the folder cannot be written.
     """
+    # Imported here, since it takes a quarter of a second. It writes event files without TensorFlow,
+    # which clu.metric_writers needs.
+    import tensorboardX
+
     names = labels.points(results.runs, results.swept)
     history = dict(list(results.history.groupby('run')))
     logged = {} if results.steps is None else dict(list(results.steps.groupby('run')))
     folders = []
-    for run in results.runs[['run', 'point', 'seed']].itertuples(index=False):
-        point = names[run.point].replace('/', '-').replace('\\', '-')
-        folder = out / (point or 'study') / f'seed {run.seed}'
+    for run, point, seed in results.runs[['run', 'point', 'seed']].itertuples(index=False):
+        name = names[point].replace('/', '-').replace('\\', '-')
+        folder = out / (name or 'study') / f'seed {seed}'
         try:
-            _write_run(folder, results, run.run, history[run.run], logged.get(run.run))
+            for old in folder.glob(EVENTS):
+                old.unlink()
+            with tensorboardX.SummaryWriter(str(folder)) as writer:
+                _add_scalars(writer, history[run])
+                if run in logged:
+                    _add_scalars(writer, logged[run].add_prefix('step/'), 'step/step')
+                if results.config.histograms:
+                    _add_histograms(writer, results.histograms(run), history[run]['step'])
         except OSError as error:
             raise errors.UserError(f'cannot write to {str(folder)!r}: {error}') from error
         folders.append(folder)
     return folders
 
 
-def _write_run(
-    folder: Path, results: Results, run: int, history: pd.DataFrame, logged: pd.DataFrame | None
-) -> None:
-    # Imported here, since it takes a quarter of a second. It writes event files without TensorFlow,
-    # which clu.metric_writers needs.
-    import tensorboardX
-
-    for old in folder.glob(EVENTS):
-        old.unlink()
-    with tensorboardX.SummaryWriter(str(folder)) as writer:
-        for tag, step, value in _scalars(history):
-            writer.add_scalar(tag, value, step)
-        if logged is not None:
-            for tag, step, value in _scalars(logged, 'step'):
-                writer.add_scalar(tag, value, step)
-        if results.config.histograms:
-            spreads = results.histograms(run)
-            for kind, group in (('params', 'numbers'), ('grads', 'gradients')):
-                for name, counts in spreads[kind].items():
-                    for step, row in zip(history['step'], counts, strict=False):
-                        if np.isfinite(row).all() and row.any():
-                            bins = _bins(row)
-                            writer.add_histogram_raw(f'{group}/{name}', **bins, global_step=step)
+def _add_scalars(writer: Any, table: pd.DataFrame, step: str = 'step') -> None:
+    """Adds every measurement of a run; NaN is left out."""
+    for column in table:
+        if column.removeprefix('step/') not in KEYS:
+            known = table[table[column].notna()]
+            tag = re.sub('^(train|validation|test)_', r'\1/', column)
+            for at, value in zip(known[step], known[column], strict=True):
+                writer.add_scalar(tag, float(value), int(at))
 
 
-def _scalars(table: pd.DataFrame, group: str | None = None) -> Iterator[tuple[str, int, float]]:
-    """Yields tag, step and value of every measurement of a run; NaN is left out."""
-    for column in table.columns.difference(KEYS, sort=False):
-        split, _, metric = column.partition('_')
-        tag = f'{group}/{column}' if group else f'{split}/{metric}' if split in SPLITS else column
-        known = table[table[column].notna()]
-        for step, value in zip(known['step'], known[column], strict=True):
-            yield tag, int(step), float(value)
-
-
-def _bins(counts: np.ndarray) -> Mapping[str, Any]:
-    """Returns a histogram as TensorBoard has it, without the empty bins on both sides.
+def _add_histograms(writer: Any, spreads: Mapping[str, Mapping], steps: pd.Series) -> None:
+    """Adds the histograms of a run, without the empty bins on both sides.
 
     The sums are as if all numbers lay in the middle of their bins. The outermost bins have no outer
     edge, so their numbers count as their inner edge.
     """
-    full = np.flatnonzero(counts)
-    kept = slice(full[0], full[-1] + 1)
     edges = np.clip(histograms.EDGES, *histograms.EDGES[[1, -2]]).astype(np.float64)
-    lower, upper, counts = edges[:-1][kept], edges[1:][kept], counts[kept]
-    middles = (lower + upper) / 2
-    return {
-        'min': lower[0],
-        'max': upper[-1],
-        'num': counts.sum(),
-        'sum': counts @ middles,
-        'sum_squares': counts @ middles**2,
-        'bucket_limits': upper.tolist(),
-        'bucket_counts': counts.tolist(),
-    }
+    middles = (edges[:-1] + edges[1:]) / 2
+    for kind, group in (('params', 'numbers'), ('grads', 'gradients')):
+        for name, table in spreads[kind].items():
+            for step, counts in zip(steps, table, strict=False):
+                if not np.isfinite(counts).all() or not counts.any():
+                    continue
+                first, *_, last = np.flatnonzero(counts).repeat(2)
+                writer.add_histogram_raw(
+                    f'{group}/{name}',
+                    min=edges[first],
+                    max=edges[last + 1],
+                    num=counts.sum(),
+                    sum=counts @ middles,
+                    sum_squares=counts @ middles**2,
+                    bucket_limits=edges[first + 1 : last + 2].tolist(),
+                    bucket_counts=counts[first : last + 1].tolist(),
+                    global_step=step,
+                )

@@ -27,7 +27,7 @@ def test_zero_is_on_a_linear_scale():
 def test_categorical(values):
     axis = axes.axis('field', values)
     assert axis.values == tuple(values)
-    assert not axis.numbers and not axis.logarithmic and not axis.apart and not axis.scale
+    assert not axis.logarithmic and not axis.apart and not axis.scale
 
 
 def test_edge():

@@ -130,12 +130,12 @@ def test_it_shows_what_training_sees(colours, monkeypatch):
         (['--config.augmentation.rotation=15'], '--config.FIELD needs --config=FILE.py'),
         ([CONFIG, '--config.augmentation.rotate=15'], "did you mean 'augmentation.rotation'"),
         ([CONFIG, '--config.augmentation.rotation=200'], 'rotation must be at most 180'),
-        ([CONFIG, '--epochs=0'], '--epochs must be at least 1'),
+        ([CONFIG, '--epochs=0'], '--epochs: must be a whole number, at least 1'),
         ([CONFIG, '--examples=two'], '--examples'),
         ([CONFIG, '--colour'], 'unrecognized arguments: --colour'),
         (['--config=none.py'], "unknown config file 'none.py'"),
         ([CONFIG, '--epochs=1', '--out=missing/a.png'], "cannot write 'missing/a.png'"),
-        ([CONFIG, '--epochs=1', '--out='], '--out must be a file'),
+        ([CONFIG, '--epochs=1', '--out='], "cannot write '.'"),
     ],
 )
 def test_a_mistake_is_one_line(folder, capsys, flags, message):

@@ -6,6 +6,7 @@ import pytest
 from small import make_config, make_dataset
 
 import nnstudy
+from configs.pictures import feature_maps
 from nnstudy import errors
 from nnstudy.report import examples
 from nnstudy.training import resolve
@@ -95,7 +96,7 @@ def test_a_net_without_mistakes_is_said(results):
 
 
 def test_a_sample_has_prediction_confidence_and_truth(results):
-    figure = examples.sample(results, index=2)
+    figure = feature_maps.sample(results, index=2)
     render(figure)
     said = results.predict(examples.typical(results, 0).run)
     names = ('cat', 'dog', 'owl')
@@ -115,7 +116,7 @@ def test_of_many_classes_the_likeliest_and_the_true_one_are_shown():
     figure = examples.confusion(results)
     render(figure)
     assert not figure.axes[0].texts and len(figure.axes) == 3  # shades and a colour bar
-    figure = examples.sample(results)
+    figure = feature_maps.sample(results)
     names = [label.get_text() for label in figure.axes[1].get_yticklabels()]
     assert len(names) in (10, 11)
     assert sum('(true)' in name for name in names) == 1
@@ -123,7 +124,7 @@ def test_of_many_classes_the_likeliest_and_the_true_one_are_shown():
 
 def test_mistakes_are_said(results, regression):
     with pytest.raises(errors.UserError, match='no test image 20: there are 20, from 0 on'):
-        examples.sample(results, index=20)
+        feature_maps.sample(results, index=20)
     config = make_config(loss__name='squared_error', split__train='train', split__validation=None)
     resolved = resolve.study(config).config
     numbers = dataclasses.replace(results, config=resolved, data=regression)

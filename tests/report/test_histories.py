@@ -54,8 +54,8 @@ def test_traces_have_a_thick_line_of_medians(study):
     history['sharpness'] = np.arange(len(history), dtype=float)
     picture = histories.traces(results, ['train_loss', 'sharpness'])
     for panel, column in zip(picture.axes, ('train_loss', 'sharpness'), strict=True):
-        thick = [line for line in panel.lines if line.get_linewidth() > 1]
-        assert len(thick) == 2 and len(panel.lines) == 8
+        thick, thin = panel.lines, panel.collections
+        assert len(thick) == 2 and [len(runs.get_paths()) for runs in thin] == [3, 3]
         rows = history[history['point'] == 1].groupby('step')[column].median()
         np.testing.assert_allclose(thick[1].get_ydata(), rows)
         np.testing.assert_array_equal(thick[1].get_xdata(), rows.index)

@@ -259,11 +259,6 @@ def test_any_metric_is_drawn_without_warning(study, grid, value):
     check_all_is_drawn(results)
 
 
-def test_an_empty_history_is_drawn_as_such(rate_sweep):
-    empty = dataclasses.replace(rate_sweep, history=rate_sweep.history.iloc[:0])
-    render(histories.curves(empty))
-
-
 def test_an_own_metric_is_drawn_where_this_process_does_not_know_it(study):
     """As from the working directory alone: what the results say of it is enough."""
     results = study({RATE: [0.1, 1.0], 'batch_size': [16, 64]}, seeds=2)

@@ -1,4 +1,6 @@
-"""The split of a variance, against other tests, simulation, and runs of a study."""
+"""The statistics of configs/pictures/luck.py, against other tests, simulation, and runs."""
+
+import itertools
 
 import numpy as np
 import pytest
@@ -6,8 +8,8 @@ from scipy import stats
 from small import make_config, make_dataset
 
 import nnstudy
+from configs.pictures import luck
 from nnstudy import UserError
-from nnstudy.analysis import variance
 from nnstudy.training import resolve
 from nnstudy.training import state as state_lib
 from nnstudy.training.run import Run
@@ -20,23 +22,23 @@ def simulate(rng, init, order, rest, shape=(20, 20)):
 
 def test_two_rows_are_a_paired_t_test():
     values = simulate(np.random.default_rng(0), 1.0, 2.0, 1.0, shape=(2, 9))
-    found = variance.split(values)
+    found = luck.split(values)
     assert found.p_init == pytest.approx(stats.ttest_rel(*values).pvalue)
-    assert variance.split(values.T).p_order == pytest.approx(found.p_init)
+    assert luck.split(values.T).p_order == pytest.approx(found.p_init)
 
 
 def test_sums_of_two_effects_have_no_rest():
-    found = variance.split(np.array([0.0, 1, 2])[:, None] + np.array([0.0, 10]))
+    found = luck.split(np.array([0.0, 1, 2])[:, None] + np.array([0.0, 10]))
     assert (found.init, found.order, found.rest) == pytest.approx((1, 50, 0))
     assert found.p_init == found.p_order == 0
     assert found.shares == pytest.approx((1 / 51, 50 / 51, 0))
-    assert np.isnan(variance.split(np.ones((2, 2))).shares).all()
+    assert np.isnan(luck.split(np.ones((2, 2))).shares).all()
 
 
 def test_simulated_components_are_found():
     """Mean over 300 tables within four standard errors; 400 seeds split sd 1, 2 and 0.5."""
     rng = np.random.default_rng(1)
-    found = [variance.split(simulate(rng, 1.0, 2.0, 0.5)) for _ in range(300)]
+    found = [luck.split(simulate(rng, 1.0, 2.0, 0.5)) for _ in range(300)]
     components = np.array([(s.init, s.order, s.rest) for s in found])
     error = components.std(axis=0) / np.sqrt(len(found))
     assert (np.abs(components.mean(axis=0) - (1, 4, 0.25)) < 4 * error).all()
@@ -44,7 +46,7 @@ def test_simulated_components_are_found():
 
 def test_false_positives_are_at_the_level():
     rng = np.random.default_rng(2)
-    found = [variance.split(simulate(rng, 0.0, 1.0, 1.0, shape=(5, 4))) for _ in range(2000)]
+    found = [luck.split(simulate(rng, 0.0, 1.0, 1.0, shape=(5, 4))) for _ in range(2000)]
     p_values = [s.p_init for s in found]
     assert stats.kstest(p_values, 'uniform').pvalue > 0.01
     assert np.mean([s.p_order < 0.05 for s in found]) > 0.6
@@ -53,21 +55,21 @@ def test_false_positives_are_at_the_level():
 
 def test_what_is_no_table():
     with pytest.raises(UserError, match='at least 2 initialisations and 2 orders'):
-        variance.split([[1.0, 2.0]])
+        luck.split([[1.0, 2.0]])
     with pytest.raises(UserError, match='1 of 4 values'):
-        variance.split([[1.0, 2.0], [np.nan, 1.0]])
+        luck.split([[1.0, 2.0], [np.nan, 1.0]])
 
 
 def test_seeds_of_weights_and_of_data_apart():
     """Runs of a row begin with the same weights; those of a column go through the same order."""
     config = make_config(num_seeds=6, data_seeds=3, epochs=1)
     results = nnstudy.run(config, data=make_dataset(), quiet=True)
-    start = variance.crossed(results.history.query('step == 0'), 'train_loss', 3).to_numpy()
+    start = luck.crossed(results.history.query('step == 0'), 'train_loss', 3).to_numpy()
     assert start.shape == (2, 3)
     assert (start == start[:, :1]).all() and start[0, 0] != start[1, 0]
-    end = variance.crossed(results.runs, 'train_loss', 3).to_numpy()
+    end = luck.crossed(results.runs, 'train_loss', 3).to_numpy()
     assert len(np.unique(end)) == 6
-    assert sum(variance.split(end).shares) == pytest.approx(1)
+    assert sum(luck.split(end).shares) == pytest.approx(1)
     fields = resolve.study(config).settings[0]
     keys = Run.of_seed(fields, 5, {}, None).keys
     init, data = state_lib.make_keys(1), state_lib.make_keys(2)
@@ -79,3 +81,30 @@ def test_all_points_have_the_same_seeds():
         nnstudy.run(make_config(), nnstudy.choice('data_seeds', [2, 3]), data=make_dataset())
     with pytest.raises(UserError, match='config.data_seeds must be at least 2, not 1'):
         nnstudy.run(make_config(data_seeds=1), data=make_dataset())
+
+
+@pytest.mark.parametrize('n', [1, 2, 3, 5])
+def test_all_draws_enumerated(n):
+    scores = np.array([0.3, 0.9, 0.1, 0.3])
+    draws = np.array(list(itertools.product(scores, repeat=n)))
+    assert luck.expected_best(scores, n) == pytest.approx(draws.max(axis=1).mean())
+    lowest = luck.expected_best(scores, n, higher_is_better=False)
+    assert lowest == pytest.approx(draws.min(axis=1).mean())
+
+
+def test_of_many_uniform_scores():
+    """The expected maximum of n uniform numbers is n / (n + 1)."""
+    n = np.array([1, 2, 10])
+    expected = luck.expected_best(np.random.default_rng(0).uniform(size=200_000), n)
+    np.testing.assert_allclose(expected, n / (n + 1), rtol=5e-3)
+
+
+def test_limits():
+    scores = [3.0, 1.0, 2.0]
+    assert luck.expected_best(scores, 1) == pytest.approx(2.0)
+    assert luck.expected_best(scores, 1000) == pytest.approx(3.0)
+    assert luck.expected_best(scores, [[1], [1000]]).shape == (2, 1)
+    assert np.isnan(luck.expected_best([1.0, np.nan], [1, 2])).all()
+    assert np.isnan(luck.expected_best([], 1))
+    with pytest.raises(UserError, match='at least 1 draw, not 0'):
+        luck.expected_best(scores, [1, 0])
