@@ -20,8 +20,7 @@ from nnstudy.data import Dataset
 from nnstudy.errors import UserError
 from nnstudy.machine.devices import setup
 from nnstudy.results import Results, load
-from nnstudy.running.rerun import rerun
-from nnstudy.running.study import run
+from nnstudy.running.study import rerun, run
 from nnstudy.spec.claims import Claim, Quantity, Reference
 from nnstudy.spec.config import default_config
 from nnstudy.spec.sweep import chain, choice, grid, log_uniform, logspace, zip_

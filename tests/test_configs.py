@@ -106,7 +106,14 @@ def test_every_config_is_here():
 
 def planned(study, data, data_dir):
     """Plans a study as it is, and judges its claims on runs of random numbers."""
-    plan = plan_lib.make(study.config, study.points, data=data, data_dir=data_dir)
+    plan = plan_lib.make(
+        study.config,
+        study.points,
+        data=data,
+        data_dir=data_dir,
+        claims=study.claims,
+        references=study.references,
+    )
     rng = np.random.default_rng(0)
     chunks = []
     for group in plan.groups:
@@ -126,20 +133,10 @@ def planned(study, data, data_dir):
         about = {'group': group.index, 'runs': group.runs.tolist()}
         items = {'history': history, 'log': {}, 'outcome': outcome}
         chunks.append(checkpoints.Checkpoint(about, items))
-    runs, history, steps = tables.build(plan.groups, plan.points, chunks)
+    results = tables.results(plan, chunks)
     for what in quantities_of(study):
-        if study.measure is not None and what not in runs:
-            runs[what] = rng.random(len(runs))
-    results = results_lib.Results(
-        name=study.name,
-        config=plan.config,
-        points=plan.points,
-        runs=runs,
-        history=history,
-        steps=steps,
-        claims=study.claims,
-        references=study.references,
-    )
+        if study.measure is not None and what not in results.runs:
+            results.runs[what] = rng.random(len(results.runs))
     json.dumps(claims.to_dict([study.claims, study.references]))
     return judging.judge(results), judging.place(results)
 

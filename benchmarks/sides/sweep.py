@@ -179,7 +179,7 @@ class Trainer:
         state, own = self._begin()
         runs, end = np.arange(len(self.group.runs)), self.group.num_steps
         at, alive = np.zeros_like(runs), np.ones(len(runs), bool)
-        chosen, mesh = self.program.layout, self.program.mesh
+        chosen, mesh = self.group.layout, self.program.mesh
         began = time.perf_counter()
         while segment := layout.next_segment(chosen, at, alive, np.array([end]), end, mesh.size):
             segment = segment._replace(evaluate=False)

@@ -7,11 +7,9 @@ Flags are parsed with argparse: for a misspelt field, absl exits with 1 and a tr
 """
 
 import argparse
-import ast
 import importlib
 import io
 import os
-import pkgutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -69,8 +67,26 @@ class Parser(argparse.ArgumentParser):
         )
 
     def parse_config(self, argv: Sequence[str]) -> argparse.Namespace:
-        """Parses arguments with `--config.FIELD=VALUE`, which become a dict `overrides`."""
-        others, overrides = split_overrides(argv)
+        """Parses arguments with `--config.FIELD=VALUE` or `--config.FIELD VALUE`.
+
+        These become a dict `overrides`, the values as text by field.
+        """
+        others: list[str] = []
+        overrides: dict[str, str] = {}
+        arguments = iter(argv)
+        for argument in arguments:
+            if not argument.startswith('--config.'):
+                others.append(argument)
+                continue
+            field, equals, value = argument.removeprefix('--config.').partition('=')
+            if not equals:
+                value = next(arguments, '--')
+            if not equals and value.startswith('--'):
+                raise errors.UserError(f'--config.{field} needs a value: --config.{field}=VALUE')
+            field = config_lib.full(field)
+            if field in overrides:
+                raise errors.UserError(f'--config.{field} is given twice')
+            overrides[field] = value
         args = self.parse_args(others)
         args.overrides = overrides
         return args
@@ -89,15 +105,18 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the command and its arguments; None for those of the process.
     """
     command, *rest = (sys.argv[1:] if argv is None else argv) or ['--help']
+    known = {path.stem: path for path in sorted(Path(__file__).parent.glob('[!_]*.py'))}
 
     def act() -> None:
-        names = _names()
         if command in ('-h', '--help'):
-            print(_help(names))
-        elif command in names:
+            print('usage: nnstudy COMMAND ...\n')
+            for name, path in known.items():
+                print(f'  {name:12}' + path.read_text().splitlines()[0].strip('"'))
+            print('\nnnstudy COMMAND --help lists its flags.')
+        elif command in known:
             importlib.import_module(f'{__name__}.{command}').run(rest)
         else:
-            raise errors.unknown('command', command, names)
+            raise errors.unknown('command', command, known)
 
     return exit_code(act)
 
@@ -126,45 +145,3 @@ def script(argv: Sequence[str] | None = None) -> NoReturn:
         # Devices may be at work still; an orderly exit would take the memory from under them.
         os._exit(code)
     sys.exit(code)
-
-
-def _names() -> list[str]:
-    return [module.name for module in pkgutil.iter_modules(__path__)]
-
-
-def _help(names: Sequence[str]) -> str:
-    """Returns the list of commands, without importing any."""
-    lines = []
-    for name in names:
-        source = (Path(__file__).parent / f'{name}.py').read_text()
-        lines.append(f'  {name:12}{(ast.get_docstring(ast.parse(source)) or "").splitlines()[0]}')
-    listed = '\n'.join(lines)
-    return f'usage: nnstudy COMMAND ...\n\n{listed}\n\nnnstudy COMMAND --help lists its flags.'
-
-
-def split_overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Separates `--config.FIELD=VALUE` and `--config.FIELD VALUE` from the other arguments.
-
-    Returns:
-      The other arguments, and the values as text by field.
-
-    Raises:
-      UserError: a field has no value, or two.
-    """
-    others: list[str] = []
-    overrides: dict[str, str] = {}
-    arguments = iter(argv)
-    for argument in arguments:
-        if not argument.startswith('--config.'):
-            others.append(argument)
-            continue
-        field, equals, value = argument.removeprefix('--config.').partition('=')
-        if not equals:
-            value = next(arguments, '--')
-            if value.startswith('--'):
-                raise errors.UserError(f'--config.{field} needs a value: --config.{field}=VALUE')
-        field = config_lib.full(field)
-        if field in overrides:
-            raise errors.UserError(f'--config.{field} is given twice')
-        overrides[field] = value
-    return others, overrides

@@ -14,7 +14,7 @@ from nnstudy import commands, errors
 from nnstudy.data import Dataset
 from nnstudy.machine import devices, processes
 from nnstudy.report import conclusion, tables
-from nnstudy.running import overview, parts, study
+from nnstudy.running import overview, study
 from nnstudy.running import plan as plan_lib
 from nnstudy.running import workdir as workdir_lib
 from nnstudy.spec import study_file, values
@@ -65,11 +65,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument('--coordinator', metavar='HOST:PORT', help='address of the first process')
     parser.add_argument('--num_processes', type=int, metavar='N', help='number of processes')
-    parser.add_argument(
-        '--process_id', type=int, metavar='I', help='number of this process, from 0'
-    )
+    parser.add_argument('--process_id', type=int, metavar='I', help='of this process, from 0')
     parser.add_argument('--dry_run', action='store_true', help='prints the plan and stops')
-
     args = parser.parse_config(argv)
     told = [args.coordinator, args.num_processes, args.process_id]
     if any(value is not None for value in told) and (not args.distributed or None in told):
@@ -81,7 +78,6 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         raise errors.UserError(
             f'--coordinator={args.coordinator}: write --coordinator=HOST:PORT, such as node1:12345'
         )
-    args.part = None if args.part is None else parts.read(args.part)
     if not args.config:
         raise errors.UserError('--config=FILE.py is needed, such as --config=configs/lr_sweep.py')
     return args
@@ -93,7 +89,6 @@ def run(argv: Sequence[str]) -> None:
     logging.getLogger('absl').setLevel(logging.ERROR)  # orbax, on what an interruption left
     said = study_file.load(args.config, args.overrides)
     points = _swept(said.points, args.sweep)
-
     for field in sorted(args.overrides.keys() & set(spec.swept(points))):
         raise errors.UserError(
             f'--config.{field}: this field is swept; replace its values with --sweep={field}='
@@ -111,7 +106,9 @@ def run(argv: Sequence[str]) -> None:
         data=data,
         data_dir=args.data_dir,
         part=args.part,
-        about=plan_lib.About(said.name, said.claims, said.references),
+        name=said.name,
+        claims=said.claims,
+        references=said.references,
     )
     workdir = args.workdir or workdir_lib.default(plan)
     splits = plan.config.zoom.train
@@ -123,7 +120,6 @@ def run(argv: Sequence[str]) -> None:
         console.print('nothing to train: there are more parts than runs')
         return
     if args.dry_run:
-        study.check_stages(plan)
         console.print(overview.describe(plan), markup=False)
         console.print(f'working directory: {workdir}', markup=False)
         if splits:

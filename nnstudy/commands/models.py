@@ -6,7 +6,6 @@ import re
 import statistics
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -59,12 +58,12 @@ def run(argv: Sequence[str]) -> None:
     for name in args.names or models.MODELS:
         shape = TEXT if models.takes_tokens(models.MODELS[name]) else image
         with console.status(name):
-            _, variables, _ = _shapes(name, shape)
+            num_params, flops_per_example = size(name, shape)
             row = {
                 'model': name,
                 'input': '×'.join(map(str, shape)),
-                'parameters': f'{sum(x.size for x in jax.tree.leaves(variables["params"])):,}',
-                'MFLOPs': _short(forward_flops(name, shape) / 1e6),
+                'parameters': f'{num_params:,}',
+                'MFLOPs': _short(flops_per_example / 1e6),
             }
             if not args.no_time:
                 row['ms'] = _short(1e3 * step_seconds(name, shape))
@@ -74,14 +73,20 @@ def run(argv: Sequence[str]) -> None:
     console.print(caption)
 
 
-def forward_flops(name: str, shape: tuple[int, ...]) -> float:
-    """Returns the floating-point operations of one forward pass of one example, see `flops`.
+def size(name: str, shape: tuple[int, ...]) -> tuple[int, float]:
+    """Returns the number of parameters of a model, and the operations of a forward pass.
 
-    They are counted for a GPU: on a CPU, convolutions may do more operations where that is faster.
+    The operations are those of one example of this shape. They are counted for a GPU: on a CPU,
+    convolutions may do more operations where that is faster.
     """
-    model, variables, x = _shapes(name, shape)
+    entry = models.MODELS[name]
+    arguments = {'num_tokens': NUM_TOKENS} if models.takes_tokens(entry) else {}
+    model = models.make(entry, NUM_OUTPUTS, **arguments)
+    x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), x)
+    num_params = sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
     apply = functools.partial(model.apply, train=False)
-    return flops.count(apply, variables, x, platform='cuda')
+    return num_params, flops.count(apply, variables, x, platform='cuda')
 
 
 def step_seconds(name: str, shape: tuple[int, ...]) -> float:
@@ -107,15 +112,6 @@ def step_seconds(name: str, shape: tuple[int, ...]) -> float:
     seconds(1)  # compiles
     num_steps = max(1, math.ceil(REPETITION_SECONDS / seconds(1)))
     return statistics.median(seconds(num_steps) / num_steps for _ in range(REPETITIONS))
-
-
-def _shapes(name: str, shape: tuple[int, ...]) -> tuple[models.Model, Any, jax.ShapeDtypeStruct]:
-    """Returns a model, the shapes of its variables, and one input."""
-    entry = models.MODELS[name]
-    arguments = {'num_tokens': NUM_TOKENS} if models.takes_tokens(entry) else {}
-    model = models.make(entry, NUM_OUTPUTS, **arguments)
-    x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    return model, jax.eval_shape(model.init, jax.random.key(0), x), x
 
 
 def _short(value: float) -> str:

@@ -15,14 +15,12 @@ RUNS = 'runs'  # the mesh axis; also what the docs call the mapped axis
 def setup() -> None:
     """Makes every CPU core a device of its own; call it before anything else uses JAX.
 
-    It also makes JAX keep compiled programs in the user's cache folder, or in
-    `JAX_COMPILATION_CACHE_DIR`, so that the next process starts faster.
+    One run per core needs no synchronisation, whereas the threads that XLA uses inside of an
+    operation wait for each other after each one. With an accelerator, JAX uses that instead. After
+    JAX has started its backends it is too late: it warns, and the devices stay as they are.
 
-    Runs are independent, so that one run per core needs no synchronisation, whereas the threads
-    that XLA uses inside of an operation wait for each other after each one. With an accelerator JAX
-    uses that instead, and this changes nothing. `launch.py` and the first cell of the notebook call
-    it. After JAX has started its backends it is too late: it warns, and the study uses the devices
-    that there are.
+    JAX will also keep compiled programs in the user's cache folder, or in
+    `JAX_COMPILATION_CACHE_DIR`, so that the next process starts faster.
     """
     if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update('jax_compilation_cache_dir', str(_cache()))
@@ -46,8 +44,7 @@ def setup() -> None:
 def _cache() -> pathlib.Path:
     """Returns the folder of compiled programs, one for each kind of processor.
 
-    A home folder may be shared by different machines, and XLA compiles for the instructions of the
-    processor that it runs on.
+    XLA compiles for the processor that it runs on, and machines may share a home folder.
     """
     import pooch
 
@@ -71,9 +68,9 @@ def memory_bytes() -> float:
     Every process is assumed to have as much as this one.
     """
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
-    if all('bytes_limit' in s for s in stats):
-        return sum(s['bytes_limit'] for s in stats) * jax.process_count()
-    return host_memory_bytes() * jax.process_count()
+    on_devices = all('bytes_limit' in s for s in stats)
+    own = sum(s['bytes_limit'] for s in stats) if on_devices else host_memory_bytes()
+    return own * jax.process_count()
 
 
 def runs_mesh() -> Mesh:

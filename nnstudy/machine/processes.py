@@ -1,8 +1,7 @@
 """One study over the devices of several processes, by JAX's own multi-process runtime.
 
 All processes run the same loop on the same plan and start the same programs, so their decisions
-must agree. What only one of them can know, such as the files on disk, the time or a signal, is
-exchanged through this module.
+must agree. What only one of them can know (files on disk, the time, a signal) goes through here.
 """
 
 import sys
@@ -25,12 +24,8 @@ def start(
 ) -> None:
     """Joins the other processes; call it after `nnstudy.setup` and before anything else.
 
-    JAX finds out by itself what is None on Slurm, Open MPI and Cloud TPU.
-
-    Args:
-      coordinator: `'host:port'` of the first process.
-      num_processes: how many there are.
-      process_id: the number of this one, from 0.
+    `coordinator` is `'host:port'` of the first process, `process_id` the number of this one, from
+    0. On Slurm, Open MPI and Cloud TPU, JAX finds out by itself what is None.
 
     Raises:
       UserError: JAX does not find the others.
@@ -63,16 +58,13 @@ def leave() -> None:
 def from_first(make: Callable[[], Any]) -> Any:
     """Returns on all processes what `make()` returns on the first, which alone calls it.
 
-    Args:
-      make: returns plain data: numbers, text, arrays, and dicts and lists of them, but not None.
-
-    Raises:
-      UserError: on all processes, if `make` raises one. Any other exception is raised as it is on
-        the first process, and as a UserError on the others.
+    That may be numbers, text, arrays, or dicts and lists of them, but not None. A UserError of
+    `make` is raised on all processes, and any other exception as a UserError on the others.
     """
     if jax.process_count() == 1:
         return make()
     # As bytes, because the other processes know neither the structure nor the shapes.
+    broadcast = multihost_utils.broadcast_one_to_all
     sent, raised = b'', None
     if is_first():
         try:
@@ -81,12 +73,12 @@ def from_first(make: Callable[[], Any]) -> Any:
             raised = error
             sent = serialization.msgpack_serialize({'error': str(error)})
     # The length as two numbers, because the devices have no 64-bit ones.
-    high, low = multihost_utils.broadcast_one_to_all(np.array(divmod(len(sent), PIECE), np.int32))
-    received = b''.join(
-        _broadcast(sent[start : start + PIECE], min(PIECE, int(high) * PIECE + int(low) - start))
-        for start in range(0, int(high) * PIECE + int(low), PIECE)
-    )
-    message = serialization.msgpack_restore(received)
+    pieces, rest = broadcast(np.array(divmod(len(sent), PIECE), np.int32)).tolist()
+    received = np.zeros(pieces * PIECE + rest, np.uint8)
+    received[: len(sent)] = np.frombuffer(sent, np.uint8)
+    for start in range(0, len(received), PIECE):
+        received[start : start + PIECE] = broadcast(received[start : start + PIECE])
+    message = serialization.msgpack_restore(received.tobytes())
     if raised is not None:
         raise raised
     if 'error' in message:
@@ -94,24 +86,17 @@ def from_first(make: Callable[[], Any]) -> Any:
     return message['made']
 
 
-def _broadcast(sent: bytes, size: int) -> bytes:
-    buffer = np.zeros(size, np.uint8)
-    if is_first():
-        buffer[:] = np.frombuffer(sent, np.uint8)
-    return np.asarray(multihost_utils.broadcast_one_to_all(buffer)).tobytes()
-
-
-def anywhere(*flags: bool) -> list[bool]:
-    """Returns for each flag whether it is true on any process."""
+def anywhere(flag: bool) -> bool:
+    """Whether a flag is true on any process."""
     if jax.process_count() == 1:
-        return list(flags)
-    return multihost_utils.process_allgather(np.array(flags)).any(axis=0).tolist()
+        return flag
+    return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
 def check_same(digest: str) -> None:
     """Raises UserError if not all processes have the same study, by its digest in hexadecimal."""
     own = np.frombuffer(bytes.fromhex(digest), np.uint8)
-    if anywhere(bool((from_first(lambda: own) != own).any()))[0]:
+    if anywhere(bool((from_first(lambda: own) != own).any())):
         raise errors.UserError(
             '--distributed: the processes have different studies; start them with the same '
             'arguments, code and data'

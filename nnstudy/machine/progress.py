@@ -26,43 +26,37 @@ class Display:
         self._compiling = 0.0  # seconds
         # In a notebook, rich would need widgets that may not be installed.
         console = Console(file=sys.stderr, quiet=quiet, force_jupyter=False)
-        self._quiet, self._is_live = quiet, console.is_terminal
-        self._progress = Progress(
+        self._has_bar = console.is_terminal and not quiet
+        self._has_lines = not console.is_terminal and not quiet
+        self._bar = Progress(
             TextColumn('{task.description}'),
             BarColumn(bar_width=24),
             TextColumn('{task.fields[stand]}'),
             console=console,
             transient=True,
-            disable=quiet or not self._is_live,
+            disable=not self._has_bar,
         )
-        self._task = self._progress.add_task('', total=1.0, stand='')
+        self._task = self._bar.add_task('', total=1.0, stand='')
 
     def __enter__(self) -> 'Display':
-        self._progress.start()
+        self._bar.start()
         return self
 
     def __exit__(self, error: type | None, *_: Any) -> None:
-        self._progress.stop()
-        if error is None and not self._quiet:
+        self._bar.stop()
+        if error is None and (self._has_bar or self._has_lines):
             seconds = time.monotonic() - self._began
-            print(
-                f'trained in {seconds:.1f} s, {self._compiling:.1f} s of it compiling',
-                file=sys.stderr,
-            )
+            compiling = f'{self._compiling:.1f} s of it compiling'
+            print(f'trained in {seconds:.1f} s, {compiling}', file=sys.stderr)
 
     def say(self, text: str) -> None:
         """Shows what is being done."""
-        self._progress.update(self._task, description=text)
-        if not self._quiet and not self._is_live:
+        self._bar.update(self._task, description=text)
+        if self._has_lines:
             print(text, file=sys.stderr, flush=True)
 
     def advance(self, cost: float, text: str) -> None:
-        """Adds to what is done, and shows how far training is.
-
-        Args:
-          cost: of what was done since the last call.
-          text: such as `'group 1/2, epoch 3/10'`.
-        """
+        """Adds to what is done, and shows how far training is, after a text such as `'epoch 3'`."""
         now = time.monotonic()
         self._done += cost
         # With halving the total is an estimate, and more may be done.
@@ -72,9 +66,8 @@ class Display:
             taken = now - self._began - self._compiling
             seconds = taken * max(0.0, self._total - self._done) / (self._done - self._first)
             stand += f', about {datetime.timedelta(seconds=round(seconds))} left'
-        self._progress.update(self._task, completed=share, description=text, stand=stand)
-        is_line_due = now - self._last_line >= SECONDS_BETWEEN_LINES
-        if is_line_due and not self._quiet and not self._is_live:
+        self._bar.update(self._task, completed=share, description=text, stand=stand)
+        if self._has_lines and now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
             print(f'{text}: {stand}', file=sys.stderr, flush=True)
 

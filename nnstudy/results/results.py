@@ -267,12 +267,14 @@ def load(
 
 
 def with_settings(runs: pd.DataFrame, points: Sequence[spec.Point]) -> pd.DataFrame:
-    """Returns the table of runs with the swept fields as the points have them.
+    """Returns the table of runs with the swept fields as the points have them, after `group`.
 
     Parquet has no columns of tuples, or of values of several types.
     """
     fields = {f: column([points[p][f] for p in runs['point']]) for f in spec.swept(points)}
-    return runs.assign(**fields)
+    rest = runs.drop(columns=list(fields), errors='ignore')
+    settings = pd.DataFrame(fields, index=runs.index)
+    return pd.concat([rest.iloc[:, :4], settings, rest.iloc[:, 4:]], axis=1)
 
 
 def column(values: list[Any]) -> pd.Series:

@@ -22,79 +22,58 @@ from nnstudy.machine.devices import RUNS
 
 
 class Chosen(NamedTuple):
-    """Which runs are advanced, in blocks of `lanes`; see `choose`.
+    """Which runs are advanced, in blocks of `lanes`; a row for each device."""
 
-    Attributes:
-      rows: the rows of each device in the order of execution, int32 [D, blocks · lanes].
-      num_blocks: number of the blocks that are used, int32 [D].
+    rows: np.ndarray  # of the device, in the order of execution, int32 [D, blocks · lanes]
+    num_blocks: np.ndarray  # that are used, int32 [D]
+
+
+def lift(function: Callable, mesh: Mesh) -> jax.stages.Wrapped:
+    """Returns a function of one run over the runs axis, jitted; runs come one after the other.
+
+    From `function(*own, *shared) -> outputs` it makes `lifted(own, shared) -> outputs`, of two
+    tuples. `own` and outputs are [R, ...]; `shared` is the same for all runs.
     """
 
-    rows: np.ndarray
-    num_blocks: np.ndarray
+    def lifted(own: tuple, shared: tuple) -> Any:
+        return lax.map(lambda own: function(*own, *shared), own)
+
+    return _jitted(lifted, mesh, num_mapped=1)
 
 
-def lift(function: Callable, mesh: Mesh, num_mapped: int) -> Callable:
-    """Returns `function` over a leading runs axis of its first `num_mapped` arguments.
+def advance(function: Callable, mesh: Mesh, lanes: int) -> jax.stages.Wrapped:
+    """Returns a function of one run over the runs axis, jitted, for some of the runs.
 
-    Each device goes through its runs one after the other.
-
-    Args:
-      function: `function(*mapped, *shared) -> outputs` of one run.
-      mesh: see `nnstudy.machine.devices.runs_mesh`.
-      num_mapped: number of arguments with the runs axis.
-
-    Returns:
-      The lifted function. Mapped arguments and outputs have R as leading axis; shared arguments
-      are the same for all runs.
+    From `function(state, *own, *shared) -> (state, outputs)` it makes `advanced(state, chosen, own,
+    shared)`, which uses the memory of `state` again. Runs that are not chosen cost nothing; they
+    keep their state, and their outputs are zeros. A device advances `lanes` runs together (vmapped;
+    one after the other where it is 1). A run's bits depend on that, and not on its place or on the
+    other runs. The program has no collectives.
     """
+    # It is called twice below, and should be traced once.
+    function = jax.jit(function, inline=True)
 
-    def on_device(mapped: tuple, shared: tuple) -> Any:
-        return lax.map(lambda own: function(*own, *shared), mapped)
-
-    return _sharded(on_device, mesh, num_mapped)
-
-
-def advance(function: Callable, mesh: Mesh, lanes: int, num_mapped: int) -> Callable:
-    """Returns `function` over the runs axis, for some of the runs. The others stay as they are.
-
-    Which runs is an argument of the program: runs that are over are not chosen any more, and cost
-    nothing. The program has no collectives. A run's bits depend on `lanes`, and not on its place or
-    on the other runs.
-
-    Args:
-      function: `function(state, *mapped, *shared) -> (state, outputs)` of one run.
-      mesh: see `nnstudy.machine.devices.runs_mesh`.
-      lanes: runs that a device advances together (vmapped; one after the other where it is 1).
-      num_mapped: number of arguments with the runs axis, the state included.
-
-    Returns:
-      `advanced(chosen, state, *mapped, *shared) -> (state, outputs)`; `chosen` is a `Chosen`.
-      States and outputs are [R, ...]; the outputs of runs that were not chosen are zeros.
-    """
-
-    def on_device(mapped: tuple, shared: tuple) -> Any:
-        chosen, state, *own = mapped
-
-        def one_run(own: tuple) -> Any:
-            return function(*own, *shared)
+    def advanced(state: Any, chosen: Chosen, own: tuple, shared: tuple) -> Any:
+        def one_run(state: Any, own: tuple) -> Any:
+            return function(state, *own, *shared)
 
         def block(number: jax.Array, carry: tuple) -> tuple:
             rows = lax.dynamic_slice_in_dim(chosen.rows[0], number * lanes, lanes)
             if lanes == 1:
-                return _with_row(carry, rows[0], one_run(_row((carry[0], *own), rows[0])))
+                return _with_row(carry, rows[0], one_run(*_row((carry[0], own), rows[0])))
             # Row by row, since XLA:CPU gathers and scatters element by element.
-            blocks = lax.map(lambda row: _row((carry[0], *own), row), rows)
-            new = jax.vmap(one_run)(blocks)
+            blocks = lax.map(lambda row: _row((carry[0], own), row), rows)
+            new = jax.vmap(one_run)(*blocks)
             return lax.fori_loop(
                 0, lanes, lambda i, carry: _with_row(carry, rows[i], _row(new, i)), carry
             )
 
-        shapes = jax.eval_shape(lambda: one_run(_row((state, *own), 0)))[1]
+        shapes = jax.eval_shape(lambda: one_run(*_row((state, own), 0)))[1]
         num_rows = len(jax.tree.leaves(state)[0])
         outputs = jax.tree.map(lambda s: jnp.zeros((num_rows, *s.shape), s.dtype), shapes)
         return lax.fori_loop(0, chosen.num_blocks[0], block, (state, outputs))
 
-    return _sharded(on_device, mesh, num_mapped + 1)
+    return _jitted(advanced, mesh, num_mapped=3, donate_argnums=0)
 
 
 def choose(runs: np.ndarray, num_runs: int, mesh: Mesh, lanes: int) -> Chosen:
@@ -108,11 +87,6 @@ def choose(runs: np.ndarray, num_runs: int, mesh: Mesh, lanes: int) -> Chosen:
         # The last block is filled up with its last run, which gets the same bits twice.
         rows[device, : num_blocks[device] * lanes] = np.pad(own, (0, -len(own) % lanes), 'edge')
     return Chosen(rows, num_blocks)
-
-
-def put_chosen(chosen: Chosen, mesh: Mesh) -> Chosen:
-    """Moves a choice to the devices."""
-    return _on_devices(chosen, NamedSharding(mesh, PartitionSpec(RUNS)))
 
 
 def put(tree: Any, mesh: Mesh, *, size: int | None = None) -> Any:
@@ -166,16 +140,16 @@ def _with_row(tree: Any, row: jax.Array, new: Any) -> Any:
     )
 
 
-def _sharded(on_device: Callable, mesh: Mesh, num_mapped: int) -> Callable:
+def _jitted(on_device: Callable, mesh: Mesh, num_mapped: int, **options: Any) -> jax.stages.Wrapped:
+    """Returns a function over all devices; all arguments but the last have the runs axis."""
+    specs = (*[PartitionSpec(RUNS)] * num_mapped, PartitionSpec())
     sharded = jax.shard_map(
         on_device,
         mesh=mesh,
-        in_specs=(PartitionSpec(RUNS), PartitionSpec()),
+        in_specs=specs,
         out_specs=PartitionSpec(RUNS),
         check_vma=False,  # the loop carries of one run start from constants
     )
-
-    def lifted(*args: Any) -> Any:
-        return sharded(args[:num_mapped], args[num_mapped:])
-
-    return lifted
+    return jax.jit(
+        sharded, in_shardings=tuple(NamedSharding(mesh, spec) for spec in specs), **options
+    )

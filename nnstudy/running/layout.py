@@ -1,20 +1,26 @@
-"""How runs are laid out on the devices: lanes, chunks and segments, by fixed rules.
+"""How the runs of a group are laid out on the devices: lanes, chunks and segments, by fixed rules.
 
-The number of lanes changes how a run's numbers round. So it depends only on the model's cost and
-the backend, never on the number of runs, free memory or a timing. Chunks and segments do not change
-the numbers. Their sizes follow from the memory, and from how often progress is shown.
+The number of lanes changes how a run's numbers round. So it depends only on the cost of the model,
+which is traced without compiling, and on the backend, never on the number of runs, free memory or a
+timing. Chunks and segments do not change the numbers. Their sizes follow from the memory, and from
+how often progress is shown.
 """
 
-import dataclasses
+import functools
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from nnstudy import errors
-from nnstudy.machine import devices
-from nnstudy.running.cost import Cost
+from nnstudy.data.device import Data
+from nnstudy.machine import devices, flops
+from nnstudy.spec.fields import Config
+from nnstudy.training import diagnostics, run, steps
+from nnstudy.training.run import Run, Static
+from nnstudy.training.state import TrainState
 
 SEGMENT_SECONDS = 2.0  # of work between two updates of the progress display
 
@@ -25,21 +31,19 @@ CACHE_BYTES = 2**20  # of a CPU core
 FLOPS_PER_SECOND = {'cpu': 8e10, 'gpu': 3e12, 'tpu': 3e12}
 
 
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """How the runs of a group are executed.
+class Layout(NamedTuple):
+    """What a run costs, and how the runs of a group are executed."""
 
-    Attributes:
-      lanes: number of runs that a device advances together; they are a block.
-      chunk_size: number of runs that are on the devices at once, a multiple of devices × lanes.
-      step_seconds: estimated time of a step of a block.
-      evaluation_seconds: estimated time of an evaluation of a block.
-    """
+    num_params: int  # of a run
+    state_bytes: int  # of a run
+    lanes: int  # number of runs that a device advances together; they are a block
+    step_seconds: float  # estimated time of a step of a block
+    evaluation_seconds: float  # estimated time of an evaluation of a block
 
-    lanes: int
-    chunk_size: int
-    step_seconds: float
-    evaluation_seconds: float
+    @property
+    def unit(self) -> int:
+        """The number of runs in a block on each device; a chunk has a multiple of it."""
+        return jax.device_count() * self.lanes
 
     @property
     def segment_steps(self) -> int:
@@ -52,73 +56,95 @@ class Layout:
         return max(1, math.floor(SEGMENT_SECONDS / max(seconds, 1e-9)))
 
 
-class Segment(NamedTuple):
-    """What the devices do before the host sees their results again.
-
-    Attributes:
-      runs: which runs of the chunk, int [K].
-      start: the first step.
-      stop: the step after the last one.
-      evaluate: whether an evaluation follows.
-    """
-
-    runs: np.ndarray
-    start: int
-    stop: int
-    evaluate: bool
-
-
-def choose(
-    cost: Cost, num_runs: int, lanes: int | None = None, memory_gib: float | None = None
-) -> Layout:
-    """Returns the layout of a group of runs.
-
-    Args:
-      cost: of one run.
-      num_runs: number of runs in the group.
-      lanes: the number of lanes; None for that of the rule.
-      memory_gib: memory for a chunk; None for half of the memory.
+def choose(config: Config, data: Data) -> Layout:
+    """Returns the layout of runs on data in host memory. Tracing one also finds what cannot work.
 
     Raises:
-      UserError: the smallest chunk does not fit into memory.
+      UserError: a component fails on the data, or with its fields, or memory is too small.
     """
-    backend, num_devices = jax.default_backend(), jax.device_count()
-    lanes = lanes or _lanes(backend, cost)
-    unit = num_devices * lanes
-    memory = devices.memory_bytes()
-    if cost.state_bytes * unit > memory:
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data)
+    try:
+        state, flops_per_step = _trace(Static(config), shapes)
+    except errors.UserError:
+        raise
+    except Exception as error:
+        message = ' '.join(str(error).split())
         raise errors.UserError(
-            f'{unit} runs at a time, {cost.state_bytes / 2**30:.1f} GiB each, do not fit into '
-            f'{memory / 2**30:.1f} GiB of memory: make the model smaller'
-        )
+            f'{", ".join(run.functions(config))}: cannot be traced on inputs of shape '
+            f'{data.inputs.shape[1:]}: {type(error).__name__}: {message[:300]}'
+        ) from error
+    params = jax.tree.leaves(state.variables['params'])
+    num_params = sum(leaf.size for leaf in params)
+    has_convolutions = any(leaf.ndim == 4 for leaf in params)
+    lanes = config.execution.lanes or num_lanes(num_params, has_convolutions, flops_per_step)
+
     # Small steps take a fixed time, however few operations they have.
-    rate = FLOPS_PER_SECOND.get(backend, 3e12)
-    step_seconds = lanes * max(cost.flops_per_step / rate, 5e-6)
-    layout = Layout(lanes, unit, step_seconds, cost.steps_per_evaluation * step_seconds)
-    # While a checkpoint is written, there are two copies of the states.
-    return fit(layout, num_runs, memory_budget(memory_gib), 2 * cost.state_bytes)
+    rate = FLOPS_PER_SECOND.get(jax.default_backend(), 3e12)
+    step_seconds = lanes * max(flops_per_step / rate, 5e-6)
+    most = config.eval_train_examples or data.num_train
+    evaluated = sum(min(size, most) if split == 'train' else size for split, size in data.sizes)
+    diagnosed = diagnostics.num_examples(config.diagnostic_examples, data.num_train)
+    evaluated += diagnostics.num_passes(config.diagnostics) * diagnosed
+    layout = Layout(
+        num_params=num_params,
+        state_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)),
+        lanes=lanes,
+        step_seconds=step_seconds,
+        # A forward pass is about a third of a step.
+        evaluation_seconds=evaluated / (3 * config.batch_size) * step_seconds,
+    )
+    memory = devices.memory_bytes()
+    if layout.state_bytes * layout.unit > memory:
+        raise errors.UserError(
+            f'{layout.unit} runs at a time, {layout.state_bytes / 2**30:.1f} GiB each, do not fit '
+            f'into {memory / 2**30:.1f} GiB of memory: make the model smaller'
+        )
+    return layout
 
 
-def memory_budget(memory_gib: float | None) -> float:
-    """Returns the bytes that a chunk may take: `config.execution.memory_gib`, or half of them."""
-    return devices.memory_bytes() / 2 if memory_gib is None else memory_gib * 2**30
+@functools.lru_cache(maxsize=32)
+def _trace(static: Static, data: Data) -> tuple[TrainState, float]:
+    """Returns the shapes of a state, and the operations of a step, on data of these shapes."""
+    config = static.config
+    number, evaluate = jax.ShapeDtypeStruct((), np.int32), jax.ShapeDtypeStruct((), np.bool_)
+    values = {name: jax.ShapeDtypeStruct((), np.float32) for name in config.hparams}
+    own = jax.ShapeDtypeStruct((), np.uint32), values, data
+
+    def of_run(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda own, *args: function(Run.of_seed(config, *own), *args)
+
+    state = jax.eval_shape(of_run(steps.init), own)
+    jax.eval_shape(of_run(steps.segment), own, state, number, number, evaluate)
+    return state, flops.count(of_run(steps.step), own, state, number, number)
 
 
-def fit(layout: Layout, num_runs: int, budget: float, run_bytes: float, fixed: float = 0) -> Layout:
-    """Returns the layout with chunks of about equal size, as large as memory allows.
+def num_lanes(num_params: int, has_convolutions: bool, flops_per_step: float) -> int:
+    """The rule for lanes. Measured on two CPU cores, see docs/performance.md; else a guess."""
+    if jax.default_backend() != 'cpu':
+        return 8 if has_convolutions else 32
+    # vmap over kernels gives a grouped convolution, which takes at least twice as long.
+    if not has_convolutions:
+        for lanes, most_flops in ((32, 1e6), (8, 2e7)):
+            # Every step reads the parameters of a block, which should stay in the core's cache.
+            if flops_per_step <= most_flops and lanes * num_params * 4 <= CACHE_BYTES:
+                return lanes
+    return 1
 
-    Args:
-      layout: of the group.
-      num_runs: number of runs in the group.
-      budget: bytes for a chunk.
-      run_bytes: bytes for each run of it.
-      fixed: bytes that do not depend on the number of runs.
-    """
-    unit = jax.device_count() * layout.lanes
-    most = max(1, int(max(budget - fixed, 0) / run_bytes) // unit) * unit
+
+class Segment(NamedTuple):
+    """What the devices do before the host sees their results again."""
+
+    runs: np.ndarray  # which runs of the chunk, int [K]
+    start: int  # the first step
+    stop: int  # the step after the last one
+    evaluate: bool  # whether an evaluation follows
+
+
+def chunk_size(num_runs: int, unit: int, fitting: float) -> int:
+    """Returns the size of chunks of about equal size: a multiple of `unit`, `fitting` at most."""
+    most = max(1, int(fitting) // unit) * unit
     num_chunks = math.ceil(num_runs / most)
-    chunk_size = math.ceil(num_runs / num_chunks / unit) * unit
-    return dataclasses.replace(layout, chunk_size=chunk_size)
+    return math.ceil(num_runs / num_chunks / unit) * unit
 
 
 def next_segment(
@@ -129,46 +155,28 @@ def next_segment(
     until: int,
     num_devices: int,
 ) -> Segment | None:
-    """Returns the next segment, of the runs that are furthest behind.
+    """Returns the next segment of about SEGMENT_SECONDS, of the runs that are furthest behind.
 
     Args:
       layout: of the group.
-      at: the step that each run of the chunk has reached, its evaluation included; -1 before the
-        first one. int [R].
+      at: the step that each run of the chunk has reached, its evaluation included, int [R]; -1
+        before the first one.
       alive: which runs go on, bool [R].
       evaluation_steps: int [E], increasing.
-      until: the evaluation step where all runs wait.
+      until: the evaluation step where all runs wait. When all are there, None is returned.
       num_devices: run r of the chunk is on device r mod `num_devices`.
-
-    Returns:
-      A segment of about SEGMENT_SECONDS; None if all runs are at `until` or over.
     """
     waiting = np.unique(at[alive & (at < until)])
     if not waiting.size:
         return None
-    start, *ahead = waiting.tolist()
-    evaluation = int(evaluation_steps[np.searchsorted(evaluation_steps, start, side='right')])
+    reached, *ahead = waiting.tolist()
+    start = max(reached, 0)
+    evaluation = int(evaluation_steps[np.searchsorted(evaluation_steps, reached, side='right')])
     # Not past runs that are ahead, as after a checkpoint between two segments, so that all runs go
     # on together.
-    stop = min(evaluation, max(start, 0) + layout.segment_steps, *ahead[:1])
+    stop = min(evaluation, start + layout.segment_steps, *ahead[:1])
     evaluate = stop == evaluation
-    runs = np.flatnonzero(alive & (at == start))
-    most = layout.lanes * layout.segment_blocks(stop - max(start, 0), evaluate)
-    runs = np.sort(
-        np.concatenate([runs[runs % num_devices == d][:most] for d in range(num_devices)])
-    )
-    return Segment(runs, max(start, 0), stop, evaluate)
-
-
-def _lanes(backend: str, cost: Cost) -> int:
-    """The rule for lanes. Measured on two CPU cores, see docs/performance.md; else a guess."""
-    if backend != 'cpu':
-        return 8 if cost.has_convolutions else 32
-    # vmap over kernels gives a grouped convolution, which takes at least twice as long.
-    if not cost.has_convolutions:
-        for lanes, most_flops in ((32, 1e6), (8, 2e7)):
-            # Every step reads the parameters of a block, which should stay in the core's cache.
-            fits = lanes * cost.num_params * 4 <= CACHE_BYTES
-            if cost.flops_per_step <= most_flops and fits:
-                return lanes
-    return 1
+    runs = np.flatnonzero(alive & (at == reached))
+    most = layout.lanes * layout.segment_blocks(stop - start, evaluate)
+    by_device = [runs[runs % num_devices == d][:most] for d in range(num_devices)]
+    return Segment(np.sort(np.concatenate(by_device)), start, stop, evaluate)

@@ -6,6 +6,7 @@ from flax import linen as nn
 
 from nnstudy.report import labels
 from nnstudy.running import plan as plan_lib
+from nnstudy.spec import sweep
 from nnstudy.training.run import Run
 
 
@@ -22,40 +23,36 @@ def headline(plan: plan_lib.Plan) -> str:
         f'{plan.num_run_steps:,} run-steps',
         f'{labels.count(jax.device_count(), jax.default_backend().upper() + " device")}',
     ]
-    return f'{plan.about.name}: {", ".join(parts)}'
+    return f'{plan.name}: {", ".join(parts)}'
 
 
 def describe(plan: plan_lib.Plan) -> str:
     """Returns the whole plan: swept fields, groups, memory, and the layers of each model."""
     lines = []
-    for field in plan.swept:
-        values = list(dict.fromkeys(point.get(field) for point in plan.points))
-        shown = ', '.join(str(value) for value in values[:12])
+    for field in sweep.swept(plan.points):
+        values = list(dict.fromkeys(point[field] for point in plan.points))
         more = f', ... ({len(values)} values)' if len(values) > 12 else ''
-        lines.append(f'swept {field}: {shown}{more}')
+        lines.append(f'swept {field}: {", ".join(map(str, values[:12]))}{more}')
     described: dict[str, int] = {}
     for group in plan.groups:
-        layout = group.layout
-        states = layout.chunk_size * group.state_bytes
+        layout, size, config = group.layout, group.chunk_size(), group.config
         data = (group.data.inputs.nbytes + group.data.labels.nbytes) * jax.device_count()
         lines += [
             '',
             f'group {group.index}: {labels.count(len(group.runs), "run")} of '
-            f'{labels.count(group.num_steps, "step")} '
-            f'({labels.count(group.config.epochs, "epoch")} at batch size '
-            f'{group.config.batch_size}), {labels.count(group.num_params, "parameter")} each',
+            f'{labels.count(group.num_steps, "step")} ({labels.count(config.epochs, "epoch")} at '
+            f'batch size {config.batch_size}), '
+            f'{labels.count(layout.num_params, "parameter")} each',
             f'  examples: {group.data.describe()}',
-            f'  layout: {labels.count(group.num_chunks, "chunk")} of {layout.chunk_size} runs, '
+            f'  layout: {labels.count(group.num_chunks, "chunk")} of {size} runs, '
             f'{labels.count(layout.lanes, "lane")} a device, '
             f'at most {labels.count(layout.segment_steps, "step")} a segment',
-            f'  memory: about {_gib(states)} for the runs, {_gib(data)} for the data',
+            f'  memory: about {_gib(size * layout.state_bytes)} for the runs, {_gib(data)} for '
+            'the data',
         ]
         layers = layer_table(group)
-        if layers in described:
-            lines.append(f'  layers: as in group {described[layers]}')
-        else:
-            described[layers] = group.index
-            lines.append(layers)
+        first = described.setdefault(layers, group.index)
+        lines.append(layers if first == group.index else f'  layers: as in group {first}')
     return '\n'.join(lines)
 
 

@@ -43,35 +43,18 @@ class Part(NamedTuple):
         return dealt[(dealt >= start) & (dealt < stop)] - start
 
 
-def read(text: str) -> Part:
-    """Returns a part from `'i/n'`.
-
-    Raises:
-      UserError: it is written otherwise.
-    """
-    match = re.fullmatch(r'(\d+)/(\d+)', text.strip())
-    if match is None:
-        raise errors.UserError(f'--part={text}: write --part=i/n, such as --part=0/4 to 3/4')
-    return Part(int(match[1]), int(match[2]))
-
-
-def checked(pair: tuple[int, int]) -> Part:
-    """Returns a part from `(i, n)`.
-
-    Raises:
-      UserError: there is no such part.
-    """
-    is_pair = isinstance(pair, tuple) and len(pair) == 2
-    if not is_pair or not all(type(number) is int for number in pair):
-        raise errors.UserError(f'part must be two whole numbers (i, n), not {pair!r}')
-    part = Part(*pair)
-    if part.total < 1:
-        raise errors.UserError(f'{part}: a study has at least 1 part')
-    if not 0 <= part.number < part.total:
-        only = 'the only part of 1 is 0'
-        several = f'{part.total} parts are numbered from 0 to {part.total - 1}'
-        raise errors.UserError(f'{part}: {several if part.total > 1 else only}')
-    return part
+def read(part: object) -> Part:
+    """Returns a part from `(i, n)` or `'i/n'`, or raises UserError if there is no such part."""
+    pair = part
+    if isinstance(part, str) and re.fullmatch(r'\d+/\d+', part):
+        pair = tuple(map(int, part.split('/')))
+    match pair:
+        case (int(number), int(total)) if 0 <= number < total:
+            return Part(number, total)
+    raise errors.UserError(
+        f'part {part!r}: write (i, n), or --part=i/n, for part i of n; they are numbered from 0 to '
+        'n - 1'
+    )
 
 
 def name(part: tuple[int, int] | None) -> str:

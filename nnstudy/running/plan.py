@@ -18,11 +18,13 @@ import numpy as np
 from nnstudy import data as data_lib
 from nnstudy import errors
 from nnstudy.data import dataset, device
-from nnstudy.running import cost as cost_lib
-from nnstudy.running import halving, layout, parts
+from nnstudy.machine import devices
+from nnstudy.running import layout as layout_lib
+from nnstudy.running import parts
+from nnstudy.running.layout import Layout
 from nnstudy.running.parts import Part
-from nnstudy.spec import claims, fields, sweep
 from nnstudy.spec import config as config_lib
+from nnstudy.spec import fields, sweep
 from nnstudy.spec.claims import Claim, Reference
 from nnstudy.spec.fields import Config, Value
 from nnstudy.training import resolve, train
@@ -34,82 +36,56 @@ MAX_RUNS = 10_000_000
 NOT_IDENTITY = ('execution.', 'study.')
 
 
-@dataclasses.dataclass(frozen=True)
-class About:
-    """What is stored with a study and does not change what is trained.
-
-    Attributes:
-      name: of the study, for titles and the working directory.
-      claims: see `nnstudy.spec.claims`.
-      references: likewise.
-    """
-
-    name: str = 'study'
-    claims: Sequence[Claim] = ()
-    references: Sequence[Reference] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns it as plain data, for `config.json`."""
-        return {name: claims.to_dict(value) for name, value in vars(self).items()}
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Group:
-    """R runs with equal static fields.
-
-    Attributes:
-      index: number of the group.
-      config: resolved, with the dynamic fields of the first run.
-      runs: run numbers, int [R].
-      points: number of the point of each run, int [R].
-      seeds: int [R].
-      hparams: dynamic fields by dotted name, float32 [R] each.
-      data: the splits, in host memory. Groups with the same data share them.
-      evaluation_steps: int32 [E]; the last one is the number of steps of a run.
-      num_params: number of parameters of one run.
-      state_bytes: size of the state of one run.
-      layout: lanes, runs of a chunk and steps of a segment.
-    """
+    """R runs with equal static fields."""
 
     index: int
-    config: Config
-    runs: np.ndarray
-    points: np.ndarray
-    seeds: np.ndarray
-    hparams: Mapping[str, np.ndarray]
-    data: device.Data
-    evaluation_steps: np.ndarray
-    num_params: int
-    state_bytes: int
-    layout: layout.Layout
+    config: Config  # resolved, with the dynamic fields of the first run
+    runs: np.ndarray  # run numbers, int [R]
+    points: np.ndarray  # number of the point of each run, int [R]
+    seeds: np.ndarray  # int [R]
+    hparams: Mapping[str, np.ndarray]  # dynamic fields by dotted name, float32 [R] each
+    data: device.Data  # in host memory; groups with the same data share them
+    evaluation_steps: np.ndarray  # int32 [E]; the last one is the number of steps of a run
+    layout: Layout
 
     @property
     def num_steps(self) -> int:
         return int(self.evaluation_steps[-1])
 
     @property
-    def step_cost(self) -> float:
+    def step_seconds(self) -> float:
         """Estimated seconds that a device takes for one step of one run, with its evaluations."""
         layout, evaluations = self.layout, len(self.evaluation_steps) / max(1, self.num_steps)
         return (layout.step_seconds + evaluations * layout.evaluation_seconds) / layout.lanes
 
     @property
+    def budget(self) -> float:
+        """The bytes that a chunk may take: `config.execution.memory_gib`, or half of the memory."""
+        gib = self.config.execution.memory_gib
+        return devices.memory_bytes() / 2 if gib is None else gib * 2**30
+
+    def chunk_size(self, fixed_bytes: float = 0) -> int:
+        """Returns how many runs are on the devices at once, beside so many bytes."""
+        # While a checkpoint is written, there are two copies of the states.
+        fitting = max(self.budget - fixed_bytes, 0) / (2 * self.layout.state_bytes)
+        return layout_lib.chunk_size(len(self.runs), self.layout.unit, fitting)
+
+    @property
     def num_chunks(self) -> int:
-        return math.ceil(len(self.runs) / self.layout.chunk_size)
+        return math.ceil(len(self.runs) / self.chunk_size())
+
+    def num_logged(self, steps: int) -> int:
+        """Returns how many of the first steps are in the log of single steps."""
+        every = self.config.log_every_steps
+        return -(-steps // every) if every else 0
 
     @property
     def log_size(self) -> int:
         """The most rows that a segment may add to the log of single steps; 0 without a log."""
         longest = int(min(self.layout.segment_steps, np.diff(self.evaluation_steps).max()))
-        return self.logged(0, longest)[1] + 1 if self.config.log_every_steps else 0
-
-    def logged(self, start: int, stop: int) -> tuple[int, int]:
-        """Returns the first row in the log of steps `start` to `stop`, and the number of rows."""
-        every = self.config.log_every_steps
-        if not every:
-            return 0, 0
-        first = -(-start // every)
-        return first, -(-stop // every) - first
+        return self.num_logged(longest) + 1 if self.config.log_every_steps else 0
 
     def step_of(self, epoch: int) -> int:
         """Returns the step at the end of an epoch, or the last step if there is no such epoch."""
@@ -119,33 +95,19 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """All runs of a study, by group.
+    """All runs of a study, by group. For what is as given, see `make`."""
 
-    Attributes:
-      config: resolved, without the sweep.
-      points: the values of the swept fields, one dict a point.
-      groups: in the order of their first run. Groups without runs in the part are left out.
-      fingerprints: a hash of the content of each data set, by name.
-      sources: a hash of the code of each component of the user's own, by name.
-      part: which part of the study's runs the groups have; None for all.
-      data: the data set, if it was given in memory.
-      data_dir: directory of the files of named data sets.
-      about: see `About`.
-    """
-
-    config: Config
-    points: list[sweep.Point]
-    groups: list[Group]
-    fingerprints: dict[str, str]
-    sources: dict[str, str]
-    part: Part | None = None
-    data: data_lib.Dataset | None = None
-    data_dir: str | os.PathLike | None = None
-    about: About = About()
-
-    @property
-    def swept(self) -> list[str]:
-        return sweep.swept(self.points)
+    config: Config  # resolved, without the sweep
+    points: list[sweep.Point]  # the values of all swept fields
+    groups: list[Group]  # in the order of their first run; those without runs are left out
+    fingerprints: dict[str, str]  # a hash of the content of each data set, by name
+    sources: dict[str, str]  # a hash of the code of each component of the user's own, by name
+    part: Part | None
+    data: data_lib.Dataset | None
+    data_dir: str | os.PathLike | None
+    name: str = 'study'
+    claims: Sequence[Claim] = ()
+    references: Sequence[Reference] = ()
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
@@ -160,25 +122,25 @@ class Plan:
             'data': self.fingerprints,
             'sources': self.sources,
         }
-        # Fields that are off are left out, so that a study can be resumed by a version that has
-        # more fields.
+
+        def is_off(field: str, value: Value) -> bool:
+            section, _, name = field.rpartition('.')
+            component = self.config.components.get(section)
+            default = None if component is None else component.defaults.get(name)
+            if field in fields.closed():
+                default = fields.closed()[field].default
+            return value in (None, ()) and value == default
+
+        # Fields that have nothing as their value, and by default, are left out, so that a study can
+        # be resumed by a version that has more fields.
         config = {
             field: value
             for field, value in self.config.flat.items()
-            if not (field.startswith(NOT_IDENTITY) or self._is_off(field, value))
+            if not (field.startswith(NOT_IDENTITY) or is_off(field, value))
         }
         text = json.dumps({**content, 'config': config}, sort_keys=True)
         part = {} if self.part is None else {'part': self.part}
         return {**content, 'digest': hashlib.sha256(text.encode()).hexdigest(), **part}
-
-    def _is_off(self, field: str, value: Value) -> bool:
-        """Whether a field has nothing as its value, and also by default."""
-        section, _, name = field.rpartition('.')
-        component = self.config.components.get(section)
-        default = None if component is None else component.defaults.get(name)
-        if field in fields.closed():
-            default = fields.closed()[field].default
-        return value in (None, ()) and value == default
 
     @property
     def num_runs(self) -> int:
@@ -186,22 +148,27 @@ class Plan:
 
     @property
     def rungs(self) -> list[int]:
-        """The epochs after which all remaining runs wait for each other, and the last epoch."""
-        epochs = max([group.config.epochs for group in self.groups], default=0)
-        return [*halving.rungs(self.config.halving, epochs), epochs]
+        """The epochs after which all remaining runs wait for each other, and the last epoch.
 
-    @property
-    def num_run_steps(self) -> int:
-        """The steps of all runs. With halving, an estimate: as if all groups lost equal shares."""
-        return round(self._over_rungs(lambda group: 1.0))
+        With `config.halving`, points are pruned after `min_epochs` times powers of `factor`.
+        """
+        last = max([group.config.epochs for group in self.groups], default=0)
+        factor, epochs = self.config.halving.factor, self.config.halving.min_epochs
+        found = []
+        while factor is not None and epochs < last:
+            found.append(epochs)
+            epochs *= factor
+        return [*found, last]
 
-    @property
-    def cost(self) -> float:
-        """Estimated device seconds of all these steps, see `Group.step_cost`."""
-        return self._over_rungs(lambda group: group.step_cost)
+    def survivors(self, num_points: int) -> int:
+        """Returns how many of some points go on after a rung: the best 1/`factor`, rounded up."""
+        return math.ceil(num_points / (self.config.halving.factor or 1))
 
-    def _over_rungs(self, of_step: Callable[[Group], float]) -> float:
-        """Sums a number of each step over the steps of all runs."""
+    def total(self, of_step: Callable[[Group], float]) -> float:
+        """Sums a number of each step over the steps of all runs.
+
+        With halving, it is an estimate: as if all groups lost equal shares.
+        """
         total, points, before = 0.0, len(self.points), 0
         for epochs in self.rungs:
             share = points / len(self.points)
@@ -209,9 +176,19 @@ class Plan:
                 len(group.runs) * (group.step_of(epochs) - group.step_of(before)) * of_step(group)
                 for group in self.groups
             )
-            points = math.ceil(points / (self.config.halving.factor or 1))
-            before = epochs
+            points, before = self.survivors(points), epochs
         return total
+
+    @property
+    def num_run_steps(self) -> int:
+        """The steps of all runs, see `total`."""
+        return round(self.total(lambda group: 1.0))
+
+    def stage(self, split: str, points: Sequence[Mapping[str, Value]]) -> 'Plan':
+        """Returns the plan of a stage of `config.zoom`: of other points, trained on a split."""
+        config = {**self.config.flat, 'zoom.train': None, 'split.train': split}
+        about = {field: getattr(self, field) for field in ('name', 'claims', 'references')}
+        return make(config, points, data=self.data, data_dir=self.data_dir, **about)
 
 
 def make(
@@ -220,8 +197,8 @@ def make(
     *,
     data: data_lib.Dataset | None = None,
     data_dir: str | os.PathLike | None = None,
-    part: tuple[int, int] | None = None,
-    about: About | None = None,
+    part: tuple[int, int] | str | None = None,
+    **about: Any,
 ) -> Plan:
     """Returns the plan of a study. Nothing is compiled, written or put on a device.
 
@@ -230,19 +207,18 @@ def make(
       points: see `nnstudy.spec.sweep`; None or `[{}]` for the config's own values.
       data: a data set in memory, in place of `config.dataset`.
       data_dir: directory of the files of named data sets, see `nnstudy.data.load`.
-      part: `(i, n)` for part i of n of the runs, i from 0 to n - 1; None for all. With more parts
-        than runs some have none, and then the plan has no groups.
-      about: stored with the study.
+      part: `(i, n)` or `'i/n'` for part i of n of the runs, i from 0 to n - 1; None for all. With
+        more parts than runs some have none, and then the plan has no groups.
+      **about: the study's name (for titles and the working directory), claims and references.
 
     Raises:
       UserError: anything that is wrong with the fields, their values, the points or the data.
     """
     dataset.check_given(data)
-    own = {} if data is None else {'dataset': data.name}
-    resolved = resolve.study(config_lib.complete(config, own), points)
-    if part is not None:
-        part = parts.checked(part)
-        _check_whole(resolved.config)
+    given = {} if data is None else {'dataset': data.name}
+    resolved = resolve.study(config_lib.complete(config, given), points)
+    chosen = None if part is None else parts.read(part)
+    _check(resolved.config, len(resolved.points), chosen)
     if data is not None and 'dataset' in sweep.swept(resolved.points):
         raise errors.UserError("cannot sweep 'dataset' with a data set in memory")
 
@@ -260,26 +236,42 @@ def make(
     groups, dealt = [], 0
     for index, numbers in enumerate(members.values()):
         settings = [resolved.settings[n] for n in numbers]
-        groups.append(_group(index, settings, np.array(numbers), prepare, part, dealt))
-        dealt += len(numbers) * resolved.config.num_seeds
+        num_runs = len(numbers) * resolved.config.num_seeds
+        own = np.arange(num_runs) if chosen is None else chosen.dealt(dealt, dealt + num_runs)
+        groups.append(_group(index, settings, np.array(numbers), own, prepare))
+        dealt += num_runs
     used = {group.config.dataset for group in groups}
-    return Plan(
+    plan = Plan(
         config=resolved.config,
         points=resolved.points,
         groups=[group for group in groups if len(group.runs)],
         fingerprints={name: load(name).fingerprint() for name in sorted(used)},
         sources={k: v for g in groups for k, v in resolve.sources(g.config).items()},
-        part=part,
+        part=chosen,
         data=data,
         data_dir=data_dir,
-        about=about or About(),
+        **about,
     )
+    for split in resolved.config.zoom.train or ():
+        plan.stage(split, plan.points)  # the data of all stages are checked now
+    return plan
 
 
-def _check_whole(config: Config) -> None:
-    """Raises UserError if a study cannot be trained in parts."""
+def _check(config: Config, num_points: int, part: Part | None) -> None:
+    """Raises UserError if there are too many runs, too high seeds, or parts that cannot be."""
+    num_seeds = config.num_seeds
+    if num_points * num_seeds > MAX_RUNS:
+        raise errors.UserError(
+            f'config.num_seeds {num_seeds:,} makes {num_points * num_seeds:,} runs; a study may '
+            f'have {MAX_RUNS:,}'
+        )
+    if config.seed + num_seeds > 2**32:
+        raise errors.UserError(
+            f'config.seed {config.seed} with {num_seeds} seeds goes beyond the last seed, '
+            f'{2**32 - 1}'
+        )
     for field in ('zoom.train', 'halving.factor'):
-        if config.flat[field] is not None:
+        if part is not None and config.flat[field] is not None:
             raise errors.UserError(
                 f'a study with config.{field} has no parts: what goes on is decided over all runs'
             )
@@ -289,47 +281,27 @@ def _group(
     index: int,
     settings: Sequence[Config],
     points: np.ndarray,
+    own: np.ndarray,
     prepare: Callable[..., device.Data],
-    part: Part | None,
-    dealt: int,
 ) -> Group:
-    """Returns the group of points with equal static fields; only shapes are computed.
+    """Returns the group of the points with these settings and numbers; only shapes are computed.
 
-    Args:
-      index: of the group.
-      settings: the resolved config of each point.
-      points: number of each point.
-      prepare: loads a data set by name and prepares it with options.
-      part: which of the runs the group has, perhaps none; None for all.
-      dealt: number of runs in the groups before it.
+    `own` says which of the runs of these points it has, int [R]. `prepare` loads a data set by name
+    and prepares it with options.
     """
     config = settings[0]
     data = prepare(config.dataset, **resolve.data_options(config))
     resolve.check(config, data)
-    num_seeds = config.num_seeds
     num_steps = config.epochs * steps_per_epoch(config, data.num_train)
     if num_steps >= 2**31:
         raise errors.UserError(
             f'config.epochs {config.epochs} makes {num_steps:,} steps, more than {2**31 - 1:,}'
         )
-    if len(points) * num_seeds > MAX_RUNS:
-        raise errors.UserError(
-            f'config.num_seeds {num_seeds:,} makes {len(points) * num_seeds:,} runs; a study may '
-            f'have {MAX_RUNS:,}'
-        )
-    if config.seed + num_seeds > 2**32:
-        raise errors.UserError(
-            f'config.seed {config.seed} with {num_seeds} seeds goes beyond the last seed, '
-            f'{2**32 - 1}'
-        )
-    num_runs = len(points) * num_seeds
-    rows = np.arange(num_runs) if part is None else part.dealt(dealt, dealt + num_runs)
-    place, number = rows // num_seeds, rows % num_seeds  # of the point, of the seed
-    cost = cost_lib.of_run(config, data)
+    place, number = np.divmod(own, config.num_seeds)  # of the point, of the seed
     return Group(
         index=index,
         config=config,
-        runs=points[place] * num_seeds + number,
+        runs=points[place] * config.num_seeds + number,
         points=points[place],
         seeds=config.seed + number,
         hparams={
@@ -338,12 +310,5 @@ def _group(
         },
         data=data,
         evaluation_steps=train.evaluation_steps(config, data.num_train),
-        num_params=cost.num_params,
-        state_bytes=cost.state_bytes,
-        layout=layout.choose(
-            cost,
-            num_runs=max(len(rows), 1),
-            lanes=config.execution.lanes,
-            memory_gib=config.execution.memory_gib,
-        ),
+        layout=layout_lib.choose(config, data),
     )

@@ -1,6 +1,5 @@
 """The progress of every run of a study, from the newest checkpoint that has the run."""
 
-import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,10 +8,6 @@ import numpy as np
 
 from nnstudy.machine import processes
 from nnstudy.results.checkpoints import AnySeries, Checkpoint
-from nnstudy.running import tables
-
-# The items of a checkpoint from which a run goes on.
-_RESUMED = ('state', 'history', 'log', 'outcome')
 
 
 class Records:
@@ -45,17 +40,23 @@ class Records:
         left = runs[self.step[runs] < step]
         return left[np.argsort(-self._number[left], kind='stable')]
 
-    def begun(self, runs: np.ndarray) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
-        """Yields the saved items of those of the runs that have begun, one checkpoint at a time.
+    def newest(self, runs: np.ndarray, *items: str) -> Iterator[tuple[np.ndarray, Checkpoint]]:
+        """Reads the newest checkpoints of some runs, one at a time, with these items.
 
         Yields:
-          The places of some runs in `runs`, int [K], and their items, trees of arrays [K, ...].
+          The places of K of the runs in `runs`, int [K], and a checkpoint of these K alone. Runs
+          that have not begun are in none.
         """
         numbers = self._number[runs]
         for number in sorted(set(numbers.tolist()) - {-1}):
             places = np.flatnonzero(numbers == number)
-            load = functools.partial(self._rows_of, number, self._row[runs[places]])
-            yield places, processes.from_first(load)
+
+            def load(number: int = number, own: np.ndarray = runs[places]) -> list[Any]:
+                kept = self._series.load(number, *items)
+                own_items = jax.tree.map(lambda leaf: leaf[self._row[own]], kept.items)
+                return [{**kept.about, 'runs': own.tolist()}, own_items]
+
+            yield places, Checkpoint(*processes.from_first(load))
 
     def keep(self, checkpoint: Checkpoint) -> None:
         """Saves a checkpoint, and deletes those that were replaced before.
@@ -76,20 +77,6 @@ class Records:
         if processes.is_first():
             self._series.retain(set(self._number.tolist()), wait=True)
             self._series.close()
-
-    def tables(self) -> list[Checkpoint]:
-        """Returns the checkpoints, with the items that the tables need; the newest first."""
-        numbers = sorted(set(self._number.tolist()) - {-1}, reverse=True)
-        loads = [functools.partial(self._table, number) for number in numbers]
-        return [Checkpoint(*processes.from_first(load)) for load in loads]
-
-    def _table(self, number: int) -> list[Any]:
-        kept = self._series.load(number, *tables.ITEMS)
-        return [kept.about, kept.items]
-
-    def _rows_of(self, number: int, rows: np.ndarray) -> dict[str, Any]:
-        items = self._series.load(number, *_RESUMED).items
-        return jax.tree.map(lambda leaf: leaf[rows], items)
 
     def _note(self, number: int, about: dict[str, Any]) -> None:
         runs = about['runs']

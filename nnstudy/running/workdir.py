@@ -18,16 +18,16 @@ from typing import Any
 import jax
 
 from nnstudy import errors
-from nnstudy.machine import processes
 from nnstudy.results import files
 from nnstudy.running import parts
 from nnstudy.running import plan as plan_lib
 from nnstudy.running.plan import Plan
+from nnstudy.spec import claims
 from nnstudy.spec import config as config_lib
 from nnstudy.training import metrics
 
-# Parts of an environment that may change the bits of a run.
-_ROUNDING = ('versions', 'backend', 'devices', 'lanes')
+# What of an environment may change the bits of a run.
+ROUNDING = ('versions', 'backend', 'devices', 'lanes')
 
 
 def status(plan: Plan, workdir: Path) -> str:
@@ -36,63 +36,53 @@ def status(plan: Plan, workdir: Path) -> str:
     Raises:
       UserError: the directory holds another study, or other files.
     """
+    place = f'--workdir {str(workdir)!r}'
     try:
         stored = files.read_identity(workdir)
-        is_in_use = stored is None and _is_in_use(workdir)
+        # Other files may be in it, or on the path to it.
+        existing = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
+        is_free = existing.is_dir() and (existing != workdir or not any(workdir.iterdir()))
     except OSError as error:
-        raise errors.UserError(f'cannot read --workdir {str(workdir)!r}: {error}') from error
-    if stored is None:
-        if is_in_use:
-            has_parts = any(workdir.glob('part-*-of-*/config.json'))
-            hint = '; nnstudy merge joins its parts' if has_parts else ''
-            raise errors.UserError(
-                f'--workdir {str(workdir)!r} exists and holds no study; name an empty or new one'
-                + hint
-            )
+        raise errors.UserError(f'cannot read {place}: {error}') from error
+    if stored is None and is_free:
         return 'new'
+    if stored is None:
+        has_parts = any(workdir.glob('part-*-of-*/config.json'))
+        hint = '; nnstudy merge joins its parts' if has_parts else ''
+        raise errors.UserError(
+            f'{place} exists and holds no study; name an empty or new one' + hint
+        )
     mine = plan.identity
     if stored.get('digest') != mine['digest']:
         differing = ', '.join(differences(stored, mine)) or 'what is stored of it'
         raise errors.UserError(
-            f'--workdir {str(workdir)!r} holds another study, {stored.get("name")!r}: '
-            f'it differs in {differing}; name another directory'
+            f'{place} holds another study, {stored.get("name")!r}: it differs in {differing}; name '
+            'another directory'
         )
     theirs, own = stored.get('part'), mine.get('part')
     if theirs != own:
         held, wanted = map(parts.name, (theirs, own))
-        raise errors.UserError(
-            f'--workdir {str(workdir)!r} holds {held}, not {wanted}; name another directory'
-        )
+        raise errors.UserError(f'{place} holds {held}, not {wanted}; name another directory')
     return 'finished' if files.is_finished(workdir) else 'begun'
-
-
-def _is_in_use(workdir: Path) -> bool:
-    """Whether there is something else, or a file on the path to it."""
-    existing = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
-    return not existing.is_dir() or (existing == workdir and any(workdir.iterdir()))
 
 
 def open_session(plan: Plan, workdir: Path) -> str:
     """Creates the directory of a study, or adds a session to it, unless the study is finished.
 
     Returns:
-      See `status`; the same on all processes.
+      See `status`.
 
     Raises:
       UserError: the directory cannot be written, or a claim has a value that JSON does not know.
     """
-    return processes.from_first(lambda: _opened(plan, workdir))
-
-
-def _opened(plan: Plan, workdir: Path) -> str:
     found = status(plan, workdir)
     if found == 'finished':
         return found
     session, path = environment(plan), workdir / 'environment.json'
-    about = {**plan.about.to_dict(), 'directions': metrics.directions()}
-    content = {**plan.identity, **about}
+    about = {name: claims.to_dict(getattr(plan, name)) for name in ('name', 'claims', 'references')}
+    content = {**plan.identity, **about, 'directions': metrics.directions()}
     try:
-        json.dumps(content)
+        json.dumps(about)
     except TypeError as error:
         raise errors.UserError(f'values of fields in claims and references: {error}') from error
     try:
@@ -102,7 +92,7 @@ def _opened(plan: Plan, workdir: Path) -> str:
         files.write_json(path, {'sessions': [*sessions, session]})
     except OSError as error:
         raise errors.UserError(f'cannot write to --workdir {str(workdir)!r}: {error}') from error
-    changed = [k for k in _ROUNDING if sessions and sessions[-1].get(k) != session[k]]
+    changed = [k for k in ROUNDING if sessions and sessions[-1].get(k) != session[k]]
     if changed:
         print(
             f'warning: this study was begun with other {", ".join(changed)}; the remaining '
@@ -117,7 +107,7 @@ def default(plan: Plan) -> Path:
 
     A part has the folder `part-<i>-of-<n>` in there.
     """
-    whole = Path('runs') / f'{plan.about.name}-{plan.identity["digest"][:8]}'
+    whole = Path('runs') / f'{plan.name}-{plan.identity["digest"][:8]}'
     return whole if plan.part is None else whole / plan.part.folder
 
 
@@ -137,11 +127,12 @@ def differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]
 def environment(plan: Plan) -> dict[str, Any]:
     """Returns the versions, devices and the command of this session."""
     packages = ('nnstudy', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
+    versions = {
+        name: next((found.version for found in importlib.metadata.distributions(name=name)), None)
+        for name in packages
+    }
     return {
-        'versions': {
-            'python': platform.python_version(),
-            **{name: _version(name) for name in packages},
-        },
+        'versions': {'python': platform.python_version(), **versions},
         'platform': platform.platform(),
         'backend': jax.default_backend(),
         'devices': [device.device_kind for device in jax.devices()],
@@ -151,23 +142,11 @@ def environment(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def _git_commit() -> str | None:
     """Returns the commit of nnstudy's code, if it is in a git checkout."""
+    command = ['git', '-C', str(Path(__file__).parent), 'rev-parse', 'HEAD']
     try:
-        done = subprocess.run(
-            ['git', '-C', str(Path(__file__).parent), 'rev-parse', 'HEAD'],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None

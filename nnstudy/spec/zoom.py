@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeGuard
 
 import numpy as np
+import numpy.typing as npt
 
 from nnstudy.spec import sweep
 from nnstudy.spec.fields import Value
@@ -42,7 +43,7 @@ def zoom(
       ranges: of the fields, by name; a field without one has no limits.
       seed: of what is drawn.
     """
-    numeric = {field: value for field, value in best.items() if _is_number(value)}
+    numeric = {field for field, value in best.items() if _is_number(value)}
     alike = [
         point
         for point in points
@@ -51,84 +52,31 @@ def zoom(
             for field, value in best.items()
         )
     ]
-    columns = {field: [v for point in alike if _is_number(v := point[field])] for field in numeric}
-    axes = {field: sorted(set(values)) for field, values in columns.items()}
-    axes = {field: values for field, values in axes.items() if len(values) > 1}
+    axes = {}
+    for field, center in best.items():
+        if _is_number(center):
+            values = sorted({value for point in alike if _is_number(value := point[field])})
+            if len(values) > 1:
+                axes[field] = _Axis(values, center, (ranges or {}).get(field, Range()))
     if not axes:
         return [dict(best)]
-    limits = {field: (ranges or {}).get(field, Range()) for field in axes}
-    zoomed = {
-        field: _zoomed(limits[field], values, numeric[field]) for field, values in axes.items()
-    }
     combinations = {tuple(point[field] for field in axes) for point in alike}
-    if len(combinations) == math.prod(map(len, axes.values())):
-        found = sweep.grid(*(sweep.choice(field, values) for field, values in zoomed.items()))
+    if len(combinations) == math.prod(len(axis.values) for axis in axes.values()):
+        found = sweep.grid(*(sweep.choice(field, axis.closer()) for field, axis in axes.items()))
     else:
-        rng = np.random.default_rng(seed)
-        free = [field for field, values in axes.items() if len(values) == len(alike)]
-        share = len(alike) ** (-1 / max(len(free), 1))
-        drawn = {
-            field: _drawn(limits[field], values, numeric[field], share, len(points), rng)
-            if field in free
-            else [zoomed[field][k] for k in rng.integers(len(zoomed[field]), size=len(points))]
-            for field, values in axes.items()
-        }
-        found = sweep.zip_(*(sweep.choice(field, values) for field, values in drawn.items()))
+        rng, num = np.random.default_rng(seed), len(points)
+        num_free = sum(len(axis.values) == len(alike) for axis in axes.values())
+        share = len(alike) ** (-1 / max(num_free, 1))
+        drawn = []
+        for field, axis in axes.items():
+            if len(axis.values) == len(alike):
+                values = axis.drawn(share, num, rng)
+            else:
+                closer = axis.closer()
+                values = [closer[k] for k in rng.integers(len(closer), size=num)]
+            drawn.append(sweep.choice(field, values))
+        found = sweep.zip_(*drawn)
     return list({repr(point): {**best, **point} for point in found}.values())
-
-
-def _is_number(value: Value) -> TypeGuard[float]:
-    return type(value) in (int, float)  # to isinstance, a bool is an int
-
-
-def _zoomed(limits: Range, values: Sequence[float], best: float) -> list[float]:
-    """Returns as many values between the neighbours of `best`, itself among them."""
-    places, to, back = _axis(values, best)
-    place = to(best)
-    k = int(np.searchsorted(places, place))
-    steps = np.diff(places)
-    below, above = steps[max(k - 1, 0)], steps[min(k, len(steps) - 1)]
-    low, high = _limited(limits, values, best, back(place - below), back(place + above))
-    num_below = (len(values) - 1) // 2
-    if high == best:
-        num_below = len(values) - 1
-    elif low == best:
-        num_below = 0
-    num_above = len(values) - 1 - num_below
-    beside = [
-        *np.linspace(to(low), place, num_below + 2)[1:-1],
-        *np.linspace(place, to(high), num_above + 2)[1:-1],
-    ]
-    return sorted({best, *_written(values, back(beside))})
-
-
-def _drawn(
-    limits: Range,
-    values: Sequence[float],
-    best: float,
-    share: float,
-    num: int,
-    rng: np.random.Generator,
-) -> list[float]:
-    """Returns `num` random values, at most that share of the whole axis away from `best`."""
-    places, to, back = _axis(values, best)
-    reach = (places[-1] - places[0]) * share
-    low, high = _limited(limits, values, best, back(to(best) - reach), back(to(best) + reach))
-    return _written(values, back(rng.uniform(to(low), to(high), num)))
-
-
-def _axis(values: Sequence[float], best: float) -> tuple[np.ndarray, np.ufunc, np.ufunc]:
-    """Returns the places of rising values on their axis, and the ways there and back.
-
-    A 0 has no place on a logarithmic axis. Where it is the best, the axis is linear.
-    """
-    nonzero = np.array([value for value in values if value != 0], np.float64)
-    is_log = is_logarithmic(values)
-    if len(nonzero) == 2:
-        is_log = bool(nonzero[0] > 0 and nonzero[1] > 3 * nonzero[0])
-    if is_log and best != 0:
-        return np.log(nonzero), np.log, np.exp
-    return np.array(values, np.float64), np.positive, np.positive
 
 
 def is_logarithmic(values: Iterable[float]) -> bool:
@@ -148,22 +96,56 @@ def is_logarithmic(values: Iterable[float]) -> bool:
     return unevenness(np.log(numbers)) < unevenness(numbers)
 
 
-def _limited(
-    limits: Range, values: Sequence[float], best: float, low: float, high: float
-) -> tuple[float, float]:
-    """Returns a region about `best` that keeps away from the limits of the field."""
-    lowest, highest = limits.low, limits.high
-    if values[0] > 0:
-        lowest = max(lowest, 0.0)
-    if low <= lowest:
-        low = (best + lowest) / 2
-    if high >= highest:
-        high = (best + highest) / 2
-    return float(low), float(high)
+class _Axis:
+    """The rising values of a field, with the best one of them and the limits of the field."""
+
+    def __init__(self, values: list[float], best: float, limits: Range) -> None:
+        self.values, self._best = values, best
+        self._lowest = max(limits.low, 0.0) if values[0] > 0 else limits.low
+        self._highest = limits.high
+        nonzero = [value for value in values if value != 0]
+        is_log = is_logarithmic(values)
+        if len(nonzero) == 2:
+            is_log = nonzero[0] > 0 and nonzero[1] > 3 * nonzero[0]
+        # A 0 has no place on a logarithmic axis. Where it is the best, the axis is linear.
+        is_log = is_log and best != 0
+        self._to: np.ufunc = np.log if is_log else np.positive
+        self._back: np.ufunc = np.exp if is_log else np.positive
+        self._places = self._to(np.array(nonzero if is_log else values, np.float64))
+
+    def closer(self) -> list[float]:
+        """Returns as many values between the neighbours of the best, itself among them."""
+        place, steps = self._to(self._best), np.diff(self._places)
+        k, num = int(np.searchsorted(self._places, place)), len(self.values) - 1
+        low, high = self._region(steps[max(k - 1, 0)], steps[min(k, len(steps) - 1)])
+        num_below = num if high == self._best else 0 if low == self._best else num // 2
+        below = np.linspace(self._to(low), place, num_below + 2)
+        above = np.linspace(place, self._to(high), num - num_below + 2)
+        return sorted({self._best, *self._values_at([*below[1:-1], *above[1:-1]])})
+
+    def drawn(self, share: float, num: int, rng: np.random.Generator) -> list[float]:
+        """Returns `num` random values, at most that share of the whole axis away from the best."""
+        reach = (self._places[-1] - self._places[0]) * share
+        low, high = self._region(reach, reach)
+        return self._values_at(rng.uniform(self._to(low), self._to(high), num))
+
+    def _region(self, below: float, above: float) -> tuple[float, float]:
+        """Returns the ends of a region about the best, which keeps away from the limits."""
+        place = self._to(self._best)
+        low, high = float(self._back(place - below)), float(self._back(place + above))
+        if low <= self._lowest:
+            low = (self._best + self._lowest) / 2
+        if high >= self._highest:
+            high = (self._best + self._highest) / 2
+        return low, high
+
+    def _values_at(self, places: npt.ArrayLike) -> list[float]:
+        """Returns the values at some places: whole numbers, or with six significant digits."""
+        found = [float(value) for value in self._back(np.asarray(places, np.float64))]
+        if any(type(value) is not int for value in self.values):
+            return [float(f'{value:.6g}') for value in found]
+        return [max(round(value), 1) if self.values[0] > 0 else round(value) for value in found]
 
 
-def _written(values: Sequence[float], found: Iterable[float]) -> list[float]:
-    """Returns what was found as `values` are: whole numbers, or six significant digits."""
-    if all(type(value) is int for value in values):
-        return [max(round(float(v)), 1) if values[0] > 0 else round(float(v)) for v in found]
-    return [float(f'{v:.6g}') for v in found]
+def _is_number(value: Value) -> TypeGuard[float]:
+    return type(value) in (int, float)  # to isinstance, a bool is an int

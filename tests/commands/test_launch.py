@@ -182,7 +182,7 @@ BAD_INPUT = [
     ([f'--config={CONFIG}', '--workdir=' + 300 * 'a'], 'cannot read --workdir'),
     ([f'--config={CONFIG}', '--config.num_seeds=100000000'], 'a study may have 10,000,000'),
     ([f'--config={CONFIG}', '--config.model.widths=(100000,100000)'], 'GiB of memory'),
-    ([f'--config={CONFIG}', '--config.model.widths=-5'], 'widths must be at least 1, not -5'),
+    ([f'--config={CONFIG}', '--config.model.widths=-5'], 'must be at least 1, not -5'),
     ([f'--config={CONFIG}', '--config.split.validation='], 'config.split.validation: '),
     ([f'--config={CONFIG}', f'--sweep={RATE}=1e-50'], '0 or at least 1.1754944e-38 in size'),
     ([f'--config={CONFIG}', f'--sweep={RATE}=0.1000000001,0.1'], 'are equal'),

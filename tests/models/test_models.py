@@ -680,13 +680,13 @@ def test_recurrent_runs_side_by_side():
 def test_flops_against_counts_by_hand():
     """Two for each multiplication with addition; XLA counts activations and pooling too."""
     dense = 784 * 64 + 64 * 64 + 64 * 10
-    assert abs(overview.forward_flops('mlp', (28, 28, 1)) / (2 * dense) - 1) < 0.02
+    assert abs(overview.size('mlp', (28, 28, 1))[1] / (2 * dense) - 1) < 0.02
     # Of the first layer's 28 rows, the outer two at each end lack 2 and 1 of their 5 rows.
     taps = (28 * 5 - 6) ** 2
     lenet = 6 * taps + 100 * 16 * 6 * 25 + 400 * 120 + 120 * 84 + 84 * 10
-    assert abs(overview.forward_flops('lenet', (28, 28, 1)) / (2 * lenet) - 1) < 0.04
+    assert abs(overview.size('lenet', (28, 28, 1))[1] / (2 * lenet) - 1) < 0.04
     lstm = 100 * 4 * (16 * 32 + 32 * 32 + 3 * 32) + 32 * 10  # of 100 words
-    assert abs(overview.forward_flops('recurrent', (100,)) / (2 * lstm) - 1) < 0.04
+    assert abs(overview.size('recurrent', (100,))[1] / (2 * lstm) - 1) < 0.04
 
 
 def test_overview(capsys):

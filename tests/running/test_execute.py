@@ -24,7 +24,7 @@ class Group:
         self.lanes = lanes
         self.mesh = devices.runs_mesh()
         self.data = execute.put(self.planned.data, self.mesh)
-        self.init = jax.jit(execute.lift(self._init, self.mesh, num_mapped=2))
+        self.init = execute.lift(self._init, self.mesh)
         self.programs = {}
 
     def train(self, order, num_steps=6, rates=None, chosen=None, lanes=None):
@@ -32,15 +32,16 @@ class Group:
         lanes = self.lanes if lanes is None else lanes
         size = -(-len(order) // self.mesh.size) * self.mesh.size
         chosen = np.arange(len(order)) if chosen is None else np.array(chosen, int)
-        chosen = execute.put_chosen(execute.choose(chosen, size, self.mesh, lanes), self.mesh)
+        chosen = execute.choose(chosen, size, self.mesh, lanes)
+        chosen = execute.put(chosen, self.mesh, size=self.mesh.size)
         own = {field: column[order] for field, column in self.planned.hparams.items()}
         if rates is not None:
             own['optimizer.learning_rate'] = np.array(rates, np.float32)
         own = execute.put((self.planned.seeds[order].astype(np.uint32), own), self.mesh, size=size)
         bounds = execute.put((np.int32(0), np.int32(num_steps), np.bool_(True)), self.mesh)
-        args = chosen, self.init(*own, self.data), *own, self.data, *bounds
+        args = self.init(own, (self.data,)), chosen, own, (self.data, *bounds)
         if (len(order), lanes) not in self.programs:
-            program = jax.jit(execute.advance(self._segment, self.mesh, lanes, num_mapped=3))
+            program = execute.advance(self._segment, self.mesh, lanes)
             self.programs[len(order), lanes] = program.lower(*args).compile()
         return execute.fetch(self.programs[len(order), lanes](*args), self.mesh, len(order))
 

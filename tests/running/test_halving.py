@@ -8,9 +8,7 @@ from small import make_config
 import nnstudy
 from nnstudy import UserError
 from nnstudy.analysis import comparison
-from nnstudy.running import halving
 from nnstudy.running import plan as plan_lib
-from nnstudy.spec.fields import Halving
 
 RATES = nnstudy.choice('optimizer.learning_rate', [1e-4, 1e-3, 0.01, 0.1, 1.0])
 
@@ -22,15 +20,11 @@ def config_of(**fields):
 
 @pytest.mark.parametrize(
     ('factor', 'first', 'epochs', 'expected'),
-    [(3, 1, 10, [1, 3, 9]), (2, 2, 8, [2, 4]), (2, 5, 5, []), (None, 1, 9, [])],
+    [(3, 1, 10, [1, 3, 9, 10]), (2, 2, 8, [2, 4, 8]), (2, 5, 5, [5]), (None, 1, 9, [9])],
 )
-def test_rungs(factor, first, epochs, expected):
-    assert halving.rungs(Halving(factor, first), epochs) == expected
-
-
-def test_survivors_are_the_best_rounded_up():
-    assert halving.survivors([4, 0, 3, 1, 2], 2) == [0, 3, 4]
-    assert halving.survivors([4, 0], 3) == [4]
+def test_rungs(factor, first, epochs, expected, dataset):
+    fields = {'halving__factor': factor, 'halving__min_epochs': first, 'epochs': epochs}
+    assert plan_lib.make(config_of(**fields), RATES, data=dataset).rungs == expected
 
 
 def test_points_that_fall_behind_are_pruned(dataset):

@@ -4,21 +4,15 @@ import numpy as np
 import pytest
 
 from nnstudy.running import layout
-from nnstudy.running.cost import Cost
 
 
-def choose(**fields):
-    cost = Cost(1000, False, state_bytes=1000, flops_per_step=1e5, steps_per_evaluation=4)
-    cost = cost._replace(**{name: fields.pop(name) for name in Cost._fields if name in fields})
-    return layout.choose(cost, **{'num_runs': 3, **fields})
-
-
-def test_the_number_of_runs_changes_only_the_chunks():
-    few, many = (choose(num_runs=n) for n in (3, 3000))
-    assert few.lanes == many.lanes
-    small = choose(num_runs=3000, state_bytes=2**20, lanes=4, memory_gib=0.25)
-    assert small.chunk_size * 2 * 2**20 <= 0.25 * 2**30
-    assert small.chunk_size % 4 == 0
+@pytest.mark.parametrize(
+    ('num_runs', 'fitting', 'size'),
+    [(3, 1e9, 4), (3000, 1e9, 3000), (3000, 130.7, 128), (129, 128, 68), (3000, 0, 4)],
+)
+def test_chunks_are_equal_and_as_large_as_memory_allows(num_runs, fitting, size):
+    """One block a device, here of four runs, is the least there is."""
+    assert layout.chunk_size(num_runs, 4, fitting) == size
 
 
 @pytest.mark.parametrize(
@@ -32,16 +26,7 @@ def test_the_number_of_runs_changes_only_the_chunks():
     ],
 )
 def test_lanes_on_the_cpu(flops, params, conv, lanes):
-    fields = {'flops_per_step': flops, 'num_params': params, 'has_convolutions': conv}
-    assert choose(**fields).lanes == lanes
-
-
-def test_what_a_chunk_takes_apart_from_its_runs_counts():
-    chosen = choose(num_runs=3000, lanes=4)
-    unit = layout.fit(chosen, 3000, budget=0, run_bytes=2**20).chunk_size
-    assert unit % 4 == 0  # one block a device is the least there is
-    fitted = layout.fit(chosen, 3000, budget=2**30, run_bytes=2**20, fixed=2**29)
-    assert unit < fitted.chunk_size <= 512
+    assert layout.num_lanes(params, conv, flops) == lanes
 
 
 def follow(chosen, evaluation_steps, until, num_runs, num_devices, at=None, ends=None):
@@ -65,7 +50,7 @@ def follow(chosen, evaluation_steps, until, num_runs, num_devices, at=None, ends
 @pytest.mark.parametrize(('lanes', 'num_runs', 'num_devices'), [(1, 5, 2), (4, 9, 1), (2, 7, 3)])
 def test_every_run_takes_every_step_once(lanes, num_runs, num_devices):
     evaluations = np.array([0, 10, 20, 25])
-    chosen = layout.Layout(lanes, 64, step_seconds=0.5, evaluation_seconds=1.0)
+    chosen = layout.Layout(0, 0, lanes, step_seconds=0.5, evaluation_seconds=1.0)
     at, parts = follow(chosen, evaluations, 25, num_runs, num_devices)
     assert (at == 25).all()
     for run in range(num_runs):
@@ -81,7 +66,7 @@ def test_every_run_takes_every_step_once(lanes, num_runs, num_devices):
 
 def test_runs_wait_where_they_are_told_to_and_those_behind_catch_up():
     evaluations = np.array([0, 10, 20, 25])
-    chosen = layout.Layout(1, 8, step_seconds=0.01, evaluation_seconds=0.0)
+    chosen = layout.Layout(0, 0, 1, step_seconds=0.01, evaluation_seconds=0.0)
     at, parts = follow(chosen, evaluations, 20, 4, 1, at=[-1, 0, 7, 20])
     assert at.tolist() == [20, 20, 20, 20]
     assert parts[0].runs.tolist() == [0] and parts[0].stop == 0
@@ -91,7 +76,7 @@ def test_runs_wait_where_they_are_told_to_and_those_behind_catch_up():
 
 def test_runs_that_are_over_have_no_more_segments():
     evaluations = np.array([0, 10, 20, 30])
-    chosen = layout.Layout(1, 8, step_seconds=1e-3, evaluation_seconds=0.0)
+    chosen = layout.Layout(0, 0, 1, step_seconds=1e-3, evaluation_seconds=0.0)
     at, parts = follow(chosen, evaluations, 30, 3, 1, ends=np.array([10, 99, 0]))
     assert at.tolist() == [10, 30, 0]
     assert sum(len(part.runs) * (part.stop - part.start) for part in parts) == 40

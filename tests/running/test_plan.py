@@ -11,7 +11,7 @@ from small import make_config, make_dataset
 
 import nnstudy
 from nnstudy import UserError, models
-from nnstudy.running import cost
+from nnstudy.running import layout
 from nnstudy.running import plan as plan_lib
 from nnstudy.training import metrics
 
@@ -38,11 +38,11 @@ def test_floats_share_a_program_and_the_rest_does_not():
 
 def test_a_program_is_traced_once_for_all_plans_of_it():
     make(optimizer__learning_rate=0.1)
-    traced = cost._trace.cache_info().misses
+    traced = layout._trace.cache_info().misses
     plan = make(optimizer__learning_rate=0.3, seed=7, num_seeds=3)
-    assert cost._trace.cache_info().misses == traced
-    assert make(batch_size=9).groups[0].num_params == plan.groups[0].num_params
-    assert cost._trace.cache_info().misses == traced + 1
+    assert layout._trace.cache_info().misses == traced
+    assert make(batch_size=9).groups[0].layout.num_params == plan.groups[0].layout.num_params
+    assert layout._trace.cache_info().misses == traced + 1
 
 
 def test_a_model_of_ones_own_is_traced_anew(monkeypatch):
@@ -57,16 +57,18 @@ def test_a_model_of_ones_own_is_traced_anew(monkeypatch):
             return nn.Dense(self.num_outputs)(nn.Dense(widths[0])(x.reshape(len(x), -1)))
 
     monkeypatch.setitem(models.MODELS, 'mine', Mine)
-    assert make(model__name='mine').groups[0].num_params == 17 * 4 + 5 * 3
+    assert make(model__name='mine').groups[0].layout.num_params == 17 * 4 + 5 * 3
     widths[0] = 9
-    assert make(model__name='mine').groups[0].num_params == 17 * 9 + 10 * 3
+    assert make(model__name='mine').groups[0].layout.num_params == 17 * 9 + 10 * 3
 
 
 def test_none_is_off_and_static():
     plan = make(nnstudy.choice('optimizer.momentum', [None, 0.0, 0.9]))
     assert [group.runs.tolist() for group in plan.groups] == [[0], [1, 2]]
     assert 'optimizer.momentum' not in plan.groups[0].hparams
-    assert plan.groups[0].state_bytes < plan.groups[1].state_bytes  # no momentum buffer
+    assert (
+        plan.groups[0].layout.state_bytes < plan.groups[1].layout.state_bytes
+    )  # no momentum buffer
 
 
 def test_fields_of_components_may_be_swept_without_being_in_the_config():

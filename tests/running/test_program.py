@@ -32,14 +32,6 @@ def test_one_compilation_serves_all_values_of_dynamic_fields(dataset):
     assert (after.misses, after.hits) == (before.misses, before.hits + 1)
 
 
-def test_tables_are_empty_until_something_is_measured(dataset):
-    history, log = made(dataset).tables(num_runs=3)
-    assert {'train_loss', 'test_accuracy', 'learning_rate', 'l2_grads'} <= history.keys()
-    assert all(column.shape == (3, 3) for column in history.values())  # step 0 and two epochs
-    assert all(np.isnan(column).all() for column in history.values())
-    assert all(column.shape == (3, 0) for column in log.values())
-
-
 def test_what_was_saved_is_put_back_into_its_rows(dataset):
     made_program = made(dataset)
     rows = np.arange(6)
@@ -63,10 +55,10 @@ def test_chunks_are_made_smaller_where_memory_is_short(dataset, monkeypatch):
     """XLA says what a chunk takes; the smallest that there is has a run for each device."""
     group, mesh = planned(dataset), devices.runs_mesh()
     whole = program.for_group(group, mesh)
-    assert whole.layout.chunk_size == 6 and whole.excess_bytes < 0
+    assert whole.size == 6 and whole.excess_bytes < 0
     monkeypatch.setattr(program, 'device_bytes', lambda function: 2**60)
     short = program.for_group(group, mesh)
-    assert short.layout.chunk_size == mesh.size and short.excess_bytes > 0
+    assert short.size == mesh.size and short.excess_bytes > 0
     monkeypatch.undo()
     fewer = program.for_group(group, mesh, most=mesh.size)
-    assert fewer.layout.chunk_size == mesh.size and fewer.excess_bytes < 0
+    assert fewer.size == mesh.size and fewer.excess_bytes < 0

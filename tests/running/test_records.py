@@ -28,7 +28,7 @@ def test_nothing_has_begun(series):
     records = Records(3, series)
     assert records.step.tolist() == [-1, -1, -1]
     assert records.behind(np.arange(3), 0).tolist() == [0, 1, 2]
-    assert list(records.begun(np.arange(3))) == [] and records.tables() == []
+    assert list(records.newest(np.arange(3), 'state')) == []
 
 
 def test_the_newest_checkpoint_of_a_run_counts(series):
@@ -36,12 +36,13 @@ def test_the_newest_checkpoint_of_a_run_counts(series):
     records.keep(checkpoint([0, 1, 2], 10, 100))
     records.keep(checkpoint([2, 0], 20, 200))
     assert records.step.tolist() == [20, 10, 20, -1, -1]
-    (old, new) = records.begun(np.array([0, 1, 2, 3]))
-    assert old[0].tolist() == [1] and old[1]['state']['state'].tolist() == [101]
+    (old, new) = records.newest(np.array([2, 0, 1, 3]), 'state', 'outcome')
+    assert old[0].tolist() == [2] and old[1].about['runs'] == [1]
+    assert old[1].items['state']['state'].tolist() == [101]
     # Row by row, in the order of the runs that were asked for.
-    assert new[0].tolist() == [0, 2] and new[1]['state']['state'].tolist() == [200, 202]
-    assert 'final' not in new[1]  # a run does not go on from it
-    assert [table.about['runs'] for table in records.tables()] == [[2, 0], [0, 1, 2]]
+    assert new[0].tolist() == [0, 1] and new[1].about['runs'] == [2, 0]
+    assert new[1].items['state']['state'].tolist() == [202, 200]
+    assert new[1].items.keys() == {'state', 'outcome'}
 
 
 def test_a_checkpoint_goes_when_all_of_its_runs_have_a_newer_one(series):
@@ -72,7 +73,7 @@ def test_a_later_session_finds_the_same(tmp_path):
     first.close()
     second = Records(3, checkpoints.Series(tmp_path))
     assert second.step.tolist() == [10, 20, -1]
-    (old, new) = second.begun(np.arange(3))
+    (old, new) = second.newest(np.arange(3), 'history')
     assert (old[0].tolist(), new[0].tolist()) == ([0], [1])
-    assert new[1]['history']['history'].tolist() == [201]
+    assert new[1].items['history']['history'].tolist() == [201]
     second.close()

@@ -10,7 +10,7 @@ import nnstudy
 from nnstudy import UserError, commands
 from nnstudy.analysis import comparison
 from nnstudy.running import study
-from nnstudy.spec import sweep as spec
+from nnstudy.spec import zoom
 
 RATES = nnstudy.choice('optimizer.learning_rate', [0.001, 0.03, 1.0])
 SPLITS = ('train[:16]', 'train[:36]')
@@ -35,7 +35,7 @@ def test_two_stages_on_digits(tmp_path, monkeypatch, capsys):
     assert [r.config.split.train for r in (first, last)] == ['train[:20%]', 'train[:80%]']
     best = first.points[comparison.best(first.runs).point]
     assert best == {'optimizer.learning_rate': 0.1}
-    assert last.points == spec.zoom(first.points, best, seed=1)
+    assert last.points == zoom.zoom(first.points, best, seed=1)
     assert commands.main(['launch', *command]) == 0
     again = capsys.readouterr()
     assert again.out == done.out and again.err.count('finished already') == 2
@@ -104,5 +104,5 @@ def test_a_dry_run_looks_at_the_last_stage_too(tmp_path, monkeypatch, capsys):
 def test_a_stage_without_a_best_point(dataset):
     points = nnstudy.choice('optimizer.learning_rate', [1e38, 2e38])
     config = make_config(zoom__train=SPLITS, loss='squared_error')
-    with pytest.raises(UserError, match='stage 1 of config.zoom.train: no run has a finite'):
+    with pytest.raises(UserError, match=r"no run on 'train\[:16\]' has a finite"):
         nnstudy.run(config, points, data=dataset, quiet=True)
