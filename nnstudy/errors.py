@@ -19,13 +19,7 @@ def within(where: str) -> Iterator[None]:
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
-    """Returns the error for a name that is not known; it has the known ones and the nearest.
-
-    Args:
-      kind: what the name stands for, such as `'model'` or `'field of config.optimizer'`.
-      name: what was given.
-      known: the names that would have been accepted.
-    """
+    """Returns the error for a name, of a kind such as `'model'`, that is not a known one."""
     known = sorted(known)
     near = difflib.get_close_matches(str(name), known, n=1)
     if not near:  # of a dotted name the last part may have been meant

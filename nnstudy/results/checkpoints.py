@@ -1,10 +1,8 @@
 """Checkpoints of the runs of a study, by orbax: each is whole or absent.
 
-A working directory has a series of them in its folder `chunks`. A checkpoint of runs in training
-has their states, to resume from; one of finished runs has their final and best parameters. Both
-have the history.
-
-A checkpoint is a dict of NumPy arrays and a small JSON file, so it can be read on other devices.
+A working directory has a series of them in its folder `chunks`, as NumPy arrays and a small JSON
+file. Runs in training have their states there, to resume from; finished runs have their final and
+best parameters. Both have the history.
 """
 
 import dataclasses
@@ -134,19 +132,17 @@ def restored(like: Any, saved: dict[str, np.ndarray]) -> Any:
     """Returns a tree with the structure of `like` and the arrays of a `state_dict`.
 
     Raises:
-      UserError: the arrays have other names, other shapes (except for the first axis) or other
-        types than those of `like`, as after a change of the code.
+      UserError: their names, types or shapes, but for the first axis, are not those of `like`.
     """
-
-    def kinds(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-        return {name: (array.shape[1:], array.dtype) for name, array in arrays.items()}
-
-    if kinds(saved) != kinds(state_dict(like)):
+    kinds, expected = (
+        {name: (array.shape[1:], array.dtype) for name, array in arrays.items()}
+        for arrays in (saved, state_dict(like))
+    )
+    if kinds != expected:
         raise errors.UserError(
             'the checkpoint is of another version of the program; delete the working directory, or '
             'go on with the version that began it'
         )
-    nested = serialization.to_state_dict(like)
-    # This includes the parts of the tree without arrays.
+    nested = serialization.to_state_dict(like)  # has the parts of the tree without arrays too
     flat = traverse_util.flatten_dict(nested, sep='.', keep_empty_nodes=True) | saved
     return serialization.from_state_dict(like, traverse_util.unflatten_dict(flat, sep='.'))

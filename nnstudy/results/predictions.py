@@ -72,11 +72,7 @@ class Net:
     model: models.Model
 
     def examples(self, split: str = 'test', num: int | None = None) -> tuple[np.ndarray, ...]:
-        """Returns inputs and labels of the first `num` examples of a split, of all by default.
-
-        Raises:
-          UserError: there is no such split, or `num` is below 1.
-        """
+        """Returns inputs and labels of the first `num` examples of a split, of all by default."""
         names, sizes = zip(*self.data.sizes, strict=True)
         errors.check_known('split', split, names)
         if num is not None and num < 1:
@@ -125,13 +121,7 @@ def make_net(
     data: data_lib.Dataset | None,
     data_dir: str | os.PathLike | None,
 ) -> Net:
-    """Returns the model and the data of a point, for `Results.net`.
-
-    Args:
-      settings: the values of all fields, by dotted name.
-      data: the data set; None for the named one.
-      data_dir: where the files of named data sets are.
-    """
+    """Returns the model and the data of a point with these fields, see `Results`."""
     config = resolve.one(settings)
     dataset = data or data_lib.load(config.dataset, data_dir)
     prepared = device.prepare(dataset, **resolve.data_options(config))

@@ -45,13 +45,10 @@ class Results:
         of its last evaluation, and has neither learning rate nor gradient; the rows of a pruned
         run end where it did.
       steps: one row per run and logged step, or None without `config.log_every_steps`.
-      claims: of the config file.
-      references: of the config file.
+      claims, references: of the config file.
       directions: of the loss and of each metric by name, whether more of it is better.
-      workdir: where it is kept, or None.
-      chunks: the parameters by chunk, where there is no working directory to read them from.
-      data: the data set, where it was given in memory.
-      data_dir: where the files of named data sets are, see `nnstudy.data.load`.
+      workdir: where it is kept, or None; then `chunks` has the parameters.
+      data: the data set, where it was given in memory; if not, `data_dir` has its files.
     """
 
     name: str
@@ -78,27 +75,19 @@ class Results:
         return metrics.higher_is_better(column, self.directions)
 
     def settings(self, point: int) -> dict[str, Value]:
-        """Returns the values of all fields at a point, by dotted name.
-
-        Raises:
-          UserError: there is no such point.
-        """
+        """Returns the values of all fields at a point, by dotted name."""
         if point not in range(len(self.points)):
             raise errors.UserError(f'no point {point!r}: there are {len(self.points)}, from 0 on')
         return config_lib.merge(self.config.flat, self.points[point])
 
     def points_with(self, fields: Mapping[str, Value]) -> list[int]:
-        """Returns the points, of those that have runs, at which fields have certain values.
-
-        Args:
-          fields: values by dotted name, of fields that are swept or not.
+        """Returns the points, of those that have runs, at which fields have these values.
 
         Raises:
           UserError: there is no such field or point.
         """
-        known = {*self.config.flat, *self.swept}
         for field in fields:
-            errors.check_known('field (where)', field, known)
+            errors.check_known('field (where)', field, {*self.config.flat, *self.swept})
         wanted = files.with_tuples(dict(fields))
         found = []
         for point in np.sort(self.runs['point'].unique()).tolist():
@@ -120,12 +109,7 @@ class Results:
     def params(self, run: int, which: str = 'best') -> Mapping[str, Any]:
         """Returns the parameters of a run, as a nested dict of NumPy arrays.
 
-        Args:
-          run: the run's number.
-          which: `'best'`, at the evaluation of `best_step`, or `'final'`.
-
-        Raises:
-          UserError: there is no such run, or `which` is something else.
+        They are those at the evaluation of `best_step`, or the `'final'` ones.
         """
         return self.variables(run, which)['params']
 
@@ -141,9 +125,6 @@ class Results:
           `{'params': ..., 'grads': ...}`, each by the name of the array, such as
           `'Dense_0/kernel'`: counts in the bins of `nnstudy.training.histograms`, float32 [E, B],
           a row an evaluation in the order of the history; NaN where the run was over.
-
-        Raises:
-          UserError: there is no such run, or the study has no histograms.
         """
         measured, names = self._item(run, 'history'), histograms.names(self.params(run))
         if 'params_histogram' not in measured:
@@ -157,29 +138,26 @@ class Results:
         """Returns the model and the data of a point, prepared as for training.
 
         The last two are kept, so that reading the data and compiling happen once.
-
-        Raises:
-          UserError: there is no such point, or the data are not found.
         """
         return self._net(point)
 
     def predict(
         self, run: int, split: str = 'test', which: str = 'best', num: int | None = None
     ) -> predictions.Predictions:
-        """Returns the predictions of a run for the examples of a split, in evaluation mode.
+        """Returns the predictions of a run, in evaluation mode.
 
         Args:
           run: the run's number.
           split: `'train'`, `'validation'` or `'test'`.
-          which: the parameters at the `'best'` evaluation, or the `'final'` ones.
+          which: the parameters, see `params`.
           num: for the first `num` examples; None for all.
 
         Raises:
           UserError: there is no such run, split or kind of parameters, or the data are not found.
         """
         variables = self.variables(run, which)
-        point = self.runs.set_index('run').loc[run, 'point']
-        return self.net(int(point)).predict(variables, split, num)
+        (point,) = self.runs.loc[self.runs['run'] == run, 'point']
+        return self.net(point).predict(variables, split, num)
 
     def _item(self, run: int, name: str) -> Mapping[str, Any]:
         """Returns what is kept of a run as an item of `checkpoints.ITEMS`."""
@@ -202,10 +180,7 @@ class Results:
 
     @functools.cached_property
     def _series(self) -> checkpoints.AnySeries:
-        if self.chunks is not None:
-            return self.chunks
-        assert self.workdir is not None
-        return checkpoints.Series(self.workdir / 'chunks')
+        return self.chunks or checkpoints.Series(self.workdir / 'chunks')  # type: ignore[operator]
 
     @functools.cached_property
     def _load(self) -> Callable[..., checkpoints.Checkpoint]:
@@ -232,8 +207,8 @@ def load(
 
     Args:
       workdir: of the study.
-      data: the data set, if the study has one of its own and its examples are asked for.
-      data_dir: where the files of named data sets are, if examples are asked for.
+      data: for predictions, the data set of a study that has one of its own.
+      data_dir: for predictions, where the files of named data sets are.
 
     Raises:
       UserError: there is no study, it is not finished, or `data` are no `Dataset`.
@@ -299,12 +274,8 @@ def write(results: Results, workdir: Path) -> None:
 def with_columns(results: Results, columns: Mapping[str, Any]) -> Results:
     """Returns results whose table of runs has further columns, also in the working directory.
 
-    Args:
-      results: of a finished study.
-      columns: a value for each run, in the order of `results.runs`, by name.
-
     Raises:
-      UserError: a column has another number of values, or the name of one of the study.
+      UserError: a column has not one value for each run, or has the name of one of the study.
     """
     if not isinstance(columns, Mapping):
         raise errors.UserError(f'measure must return columns by name, not {columns!r}')

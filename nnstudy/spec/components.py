@@ -20,11 +20,7 @@ from nnstudy.spec.values import REQUIRED, Field
 
 
 def get(kind: str, registry: Mapping[str, Any], name: str) -> Any:
-    """Returns `registry[name]`.
-
-    Raises:
-      UserError: the name is unknown; the message has the known ones and the nearest.
-    """
+    """Returns `registry[name]`, or raises UserError."""
     errors.check_known(kind, name, registry)
     if not callable(registry[name]):
         raise errors.UserError(f'{kind} {name!r} must be a function or a class')
@@ -39,9 +35,8 @@ class Slot:
       section: its name.
       registry: the components by name.
       given: arguments that training gives its components itself, so that a config cannot.
-      types: annotations of the arguments of optax's functions, which have none of ours, by name.
-      shared: arguments that every component of the section has beside its own: a function that
-        returns them for a component.
+      types: annotations of arguments of optax's functions, which have none of ours.
+      shared: returns the arguments that a component has in the section beside its own.
     """
 
     section: str
@@ -61,12 +56,10 @@ class Slot:
     def resolve(self, chosen: Component) -> Component:
         """Returns a section with its function, and its arguments checked and converted.
 
-        Fields of `shared` that are on by default are filled in. Whole numbers become floats, and
-        so dynamic, where the component's default is one.
+        Fields of `shared` that are on by default are filled in.
 
         Raises:
-          UserError: the component is unknown, an argument is none of its own or of the wrong type
-            or range, or a required one is missing.
+          UserError: the component or an argument is unknown, a value does not fit, or is missing.
         """
         section, name = self.section, chosen.name
         function = get(section, self.registry, name)

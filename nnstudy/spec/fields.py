@@ -76,8 +76,7 @@ class Split:
     """Which examples are for training, validation and test, see `nnstudy.data.splits`."""
 
     train: str = 'train[:80%]'
-    # None: no validation; the best is chosen on test.
-    validation: str | None = 'train[80%:]'
+    validation: str | None = 'train[80%:]'  # None: the best is chosen on test
     test: str = 'test'
 
 
@@ -85,13 +84,10 @@ class Split:
 class Text:
     """How texts become rows of token ids, see `nnstudy.data.text`."""
 
-    # The order of the words' ids: by frequency or first appearance in the training split. None:
-    # 'frequency'.
+    # The order of the words' ids, by the training split. None: 'frequency'.
     vocabulary: Literal['frequency', 'appearance'] | None = None
-    # The number of ids; all further words share one. None: no limit.
-    vocabulary_size: Count | None = None
-    # Tokens of an example. None: that of the longest example of the training split.
-    length: Count | None = None
+    vocabulary_size: Count | None = None  # all further words share an id; None: no limit
+    length: Count | None = None  # tokens of an example; None: those of the longest in training
     # Where shorter ones are filled up and longer ones cut. None: 'after'.
     padding: Literal['before', 'after'] | None = None
     truncation: Literal['before', 'after'] | None = None
@@ -99,10 +95,9 @@ class Text:
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Random changes of the training images, anew in every epoch; 0 leaves an image as it is.
+    """Random changes of the training images, anew in every epoch, see `nnstudy.data.augmentation`.
 
-    See `nnstudy.data.augmentation`. In the order of their random numbers: a new one goes to the
-    end.
+    They are in the order of their random numbers: a new one goes to the end.
     """
 
     horizontal_flip: Fraction | None = None  # its probability
@@ -132,20 +127,16 @@ class Regularization:
 class Stop:
     """When a run stops before its last epoch; decided at every evaluation."""
 
-    # Stop when the metric is better than the target. None: never.
     metric: str = 'test_accuracy'
-    target: float | None = None
-    # Stop after so many evaluations in a row that are not a new best (see best_step). None: never.
-    patience: Count | None = None
+    target: float | None = None  # the metric is better than it; None: never
+    patience: Count | None = None  # so many evaluations in a row are no new best; None: never
 
 
 @dataclasses.dataclass(frozen=True)
 class Halving:
-    """Successive halving: points that fall behind are pruned.
+    """Successive halving: after min_epochs * factor^k epochs, the best 1/factor of points go on.
 
-    After min_epochs, min_epochs * factor, min_epochs * factor^2, ... epochs, the best 1/factor of
-    the points go on, by the metric that chooses the best point. The runs of the others end there.
-    None: all points train to the end.
+    The metric is the one that chooses the best point. None: all points train to the end.
     """
 
     factor: Annotated[int, Range(2)] | None = None
@@ -154,10 +145,9 @@ class Halving:
 
 @dataclasses.dataclass(frozen=True)
 class Zoom:
-    """Coarse to fine: a study for each of these training splits, one after the other.
+    """Coarse to fine: a study for each of these training splits, in place of `split.train`.
 
-    The first has the points of the sweep, and each later one has points around the best one of the
-    study before; see `nnstudy.running.study`. They replace `split.train`. None: one study.
+    Each has points around the best one of the study before. None: one study.
     """
 
     train: tuple[str, ...] | None = None
@@ -165,17 +155,16 @@ class Zoom:
 
 @dataclasses.dataclass(frozen=True)
 class Execution:
-    """How the study is executed.
+    """How the study is executed; it is the same study with other values.
 
-    It is not part of the study's identity: it does not change the results, except that numbers may
-    round differently with another number of lanes.
+    With another number of lanes, numbers may round differently.
     """
 
     # Runs that a device advances together. None: by a rule, from the model's cost and the backend.
     lanes: Count | None = None
-    # Memory for the runs that are on the devices at once, in GiB. None: half of the memory.
+    # Memory for the runs that are on the devices at once. None: half of it.
     memory_gib: Positive | None = None
-    # The least time between two checkpoints, in seconds. 0: one after every segment.
+    # The least time between two checkpoints. 0: one after every segment.
     checkpoint_seconds: NonNegative = 30.0
 
 
@@ -208,8 +197,7 @@ class Config:
     epochs: Count = 10
     # False: batches in file order, the same in every epoch.
     shuffle: bool = True
-    # Run k of a point uses seed + k: the same seeds, hence the same initial weights and the same
-    # order of examples, at every point.
+    # Run k of a point uses seed + k: the same initial weights and order of examples at every point.
     seed: Annotated[
         int,
         Range(0, 2**32 - 1),
@@ -217,37 +205,33 @@ class Config:
         Fixed('every point runs config.num_seeds seeds from config.seed on'),
     ] = 0
     num_seeds: Annotated[Count, OUTSIDE, Fixed('every point has the same number of seeds')] = 1
-    # Vary initial weights and data separately: the run of seed s has the initial weights of seed
-    # s // data_seeds, and the order of examples, dropout and augmentation of seed s % data_seeds.
-    # 20 seeds with data_seeds = 4 are 5 initialisations, each with the same 4 orders.
+    # The run of seed s has the initial weights of seed s // data_seeds, and the order of examples,
+    # dropout and augmentation of seed s % data_seeds: with 4, 20 seeds are 5 initialisations, each
+    # with the same 4 orders.
     data_seeds: Annotated[int | None, Range(2), Fixed('all points have the same seeds')] = None
 
     # Epochs between two evaluations. There is always one at step 0 and one after the last step.
     eval_every: Count = 1
     # Further evaluations within the first epoch, evenly spaced. None: none.
     eval_in_first_epoch: Count | None = None
-    # Measured in addition to the loss and the accuracy (of numbers, the mean absolute error); see
-    # nnstudy.training.metrics.
+    # Beside the loss and the accuracy (of numbers, the mean absolute error); see training.metrics.
     metrics: tuple[str, ...] = ()
     # train_loss and train_accuracy use only this many training examples, the first. None: all.
     eval_train_examples: Count | None = None
-    # Also measured at every evaluation: 'sharpness', 'noise_scale'; see
-    # nnstudy.training.diagnostics.
+    # Also measured: 'sharpness', 'noise_scale'; see training.diagnostics.
     diagnostics: tuple[str, ...] = ()
     # They use only this many training examples, the first. None: all.
     diagnostic_examples: Count | None = None
     # Steps between two rows of steps.parquet (batch loss and accuracy). None: no such table.
     log_every_steps: Count | None = None
-    # True: evaluations also make histograms of the weights, biases and gradients of each layer, see
-    # nnstudy.training.histograms and Results.histograms. None: no.
+    # Whether evaluations make histograms of each layer, see Results.histograms. None: no.
     histograms: bool | None = None
 
     stop: Stop = Stop()
     halving: Annotated[Halving, OUTSIDE, _WHOLE_STUDY] = Halving()
     zoom: Annotated[Zoom, Fixed('its stages are those of the whole study')] = Zoom()
     execution: Annotated[Execution, OUTSIDE, _WHOLE_STUDY] = Execution()
-    # Any fields, for the functions of a config file, such as a level in a claim. Training does not
-    # read them.
+    # Any fields, for the functions of a config file. Training does not read them.
     study: Annotated[Mapping[str, Value], OUTSIDE, _WHOLE_STUDY] = dataclasses.field(
         default_factory=dict
     )
@@ -296,13 +280,10 @@ class Config:
         }
 
     def static(self, *, of_program: bool = False) -> tuple[Any, ...]:
-        """Returns a key that is equal for configs with equal static fields.
+        """Returns a key that is equal for configs with equal static fields and components.
 
-        Values are compared as text, since 1 and True are equal but not the same. The key also has
-        the names of the dynamic fields, and the components themselves.
-
-        Args:
-          of_program: leave out the fields that do not change a run's program.
+        Values are compared as text, since 1 and True are equal but not the same. `of_program`
+        leaves out the fields that do not change a run's program.
         """
         kept = {
             field: None if _is_dynamic(field, value) else repr(value)

@@ -22,7 +22,7 @@ import re
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +58,12 @@ class StudyFile:
 
 
 def load(spec: str, overrides: Mapping[str, Value] | None = None) -> StudyFile:
-    """Loads `path/to/config.py`, or `path/to/config.py:variant,variant`.
+    """Loads a study; with no `sweep` in the file it has one point, the config itself.
 
     Args:
-      spec: the file, and after a colon names of its `VARIANTS`, separated by commas.
-      overrides: values by dotted field name, as text or as Python values. They are set after the
-        variants, and before `sweep(config)` is called.
-
-    Returns:
-      The study. With no `sweep` in the file it has one point, the config itself.
+      spec: `path/to/config.py`, and perhaps after a colon names of its `VARIANTS`, with commas.
+      overrides: values by dotted field name, as text or as Python values, that override the
+        variants.
 
     Raises:
       UserError: the file is missing or fails, or does not say what a study needs.
@@ -74,7 +71,7 @@ def load(spec: str, overrides: Mapping[str, Value] | None = None) -> StudyFile:
     path, _, variants = spec.partition(':')
     module = load_module(Path(path))
     function = functools.partial(_function, path, module)
-    get_config, sweep = function('get_config'), function('sweep')
+    get_config = function('get_config')
     if get_config is None:
         raise errors.UserError(f'{path} has no function get_config()')
     config = get_config()
@@ -84,33 +81,27 @@ def load(spec: str, overrides: Mapping[str, Value] | None = None) -> StudyFile:
         )
     for values in (*_variants(path, module, variants), overrides or {}):
         config = config_lib.override(config, values)
-    points = [{}] if sweep is None else sweep(config)
-    if not isinstance(points, Sequence) or not all(isinstance(p, Mapping) for p in points):
-        raise errors.UserError(
-            f'sweep of {path} must return a list of points such as {{"optimizer.learning_rate": '
-            '0.1}; see nnstudy.grid, chain, zip_'
-        )
 
-    def listed(name: str, kind: type) -> list[Any]:
+    def listed(name: str, kind: type, what: str, default: Iterable[Any] = ()) -> list[Any]:
         list_all = function(name)
-        found = [] if list_all is None else list_all(config)
+        found = default if list_all is None else list_all(config)
         is_several = isinstance(found, Iterable) and not isinstance(found, str)
         found = _call(path, list, found) if is_several else [found]
         for one in found:
             if not isinstance(one, kind):
                 raise errors.UserError(
-                    f'{name} of {path} must return a list of nnstudy.{kind.__name__}, not of '
-                    f'{one!r}'
+                    f'{name} of {path} must return a list of {what}, not of {one!r}'
                 )
         return found
 
+    points = 'points such as {"optimizer.learning_rate": 0.1} (see nnstudy.grid, chain, zip_)'
     return StudyFile(
         # The name of a folder.
         name=re.sub(r'[^\w.-]+', '-', f'{Path(path).stem}-{variants}').strip('-'),
         config=config,
-        points=[dict(point) for point in points],
-        claims=listed('claims', Claim),
-        references=listed('references', Reference),
+        points=[dict(point) for point in listed('sweep', Mapping, points, [{}])],
+        claims=listed('claims', Claim, 'nnstudy.Claim'),
+        references=listed('references', Reference, 'nnstudy.Reference'),
         get_data=function('get_data'),
         measure=function('measure'),
         pictures=function('pictures'),
@@ -118,18 +109,13 @@ def load(spec: str, overrides: Mapping[str, Value] | None = None) -> StudyFile:
 
 
 def _variants(path: str, module: types.ModuleType, names: str) -> list[Mapping[str, Value]]:
-    """Returns the values of the named variants, in the order in which the file lists them.
-
-    Raises:
-      UserError: a variant is unknown, or two of them set a field to different values, of which
-        neither is `quick`.
-    """
+    """Returns the values of the named variants, in the order in which the file lists them."""
     known: Mapping[str, Mapping[str, Value]] = getattr(module, 'VARIANTS', {})
     if not isinstance(known, Mapping) or not all(isinstance(v, Mapping) for v in known.values()):
         raise errors.UserError(
             f"VARIANTS of {path} must be a dict such as {{'quick': {{'epochs': 5}}}}"
         )
-    named = {name for name in names.split(',') if name}
+    named = {*names.split(',')} - {''}
     for name in named:
         errors.check_known(f'variant of {path} (after the colon of --config)', name, known)
     ordered = sorted(named, key=lambda name: (name == QUICK, [*known].index(name)))

@@ -29,10 +29,7 @@ def choice(field: str, values: Iterable[Value]) -> list[Point]:
 def logspace(field: str, low: float, high: float, num: int) -> list[Point]:
     """Returns `num` values from `low` to `high`, both included, evenly spaced on a log axis.
 
-    Values are rounded to six significant digits, so that tables and flags can repeat them.
-
-    Raises:
-      UserError: a bound is not positive, or `num` is below 2.
+    They have six significant digits, so that tables and flags can repeat them.
     """
     if not (0 < low < math.inf and 0 < high < math.inf and num >= 2):
         raise errors.UserError(
@@ -58,19 +55,15 @@ def log_uniform(field: str, low: float, high: float, num: int, seed: int = 0) ->
 
 def grid(*axes: Sequence[Point]) -> list[Point]:
     """Returns every combination of the points of the axes; the last axis varies fastest."""
-    return [_merge(points) for points in itertools.product(*axes)]
+    return [_joined(points) for points in itertools.product(*axes)]
 
 
 def zip_(*axes: Sequence[Point]) -> list[Point]:
-    """Returns the points of axes of equal length, joined one by one.
-
-    Raises:
-      UserError: the lengths differ.
-    """
+    """Returns the points of axes of equal length, joined one by one."""
     lengths = [len(axis) for axis in axes]
     if len(set(lengths)) > 1:
         raise errors.UserError(f'zip_ needs axes of equal length, not {lengths}')
-    return [_merge(points) for points in zip(*axes, strict=True)]
+    return [_joined(points) for points in zip(*axes, strict=True)]
 
 
 def chain(*axes: Sequence[Point]) -> list[Point]:
@@ -93,11 +86,10 @@ def replace_axis(points: Sequence[Point], field: str, values: Sequence[Value]) -
     return grid(unique, choice(field, values))
 
 
-def _merge(points: Sequence[Point]) -> Point:
-    merged: Point = {}
+def _joined(points: Iterable[Point]) -> Point:
+    joined: Point = {}
     for point in points:
-        twice = merged.keys() & point.keys()
-        if twice:
-            raise errors.UserError(f'two axes of a sweep set the same field {min(twice)!r}')
-        merged.update(point)
-    return merged
+        for field in joined.keys() & point.keys():
+            raise errors.UserError(f'two axes of a sweep set the same field {field!r}')
+        joined |= point
+    return joined

@@ -83,8 +83,7 @@ class Field(NamedTuple):
     """A field of the config, or an argument of a component.
 
     Attributes:
-      kinds: the types of its values, without None: `(float,)`, `(str, tuple)`; `()` if any value
-        is accepted.
+      kinds: the types of its values, such as `(str, tuple)`; `()` if any value is accepted.
       is_optional: whether it may be None.
       range: of its numbers.
       choices: the texts that are accepted; `()` if all are.
@@ -107,17 +106,10 @@ class Field(NamedTuple):
         return next((mark.reason for mark in self.marks if isinstance(mark, Fixed)), None)
 
     def accept(self, name: str, value: Any) -> Any:
-        """Returns a value as the field keeps it.
+        """Returns a value as the field keeps it, or raises UserError as `check` does.
 
         Text is read as a Python literal, unless the field takes text. A whole number is a number
         too, and one value a tuple of one; nothing else is converted.
-
-        Args:
-          name: dotted name of the field, for the message.
-          value: text from the command line, or a Python, NumPy or JAX value.
-
-        Raises:
-          UserError: see `check`.
         """
         takes_text, takes_tuple = str in self.kinds, tuple in self.kinds
         is_list = isinstance(value, str) and takes_tuple and (',' in value or not takes_text)
