@@ -438,8 +438,8 @@ def test_the_picture_shows_every_schedule(tmp_path, monkeypatch, capsys):
     [
         (['cosin'], "unknown schedule 'cosin': did you mean 'cosine'?"),
         (['--epoch=3'], 'unrecognized arguments: --epoch=3'),
-        (['--epochs=x'], "--epochs: must be a whole number, at least 1, not 'x'"),
-        (['--epochs=0'], "--epochs: must be a whole number, at least 1, not '0'"),
+        (['--epochs=x'], "argument --epochs: must be a whole number, at least 1, not 'x'"),
+        (['--epochs=0'], "argument --epochs: must be a whole number, at least 1, not '0'"),
         (['cosine', '--out=missing/picture.png'], "cannot write 'missing/picture.png': "),
         (['cosine', '--out=.'], "cannot write '.': "),
     ],
