@@ -42,8 +42,7 @@ def load(spec: str, data_dir: files.DataDir = None) -> dataset.Dataset:
         frame = _table(files.read(path))
         if not mark:
             target = frame.columns[-1]
-        if target not in frame:
-            raise errors.unknown('column', target, frame.columns)
+        errors.check_known('column', target, frame.columns)
         labels, class_names = _labels(frame.pop(target))
         inputs = pd.get_dummies(frame, dtype=np.float32).to_numpy(np.float32)
         return dataset.Dataset(f'csv:{spec}', splits.shuffled(inputs, labels), class_names)

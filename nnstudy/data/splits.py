@@ -42,8 +42,7 @@ def select(dataset: dataset_lib.Dataset, spec: str) -> tuple[np.ndarray, np.ndar
     split, start, stop = match.groups()
     if start and stop and start.endswith('%') != stop.endswith('%'):
         raise errors.UserError(f'split {spec!r} mixes a percentage with a number of examples')
-    if split not in dataset.splits:
-        raise errors.unknown(f'split of data set {dataset.name!r}', split, dataset.splits)
+    errors.check_known(f'split of data set {dataset.name!r}', split, dataset.splits)
     inputs, labels = dataset.splits[split]
     total = len(inputs)
     first, last = _position(spec, start or '0', total), _position(spec, stop or '100%', total)

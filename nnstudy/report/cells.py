@@ -155,8 +155,7 @@ def _titles(
     """Returns the written values of some fields at each of the points."""
     titles: dict[int, list[str]] = {point: [] for point in points}
     for field, short in labels.short(fields).items():
-        if field not in (known := results.settings(points[0])):
-            raise errors.unknown('field of the overview', field, known)
+        errors.check_known('field of the overview', field, results.settings(points[0]))
         values = {point: axes.plain(results.settings(point)[field]) for point in points}
         texts = labels.values(list(dict.fromkeys(values.values())))
         for point, value in values.items():
@@ -168,8 +167,7 @@ def _titles(
 def _curves(results: Results, point: int, metric: str) -> pd.DataFrame:
     """Returns a metric of the runs of a point in its unit: a row an epoch, a column a run."""
     history = results.history[results.history['point'] == point]
-    if metric not in (known := comparison.metrics(history, results.directions)):
-        raise errors.unknown('metric', metric, known)
+    errors.check_known('metric', metric, comparison.metrics(history, results.directions))
     curves = history.pivot(index='epoch', columns='run', values=metric).astype(np.float64)
     return curves.where(np.isfinite(curves)) * labels.scale(metric)
 

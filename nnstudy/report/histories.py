@@ -113,8 +113,7 @@ def train_and_test(
     metric = metric or ('accuracy' if 'test_accuracy' in results.history else 'mae')
     known = comparison.metrics(results.history, results.directions)
     for name in (f'train_{metric}', f'{split}_{metric}'):
-        if name not in known:
-            raise errors.unknown('metric', name, known)
+        errors.check_known('metric', name, known)
     dashes = {'train': '-', split: (0, (3, 2))}
     spread = spread_over_seeds(
         results, [f'{s}_{what}' for what in ('loss', metric) for s in dashes]
@@ -172,8 +171,7 @@ def traces(results: Results, columns: Sequence[str], x: str = 'step') -> figure.
     """
     runs, history = results.runs, results.history
     for name in (x, *columns):
-        if name not in history:
-            raise errors.unknown('column of the history', name, history.columns)
+        errors.check_known('column of the history', name, history.columns)
     history = history.replace([np.inf, -np.inf], np.nan)
     names = labels.points(runs, results.swept)
     looks = named([name or 'all runs' for name in names.values()])

@@ -31,8 +31,7 @@ def grid(results: Results, x: str, y: str) -> tuple[axes.Axis, axes.Axis, np.nda
       UserError: a field is not swept.
     """
     for field in (x, y):
-        if field not in results.swept:
-            raise errors.unknown('swept field', field, results.swept)
+        errors.check_known('swept field', field, results.swept)
     settings = axes.settings(results.runs, [x, y])
     columns, rows = (axes.axis(field, settings[field]) for field in (x, y))
     cells = np.array([rows.positions(settings[y]), columns.positions(settings[x])])
@@ -56,8 +55,7 @@ def heat_map(results: Results, x: str, y: str, metric: str | None = None) -> fig
     """
     runs = results.runs
     metric = metric or f'test_{comparison.headline(runs)}'
-    if metric not in runs.select_dtypes('number'):
-        raise errors.unknown('metric', metric, runs.select_dtypes('number'))
+    errors.check_known('metric', metric, runs.select_dtypes('number'))
     columns, rows, places = grid(results, x, y)
     values = comparison.finite_or_worst(runs, results.directions)[metric] * labels.scale(metric)
     of_runs = pd.DataFrame({'value': values, 'diverged': runs['status'] == 'diverged'})

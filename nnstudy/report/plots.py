@@ -79,11 +79,9 @@ def metric_vs(
       UserError: the field is not swept, or the metric is no column of `runs`.
     """
     runs, swept = results.runs, list(results.swept if swept is None else swept)
-    if field not in swept:
-        raise errors.unknown('swept field', field, swept)
+    errors.check_known('swept field', field, swept)
     metric = metric or f'test_{comparison.headline(runs)}'
-    if metric not in (known := comparison.metrics(runs, results.directions)):
-        raise errors.unknown('metric', metric, known)
+    errors.check_known('metric', metric, comparison.metrics(runs, results.directions))
 
     settings, others = axes.settings(runs, swept), [f for f in swept if f != field]
     lines = _lines(runs, others)

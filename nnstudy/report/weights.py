@@ -50,8 +50,7 @@ def histograms(
     for name in runs[0]['params']:
         by_layer.setdefault(name.rpartition('/')[0] or name, []).append(name)
     for layer in layers or ():
-        if layer not in by_layer:
-            raise errors.unknown('layer', layer, by_layer)
+        errors.check_known('layer', layer, by_layer)
     rows = layers or sorted(by_layer, key=labels.natural)
 
     size = 2.7 * len(COLUMNS), 1.0 + 1.9 * len(rows)

@@ -94,8 +94,7 @@ class Quantity:
         Raises:
           UserError: the word is unknown.
         """
-        if choice not in CHOICES:
-            raise errors.unknown('reduction of a quantity (over)', choice, CHOICES)
+        errors.check_known('reduction of a quantity (over)', choice, CHOICES)
         return dataclasses.replace(self, choice=choice)
 
     def rises_with(self, field: str) -> 'Trend':
@@ -283,8 +282,7 @@ class Claim:
     def __init__(
         self, text: str, *given: str | Condition | Sequence[Condition], of: str = 'seed'
     ) -> None:
-        if of not in OF:
-            raise errors.unknown('kind of claim (of)', of, OF)
+        errors.check_known('kind of claim (of)', of, OF)
         if given and isinstance(given[0], str):
             text, given = f'{text}: {given[0]}', given[1:]
         name, _, statement = text.partition(': ')

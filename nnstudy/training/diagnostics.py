@@ -178,8 +178,7 @@ def check(names: tuple[str, ...], asked: int | None, num_train: int) -> None:
         )
     count = num_examples(asked, num_train)
     for name in names:
-        if name not in DIAGNOSTICS:
-            raise errors.unknown('diagnostic in config.diagnostics', name, DIAGNOSTICS)
+        errors.check_known('diagnostic in config.diagnostics', name, DIAGNOSTICS)
         if count < DIAGNOSTICS[name].min_examples:
             raise errors.UserError(
                 f'config.diagnostics: {name!r} needs at least {DIAGNOSTICS[name].min_examples} '

@@ -59,8 +59,7 @@ def make_train(config: ConfigDict) -> Callable[..., tuple[TrainState, dict[str, 
 
     def train(keys: Keys, hparams: HParams, data: Data):
         for field in hparams:
-            if field not in setting.hparams:
-                raise errors.unknown('dynamic field', field, setting.hparams)
+            errors.check_known('dynamic field', field, setting.hparams)
         values: dict[str, Any] = {**setting.hparams, **hparams}
         run = Run.bind(setting, keys, values, data)
         stops = evaluation_steps(setting, data.num_train)
