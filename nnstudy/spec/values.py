@@ -151,7 +151,7 @@ class Field(NamedTuple):
 
 def read(annotation: Any, default: Any = REQUIRED) -> Field:
     """Returns a field by its annotation and its default."""
-    found = _read(annotation)
+    found = _read(annotation, Field())
     kinds = found.kinds
     if not kinds or not _NOUNS.keys() >= {*kinds}:  # no annotation, or one with other types
         # A default of optax's may be written `0` for a float.
@@ -161,28 +161,28 @@ def read(annotation: Any, default: Any = REQUIRED) -> Field:
     return found._replace(kinds=kinds, default=default, is_optional=is_optional)
 
 
-def _read(annotation: Any) -> Field:
+def _read(annotation: Any, found: Field) -> Field:
+    """Returns a field that may also be what another annotation says."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
-        found = _read(arguments[0])
+        found = _read(arguments[0], found)
         for mark in arguments[1:]:
             is_range = isinstance(mark, Range)
             new = {'range': mark} if is_range else {'marks': (*found.marks, mark)}
             found = found._replace(**new)
         return found
     if origin in (types.UnionType, typing.Union):
-        found = Field()
-        for part in map(_read, arguments):
-            said = {k: v for k, v in part._asdict().items() if v != Field._field_defaults[k]}
-            found = found._replace(**{**said, 'kinds': found.kinds + part.kinds})
+        for part in arguments:
+            found = _read(part, found)
         return found
-    if origin is Literal:
-        return Field((str,), choices=arguments)
-    if origin is tuple and arguments[1:] == (...,):
-        return Field((tuple,), items=_read(arguments[0]))
     if annotation in (None, type(None), Any, REQUIRED) or isinstance(annotation, str):
-        return Field(is_optional=True)
-    return Field((origin or annotation,))
+        return found._replace(is_optional=True)
+    kind = origin or annotation
+    if origin is Literal:
+        kind, found = str, found._replace(choices=arguments)
+    elif origin is tuple and arguments[1:] == (...,):
+        found = found._replace(items=_read(arguments[0], Field()))
+    return found._replace(kinds=(*found.kinds, kind))
 
 
 @functools.cache
@@ -202,11 +202,10 @@ def signature(component: Callable[..., Any]) -> Mapping[str, Field]:
 
 def parse(text: str) -> Value:
     """Returns the Python value that `text` is a literal of, or else the text itself."""
-    named: dict[str, Value] = {'nan': math.nan, 'inf': math.inf, '-inf': -math.inf}
-    named |= {'true': True, 'false': False, 'none': None}
-    if text.strip().lower() in named:
-        return named[text.strip().lower()]
+    bare, named = text.strip(), {'true': True, 'false': False, 'none': None}
+    if bare.lower() in named:
+        return named[bare.lower()]
     try:
-        return ast.literal_eval(text.strip())
+        return float(bare) if bare.lower() in ('nan', 'inf', '-inf') else ast.literal_eval(bare)
     except (ValueError, SyntaxError):
         return text
