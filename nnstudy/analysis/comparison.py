@@ -40,20 +40,18 @@ def finite_or_worst(table: pd.DataFrame, known: Mapping[str, bool] | None = None
 
     The arguments are those of `metrics`.
     """
-    columns = {}
-    for name in metrics(table, known):
-        values = table[name].to_numpy(np.float64, na_value=np.nan)
-        finite = values[np.isfinite(values)]
-        worst = np.nan
-        if finite.size:
-            worst = finite.min() if higher_is_better(name, known) else finite.max()
-        columns[name] = np.where(np.isfinite(values), values, worst)
-    return table.assign(**columns)
+    values = table[metrics(table, known)].astype(np.float64)
+    finite = values.where(np.isfinite(values))
+    ups = {name: higher_is_better(name, known) for name in finite}
+    worst = {name: finite[name].min() if up else finite[name].max() for name, up in ups.items()}
+    return table.assign(**finite.fillna(worst))
 
 
 def by_point(runs: pd.DataFrame, swept: list[str]) -> pd.DataFrame:
-    """Returns one row per point, in order: `point`, the swept fields, `n` and `diverged` (numbers
-    of runs), and `<metric>_median`, `<metric>_q25`, `<metric>_q75` of every metric over seeds.
+    """Returns a row a point, in order, with the spread of its runs.
+
+    The columns are `point`, the swept fields, `n` and `diverged` (numbers of runs), and
+    `<metric>_median`, `<metric>_q25`, `<metric>_q75` of every metric.
     """
     points, groups = np.unique(runs['point'], return_inverse=True)
     diverged = (runs['status'] == 'diverged').to_numpy()

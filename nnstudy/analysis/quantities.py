@@ -27,15 +27,11 @@ def values(results: Results, quantity: Quantity) -> pd.Series:
     table = pd.concat(columns, axis=1, join='inner')  # a row a seed that all points have
     if choice in ('selected', 'rerun'):
         of_seeds = dict(list(results.only(points).runs.groupby('seed')))
-        numbers = {}
-        for seed in table.index:
-            column = table[comparison.ranking(of_seeds[seed])[0]]
-            if choice == 'selected':
-                numbers[seed] = column[seed]
-            else:
-                others = _independent(seed, table.index, results.config.data_seeds)
-                numbers[seed] = column[others].median()
-        return pd.Series(numbers)
+        found = {seed: table[comparison.ranking(of_seeds[seed])[0]] for seed in table.index}
+        if choice == 'selected':
+            return pd.Series({seed: column[seed] for seed, column in found.items()})
+        others = {seed: _independent(results, seed, table.index) for seed in found}
+        return pd.Series({seed: column[others[seed]].median() for seed, column in found.items()})
     if choice is not None:
         return table.agg(choice, axis=1)
     if len(points) > 1:
@@ -47,11 +43,12 @@ def values(results: Results, quantity: Quantity) -> pd.Series:
     return table[points[0]]
 
 
-def _independent(seed: int, seeds: pd.Index, data_seeds: int | None) -> list[int]:
+def _independent(results: Results, seed: int, seeds: pd.Index) -> pd.Index:
     """Returns those of the seeds that share nothing with one, see `config.data_seeds`."""
-    if not data_seeds:
-        return [other for other in seeds if other != seed]
-    return [o for o in seeds if o // data_seeds != seed // data_seeds and (o - seed) % data_seeds]
+    orders = results.config.data_seeds
+    if not orders:
+        return seeds[seeds != seed]
+    return seeds[(seeds // orders != seed // orders) & (seeds % orders != seed % orders)]
 
 
 def _of_point(results: Results, quantity: Quantity, point: int) -> pd.Series:
