@@ -9,7 +9,7 @@ import numpy as np
 
 from nnstudy.results import checkpoints
 from nnstudy.results.checkpoints import Checkpoint
-from nnstudy.running import layout
+from nnstudy.running import execute, layout
 from nnstudy.running.layout import Segment
 from nnstudy.running.program import Program
 
@@ -135,4 +135,4 @@ class Chunk:
         return Checkpoint(about, kept)
 
     def _fetch(self, tree: Any) -> Any:
-        return self._program.fetch(tree, len(self._runs))
+        return execute.fetch(tree, self._program.mesh, len(self._runs))

@@ -45,6 +45,11 @@ class Layout(NamedTuple):
         """The number of runs in a block on each device; a chunk has a multiple of it."""
         return jax.device_count() * self.lanes
 
+    def chunk_size(self, num_runs: int, fitting: float) -> int:
+        """Returns the size of chunks of about equal size, of so many runs at most."""
+        num_chunks = math.ceil(num_runs / (max(1, fitting // self.unit) * self.unit))
+        return math.ceil(num_runs / num_chunks / self.unit) * self.unit
+
     @property
     def segment_steps(self) -> int:
         """The most steps of a segment."""
@@ -138,13 +143,6 @@ class Segment(NamedTuple):
     start: int  # the first step
     stop: int  # the step after the last one
     evaluate: bool  # whether an evaluation follows
-
-
-def chunk_size(num_runs: int, unit: int, fitting: float) -> int:
-    """Returns the size of chunks of about equal size: a multiple of `unit`, `fitting` at most."""
-    most = max(1, int(fitting) // unit) * unit
-    num_chunks = math.ceil(num_runs / most)
-    return math.ceil(num_runs / num_chunks / unit) * unit
 
 
 def next_segment(

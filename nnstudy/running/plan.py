@@ -70,7 +70,7 @@ class Group:
         """Returns how many runs are on the devices at once, beside so many bytes."""
         # While a checkpoint is written, there are two copies of the states.
         fitting = max(self.budget - fixed_bytes, 0) / (2 * self.layout.state_bytes)
-        return layout_lib.chunk_size(len(self.runs), self.layout.unit, fitting)
+        return self.layout.chunk_size(len(self.runs), fitting)
 
     @property
     def num_chunks(self) -> int:

@@ -58,14 +58,10 @@ class Program:
         bounds = np.int32(segment.start), np.int32(segment.stop), np.bool_(segment.evaluate)
         return self._advance(state, chosen, own, (self._data, *execute.put(bounds, mesh)))
 
-    def fetch(self, tree: Any, num_runs: int) -> Any:
-        """Returns states or outputs of the first runs as NumPy arrays."""
-        return execute.fetch(tree, self.mesh, num_runs)
-
     def replaced(self, state: TrainState, rows: np.ndarray, saved: dict[str, Any]) -> TrainState:
         """Returns the states with some rows replaced by what was saved, or raises UserError if
         that is not of this program."""
-        fetched = self.fetch(state, self.size)
+        fetched = execute.fetch(state, self.mesh, self.size)
         restored = checkpoints.restored(fetched, saved)
 
         def put_rows(leaf: np.ndarray, own: np.ndarray) -> np.ndarray:

@@ -13,19 +13,12 @@ from nnstudy.results.checkpoints import AnySeries, Checkpoint
 class Records:
     """The newest checkpoint of each run. Checkpoints that are the newest of no run are deleted.
 
-    With several processes, the first one reads and writes the files for all.
-
-    Attributes:
-      step: the step that each run has reached, -1 if it has not begun: int [R].
+    `step` is the step that each run has reached, int [R], -1 if it has not begun. With several
+    processes, the first one reads and writes the files for all.
     """
 
     def __init__(self, num_runs: int, series: AnySeries):
-        """Reads the checkpoints of earlier sessions.
-
-        Args:
-          num_runs: number of all runs of the study.
-          series: the study's checkpoints; only the first process uses it.
-        """
+        """Reads the checkpoints of earlier sessions, of all runs of the study."""
         self._series = series
         # Of each run: its step, the number of its newest checkpoint, and its row in there.
         self.step, self._number, self._row = np.full([3, num_runs], -1)

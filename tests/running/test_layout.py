@@ -1,5 +1,6 @@
 """Layouts: lanes by rule, chunks by memory, and segments that do all of the work once."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -10,9 +11,10 @@ from nnstudy.running import layout
     ('num_runs', 'fitting', 'size'),
     [(3, 1e9, 4), (3000, 1e9, 3000), (3000, 130.7, 128), (129, 128, 68), (3000, 0, 4)],
 )
-def test_chunks_are_equal_and_as_large_as_memory_allows(num_runs, fitting, size):
+def test_chunks_are_equal_and_as_large_as_memory_allows(num_runs, fitting, size, monkeypatch):
     """One block a device, here of four runs, is the least there is."""
-    assert layout.chunk_size(num_runs, 4, fitting) == size
+    monkeypatch.setattr(jax, 'device_count', lambda: 1)
+    assert layout.Layout(0, 0, 4, 1, 1).chunk_size(num_runs, fitting) == size
 
 
 @pytest.mark.parametrize(

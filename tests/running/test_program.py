@@ -8,7 +8,7 @@ import nnstudy
 from nnstudy import UserError
 from nnstudy.machine import devices
 from nnstudy.results import checkpoints
-from nnstudy.running import layout, program
+from nnstudy.running import execute, layout, program
 from nnstudy.running import plan as plan_lib
 
 RATES = nnstudy.choice('optimizer.learning_rate', [0.01, 0.1, 1.0])
@@ -33,16 +33,16 @@ def test_one_compilation_serves_all_values_of_dynamic_fields(dataset):
 
 
 def test_what_was_saved_is_put_back_into_its_rows(dataset):
-    made_program = made(dataset)
+    made_program, mesh = made(dataset), devices.runs_mesh()
     rows = np.arange(6)
     state, own = made_program.init(rows)
     trained, _ = made_program.advance(state, own, layout.Segment(rows, 0, 5, True))
-    saved = checkpoints.state_dict(made_program.fetch(trained, 6))
+    saved = checkpoints.state_dict(execute.fetch(trained, mesh, 6))
     chosen = {name: array[[4, 1]] for name, array in saved.items()}
     fresh, _ = made_program.init(rows)
-    start = checkpoints.state_dict(made_program.fetch(fresh, 6))
+    start = checkpoints.state_dict(execute.fetch(fresh, mesh, 6))
     mixed = made_program.replaced(fresh, np.array([4, 1]), chosen)
-    for name, array in checkpoints.state_dict(made_program.fetch(mixed, 6)).items():
+    for name, array in checkpoints.state_dict(execute.fetch(mixed, mesh, 6)).items():
         np.testing.assert_array_equal(array[[1, 4]], saved[name][[1, 4]])
         np.testing.assert_array_equal(array[[0, 2, 3, 5]], start[name][[0, 2, 3, 5]])
 
