@@ -262,9 +262,11 @@ class _Loop:
             try:
                 if program is None:
                     program = self._compiled(group, is_new=epochs == self.plan.rungs[0])
-                count = number - 1 + math.ceil(left.size / program.size)
-                place = self._place(group, number, count)
-                self._train_chunk(program, left[: program.size], until, place)
+                groups, count = self.plan.groups, number - 1 + math.ceil(left.size / program.size)
+                where = [f'group {groups.index(group) + 1}/{len(groups)}'] if groups[1:] else []
+                where += [f'chunk {number}/{count}'] if count > 1 else []
+                told = ', '.join(where) or 'training'
+                self._train_chunk(program, left[: program.size], until, told)
             except jax.errors.JaxRuntimeError as error:
                 self._halve(group, program.size if program else group.chunk_size(), error)
                 program = None
@@ -331,13 +333,3 @@ class _Loop:
             ) from error
         self.sizes[group.index] = half
         self.display.say(f'out of memory with {size} runs at a time; going on with {half}')
-
-    def _place(self, group: Group, number: int, count: int) -> str:
-        """Returns what is being trained: `'group 1/2, chunk 3/4'`."""
-        groups = self.plan.groups
-        place = []
-        if len(groups) > 1:
-            place.append(f'group {groups.index(group) + 1}/{len(groups)}')
-        if count > 1:
-            place.append(f'chunk {number}/{count}')
-        return ', '.join(place) or 'training'
