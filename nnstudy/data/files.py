@@ -138,9 +138,8 @@ class File:
                     return place / name
         if named is None:
             return self._download(folder / self.dataset)
-        others = f' (nor {", ".join(self.names[1:])})' if self.names[1:] else ''
         raise errors.UserError(
-            f'{source} {str(named)!r} has no {self.dataset}/{self.names[0]}{others}; '
+            f'{source} {str(named)!r} has no {self.dataset}/{" or ".join(self.names)}; '
             'name no directory to have it downloaded'
         )
 

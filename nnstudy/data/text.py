@@ -14,7 +14,7 @@ import collections
 import itertools
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -36,59 +36,30 @@ def tokenize(text: str) -> list[str]:
     return _TOKEN.findall(text)
 
 
-def vocabulary(
-    texts: Sequence[Sequence[str]], order: str = 'frequency', size: int | None = None
-) -> list[str]:
-    """Returns the different words of some texts, at most `size` of them.
-
-    In the order `'frequency'` the most frequent word is first, and of equally frequent ones that
-    which appeared first; in the order `'appearance'` they are as they appeared.
-    """
-    counts = collections.Counter(itertools.chain.from_iterable(texts))
-    ranked = dict(counts.most_common()) if order == 'frequency' else counts
-    return list(ranked)[:size]
-
-
 def token_ids(
-    texts: Mapping[str, np.ndarray], options: fields.Text
+    texts: Mapping[str, Iterable[str]], options: fields.Text
 ) -> tuple[dict[str, np.ndarray], int]:
     """Returns the texts of each split as rows of token ids, and how many ids there may be.
 
-    The vocabulary and the length are those of the split `'train'`.
+    The V words of the vocabulary and the length T are those of the split `'train'`. In the order
+    `'frequency'` the most frequent word is first, and of equally frequent ones that which appeared
+    first. Rows are int32 `[N, T]`, 0 to V + 1.
 
     Raises:
       errors.UserError: there is no word in the training texts.
     """
     words = {name: [tokenize(text) for text in part] for name, part in texts.items()}
-    known = vocabulary(words['train'], options.vocabulary or 'frequency', options.vocabulary_size)
+    counts = collections.Counter(itertools.chain.from_iterable(words['train']))
+    ranked = counts if options.vocabulary == 'appearance' else dict(counts.most_common())
+    known = list(ranked)[: options.vocabulary_size]
     if not known:
         raise errors.UserError('config.split.train: there is no word in the training texts')
+    ids = {word: number for number, word in enumerate(known, start=1)}
     length = options.length or max(len(text) for text in words['train'])
-    sides = options.padding or 'after', options.truncation or 'after'
-    rows = {name: encode(part, known, length, *sides) for name, part in words.items()}
-    return rows, len(known) + 2  # padding, and one for all other words
-
-
-def encode(
-    texts: Sequence[Sequence[str]],
-    words: Sequence[str],
-    length: int,
-    padding: str = 'after',
-    truncation: str = 'after',
-) -> np.ndarray:
-    """Returns the ids of the words of N texts, int32 `[N, length]` from 0 to V + 1.
-
-    Args:
-      texts: the words of each text, see `tokenize`.
-      words: the V words of the vocabulary, in order.
-      length: of a row.
-      padding: where zeros go in a row with fewer words: `'before'` or `'after'` them.
-      truncation: where a text with more words loses them: at its end (`'after'`) or its beginning.
-    """
-    ids = {word: number for number, word in enumerate(words, start=1)}
-    rows = np.full((len(texts), length), PADDING, np.int32)
-    for row, text in zip(rows, texts, strict=True):
-        kept = text[:length] if truncation == 'after' else text[-length:]
-        begin = 0 if padding == 'after' else length - len(kept)
-        row[begin : begin + len(kept)] = [ids.get(word, len(words) + 1) for word in kept]
-    return rows
+    rows = {name: np.full((len(part), length), PADDING, np.int32) for name, part in words.items()}
+    for name, part in words.items():
+        for row, text in zip(rows[name], part, strict=True):
+            kept = text[-length:] if options.truncation == 'before' else text[:length]
+            begin = length - len(kept) if options.padding == 'before' else 0
+            row[begin : begin + len(kept)] = [ids.get(word, len(ids) + 1) for word in kept]
+    return rows, len(ids) + 2  # padding, and one for all other words

@@ -4,7 +4,6 @@ Reading needs files in the format `array_record`, which has random access. Prepa
 TensorFlow, and is left to the user.
 """
 
-import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -43,18 +42,11 @@ def load(name: str, data_dir: DataDir = None) -> Dataset:
     with errors.within(f'tfds:{name}'):
         try:
             builder = tfds.builder(tfds_name, data_dir=directory)
-        except tfds.core.DatasetNotFoundError as error:
-            known = tfds.list_builders(with_community_datasets=False)
-            near = difflib.get_close_matches(re.split('[/:]', name)[0], known, n=3)
-            raise errors.UserError(
-                'unknown data set: neither known to TFDS nor prepared in '
-                f'{directory or "its directory (TFDS_DATA_DIR)"}'
-                + (f'; did you mean {" or ".join(near)}?' if near else '')
-            ) from error
         except (ValueError, AssertionError) as error:
-            line = next(filter(str.strip, str(error).splitlines()), type(error).__name__)
-            reason = re.sub(r'^Failed to construct dataset .*}": ', '', line)
-            raise errors.UserError(reason) from error
+            first, *rest = str(error).splitlines() or [type(error).__name__]
+            first = re.sub(r'^Failed to construct dataset .*}": ', '', first)
+            near = [line for line in rest if line.startswith('Did you mean')]
+            raise errors.UserError(' '.join([first, *near])) from error
         where = '' if directory is None else f', data_dir={directory!r}'
         how = (
             '; to prepare it: pip install "nnstudy[tfds]" and then python -c '

@@ -13,9 +13,8 @@ from nnstudy.spec.values import Count
 class LeNet(layers.DenseHead):
     """LeNet-5 as it is taught today (LeCun et al. 1998, with average pooling and a dense output).
 
-    Convolutions of 6 and 16 filters 5x5, average pooling, dense layers of 120, 84 and outputs. On
-    28x28 images with 10 classes it has 61,706 parameters with one channel, 62,006 with three. The
-    smallest image is 12x12: below that nothing is left after the second pooling.
+    On 28x28 images with 10 classes it has 61,706 parameters with one channel, 62,006 with three.
+    The smallest image is 12x12: below that nothing is left after the second pooling.
 
     Attributes:
       widths: filters of the two convolutions.
@@ -42,12 +41,11 @@ class LeNet(layers.DenseHead):
 class AlexNet(layers.DenseHead):
     """AlexNet (Krizhevsky, Sutskever and Hinton 2012), sized for images of 32x32.
 
-    Five convolutions with overlapping max-pooling after the first, second and last; three dense.
-    Against the paper's net, for 224x224 images: the first filters are 5x5 with stride 1 instead of
-    11x11 with stride 4; the flattened features are a quarter, 2,304, and so are the hidden dense
-    layers, 1,024 each; every filter sees all channels, the net being on one device; and there is no
-    local response normalisation. `dense_dropout` is 0.5 in the paper. On 32x32 images with three
-    channels and 10 classes it has 7,139,722 parameters. The smallest image is 15x15.
+    Overlapping max-pooling after the first, second and last convolution. In the paper, for 224x224
+    images, the first filters are 11x11 with stride 4, features and hidden dense layers are four
+    times as many, filters see the channels on their own device only, responses are normalised
+    locally, and `dense_dropout` is 0.5. On 32x32 images with three channels and 10 classes it has
+    7,139,722 parameters. The smallest image is 15x15.
 
     Attributes:
       widths: filters of the five convolutions.

@@ -4,6 +4,7 @@ The methods create Linen modules in the compact `__call__` that they are called 
 parameters of a model are `Conv_0`, `BatchNorm_0`, `Dense_0`, ... in the order of its code.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, Literal
@@ -69,10 +70,7 @@ class Net(nn.Module, kw_only=True):
         bias_init: Callable[..., jax.Array] = nn.initializers.zeros
         if self.kernel_init == 'pytorch':
             bound = 1 / math.sqrt(fan_in)
-
-            def bias_init(key, shape, dtype):
-                return jax.random.uniform(key, shape, dtype, -bound, bound)
-
+            bias_init = functools.partial(jax.random.uniform, minval=-bound, maxval=bound)
         return {'kernel_init': kernel_init, 'bias_init': bias_init}
 
     def conv(
@@ -84,8 +82,7 @@ class Net(nn.Module, kw_only=True):
         activation: str,
         norm: Norm = no_norm,
         stride: int = 1,
-        padding: int | str = 'SAME',
-        use_bias: bool = True,
+        **options: Any,
     ) -> jax.Array:
         """Returns a convolution `[B, H, W, C]` -> `[B, H', W', features]`, normalised, activated.
 
@@ -96,11 +93,9 @@ class Net(nn.Module, kw_only=True):
           activation: a key of `ACTIVATIONS`.
           norm: see `NormedNet.norm`.
           stride: pixels between two windows, in both directions.
-          padding: 'SAME', 'VALID', or pixels on each side.
-          use_bias: whether the filters have biases.
+          **options: `padding` ('SAME' by default) and `use_bias` of `flax.linen.Conv`.
         """
-        options = self.initializers(fan_in=size * size * x.shape[-1])
-        options |= {'padding': padding, 'use_bias': use_bias}
+        options |= self.initializers(fan_in=size * size * x.shape[-1])
         x = ops.Conv(features, (size, size), (stride, stride), **options)(x)
         return _activated(x, activation, norm)
 

@@ -48,10 +48,9 @@ def residual_block(
 class ResNet(layers.NormedNet):
     """A 3x3 convolution, stages of residual blocks, global pooling, and a dense layer.
 
-    From one stage to the next the image is halved. Convolutions that are normalised before the
-    activation have no bias, the norm having a shift of its own. On 32x32 images with three channels
-    and 10 classes, ResNet-20 has 272,474 parameters and ResNet-18 has 11,173,962. Takes images of
-    any size.
+    From one stage to the next the image, of any size, is halved. Convolutions that are normalised
+    before the activation have no bias, the norm having a shift of its own. On 32x32 images with
+    three channels and 10 classes, ResNet-20 has 272,474 parameters and ResNet-18 11,173,962.
 
     Attributes:
       depth: number of layers, 2 + 2 * blocks, where each stage has the same number of blocks.
@@ -104,8 +103,7 @@ ResNet18 = functools.partial(ResNet, depth=18, widths=(64, 128, 256, 512), batch
 class PooledResNet(layers.Net):
     """Residual blocks with max-pooling 2x2 after each, global pooling, and a dense layer.
 
-    On 28x28 images with one channel and 10 classes it has 186,058 parameters. Takes images of any
-    size.
+    On 28x28 images (any size will do) with one channel and 10 classes it has 186,058 parameters.
 
     Attributes:
       widths: filters of the convolutions of each block.

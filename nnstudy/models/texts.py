@@ -1,5 +1,6 @@
 """Classifiers of texts: a vector for each word, which are pooled, or read by a recurrent cell."""
 
+import functools
 from typing import Literal
 
 import jax
@@ -25,11 +26,8 @@ class TextNet(layers.DenseHead, kw_only=True):
     activation: str = 'relu'
 
     def vectors(self, tokens: jax.Array) -> jax.Array:
-        """Returns a learnt vector for each token, `[B, T]` -> `[B, T, D]`."""
-
-        def uniform(key, shape, dtype):  # as Keras does
-            return jax.random.uniform(key, shape, dtype, -0.05, 0.05)
-
+        """Returns a learnt vector for each token, `[B, T]` -> `[B, T, D]`, at first as in Keras."""
+        uniform = functools.partial(jax.random.uniform, minval=-0.05, maxval=0.05)
         return nn.Embed(self.num_tokens, self.width, embedding_init=uniform)(tokens)
 
 

@@ -197,8 +197,8 @@ def test_prepared_for_tensorflow_only(tmp_path):
 @pytest.mark.parametrize(
     ('name', 'message'),
     [
-        ('kmnst', 'tfds:kmnst: unknown data set: neither known .* did you mean kmnist'),
-        ('zzzzzz/1.0.0', r'tfds:zzzzzz/1\.0\.0: unknown data set: [^?]*$'),
+        ('kmnst', 'tfds:kmnst: Dataset kmnst not found. Did you mean: kmnst -> kmnist'),
+        ('zzzzzz/1.0.0', r'tfds:zzzzzz/1\.0\.0: Dataset zzzzzz not found\.$'),
         ('mnist/9.9.9', r'tfds:mnist/9\.9\.9: Dataset mnist cannot be loaded at version 9\.9\.9'),
         ('', 'tfds:: Parsing builder name'),
         ('../mnist', 'Parsing builder name'),

@@ -322,7 +322,7 @@ def test_smallest_images(name, smallest, fields):
             {'modules': ('pol',)},
             r"config.model.modules\[0\] 'pol': did you mean 'pool'",
         ),
-        ('inception', {'modules': ((0,) * 6,)}, 'config.model.modules must be at least 1'),
+        ('inception', {'modules': ((0,) * 6,)}, r'modules\[0\]\[0\] must be at least 1'),
         ('inception', {'pool_size': 0}, 'config.model.pool_size must be at least 1'),
         ('embedding', {'width': 0}, 'config.model.width must be at least 1'),
         ('embedding', {'pooling': 'sum'}, "config.model.pooling 'sum': known: flatten, max, mean"),
