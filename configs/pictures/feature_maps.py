@@ -56,7 +56,7 @@ def filters(
     ]
     if num > len(tiles):
         notes.append(f'The first {len(tiles)} of {num} filters.')
-    what = f'Filters of {layer}, {examples.setting(results, point)}'
+    what = f'Filters of {layer}, {labels.setting(results, point)}'
     style.finish(picture, what, notes)
     return picture
 
@@ -104,7 +104,7 @@ def feature_maps(
         notes.append(f'The first {MAX_MAPS} maps of {", ".join(cut)}.')
     assert net.dataset.class_names is not None
     title = f'Feature maps of {split} image {index} ({net.dataset.class_names[label]}), '
-    style.finish(picture, title + examples.setting(results, point), notes)
+    style.finish(picture, title + labels.setting(results, point), notes)
     return picture
 
 
@@ -157,7 +157,7 @@ def sample(
     ]
     if len(runs) > 1:
         notes.append('Bars: median over seeds; dots: each seed.')
-    what = f'{split.capitalize()} image {index}, {examples.setting(results, point)}'
+    what = f'{split.capitalize()} image {index}, {labels.setting(results, point)}'
     return style.finish(picture, what, notes)
 
 

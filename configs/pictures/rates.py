@@ -8,6 +8,7 @@ from nnstudy.analysis import sensitivity
 from nnstudy.report import style
 
 TOP = 4.0  # of the y-axis; a guess has a loss of 2.3
+COLUMNS = 4  # panels in a row
 
 
 def losses(results: Results) -> figure.Figure:
@@ -18,10 +19,8 @@ def losses(results: Results) -> figure.Figure:
     limits = sensitivity.by_setting(runs, results.history, results.swept)
     limits = limits.set_index('model.name')['median']
     names = runs['model.name'].unique()
-    columns = min(4, len(names))
-    rows = -(-len(names) // columns)
-    picture, panels = style.panels(9.6, 0.6 + 2.3 * rows, rows, columns, sharex=True, sharey=True)
-    for panel, name in zip(panels.flat, names, strict=False):
+    picture, panels = style.wrapped(len(names), COLUMNS, 2.4, 2.2, sharex=True, sharey=True)
+    for panel, name in zip(panels, names, strict=True):
         of_net = runs[runs['model.name'] == name]
         table = of_net.pivot(index='seed', columns=sensitivity.RATE, values='loss')
         band = style.band(panel, table.columns, table, 0, 1, marker='o', ms=4)
@@ -33,9 +32,9 @@ def losses(results: Results) -> figure.Figure:
         panel.set_xscale('log')
         panel.set_xticks([1e-3, 0.1, 10.0], ['0.001', '0.1', '10'])
         panel.minorticks_off()
-    for panel in panels[-1]:
+    for panel in panels[-COLUMNS:]:
         panel.set_xlabel('learning rate')
-    for panel in panels[:, 0]:
+    for panel in panels[::COLUMNS]:
         panel.set_ylabel('validation loss')
     band.set_label('median and\ninterquartile range')
     crosses.set_label('diverged run')

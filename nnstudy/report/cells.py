@@ -83,7 +83,7 @@ def cell(
         panels[0].set_xlim(-0.03, 1.03)
         panels[0].set_xlabel('first epoch')
     panels[0].set_ylabel(labels.metric(metric))
-    title = title or labels.points(results.runs, results.swept, with_fields=True)[point]
+    title = title or labels.setting(results, point)
     return style.finish(picture, title, _scale(results, panels, [curves], metric))
 
 

@@ -69,7 +69,7 @@ def confusion(results: Results, point: int = 0, split: str = 'test') -> figure.F
         notes.append('Shades: the share. Empty: no example.')
     if lost.any():
         notes.append(f'Without {labels.count(lost.sum(), "run")} whose outputs are not finite.')
-    return style.finish(picture, f'Confusion matrix, {setting(results, point)}', notes)
+    return style.finish(picture, f'Confusion matrix, {labels.setting(results, point)}', notes)
 
 
 def misclassified(
@@ -113,7 +113,9 @@ def misclassified(
         'Above each: true class, → predicted class, confidence (softmax)'
         + (f', and how many of {len(runs)} seeds predict the same.' if len(runs) > 1 else '.'),
     ]
-    return style.finish(picture, f'Misclassified {split} images, {setting(results, point)}', notes)
+    return style.finish(
+        picture, f'Misclassified {split} images, {labels.setting(results, point)}', notes
+    )
 
 
 def typical(results: Results, point: int) -> Any:
@@ -140,11 +142,6 @@ def draw_image(panel: mpl_axes.Axes, image: np.ndarray, net: Net) -> None:
     """Draws an image [H, W, C] as stored: in colour if it has three channels, else in grey."""
     shown = image if image.shape[-1] == 3 else image.astype(np.float32).mean(axis=-1)
     style.image(panel, shown, limit=net.data.max_value)
-
-
-def setting(results: Results, point: int) -> str:
-    """Writes the swept fields with their values at a point."""
-    return labels.points(results.runs, results.swept, with_fields=True)[point] or results.name
 
 
 def _confusions(results: Results, point: int, split: str, num_classes: int) -> np.ndarray:

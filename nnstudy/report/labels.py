@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from nnstudy.analysis import axes
+from nnstudy.results import Results
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -49,13 +50,15 @@ def settings(runs: pd.DataFrame, swept: list[str]) -> pd.DataFrame:
     return table.apply(lambda column: column.map(values(column.unique()).get))
 
 
-def points(runs: pd.DataFrame, swept: list[str], with_fields: bool = False) -> dict[int, str]:
-    """Names every point by its swept fields: `0.1, 32`, or `learning_rate = 0.1, width = 32`."""
-    written = settings(runs, swept)
-    if with_fields:
-        for field, name in short(swept).items():
-            written[field] = f'{name} = ' + written[field]
-    return {point: ', '.join(row) for point, *row in written.itertuples()}
+def points(runs: pd.DataFrame, swept: list[str]) -> dict[int, str]:
+    """Names every point by the values of its swept fields: `0.1, 32`."""
+    return {point: ', '.join(row) for point, *row in settings(runs, swept).itertuples()}
+
+
+def setting(results: Results, point: int) -> str:
+    """Writes the swept fields of a point with their values: `learning_rate = 0.1, width = 32`."""
+    written = settings(results.runs, results.swept).loc[point].rename(short(results.swept))
+    return ', '.join(f'{name} = {text}' for name, text in written.items()) or results.name
 
 
 def natural(name: str) -> list[tuple[int, str]]:

@@ -9,7 +9,7 @@ from matplotlib import axes as mpl_axes
 from matplotlib import figure, ticker
 
 from nnstudy import errors
-from nnstudy.report import examples, labels, style
+from nnstudy.report import labels, style
 from nnstudy.results import Results
 from nnstudy.training import histograms as histograms_lib
 
@@ -73,7 +73,7 @@ def histograms(
         f'from epoch {first} to {last}. At most {2 * TAIL:.0%} of the numbers lie beyond an axis. '
         'Gradients: of one mini-batch.'
     )
-    what = f'Weights and gradients over the epochs, {examples.setting(results, point)}'
+    what = f'Weights and gradients over the epochs, {labels.setting(results, point)}'
     return style.finish(picture, what, [note])
 
 
