@@ -25,5 +25,5 @@ from nnstudy.spec.claims import Claim, Quantity, Reference
 from nnstudy.spec.config import default_config
 from nnstudy.spec.sweep import chain, choice, grid, log_uniform, logspace, zip_
 from nnstudy.training import losses, metrics, optimizers, schedules
-from nnstudy.training.state import make_keys
-from nnstudy.training.train import make_train
+from nnstudy.training.run import make_keys
+from nnstudy.training.steps import make_train

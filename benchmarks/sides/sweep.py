@@ -22,7 +22,7 @@ from nnstudy import ops
 from nnstudy.machine import devices
 from nnstudy.running import layout, program, study
 from nnstudy.running import plan as plan_lib
-from nnstudy.training.state import TrainState
+from nnstudy.training.run import TrainState
 
 nnstudy.setup()
 

@@ -18,8 +18,7 @@ from nnstudy.machine import devices, flops
 from nnstudy.report import tables
 from nnstudy.spec import components
 from nnstudy.training import resolve, steps
-from nnstudy.training.run import Run
-from nnstudy.training.state import make_keys
+from nnstudy.training.run import Run, make_keys
 
 IMAGE, TEXT = '32x32x3', (100,)  # pixels and channels; tokens
 NUM_OUTPUTS, NUM_TOKENS, BATCH_SIZE = 10, 5000, 32
@@ -96,7 +95,7 @@ def step_seconds(name: str, shape: tuple[int, ...]) -> float:
     data = jax.device_put(_noise(shape))
 
     def run(data: device.Data) -> Run:
-        return Run.bind(setting, make_keys(0), setting.hparams, data)
+        return Run(setting.replace(setting.hparams), make_keys(0), data)
 
     # Random numbers take long to compile, and these are drawn only once.
     options: dict[str, str | bool] = {'xla_backend_optimization_level': '0'}

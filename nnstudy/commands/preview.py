@@ -22,7 +22,7 @@ from nnstudy.data import Data, augmentation
 from nnstudy.report import labels, style
 from nnstudy.running import plan as plan_lib
 from nnstudy.spec import fields, study_file
-from nnstudy.training import state
+from nnstudy.training import run as run_lib
 
 TYPICAL = {
     'horizontal_flip': 0.5,
@@ -87,7 +87,7 @@ def augmented(
     `examples` [N] are numbers in the training set; the images are float32
     `[N, 1 + epochs, H, W, C]` in [0, 1].
     """
-    _, _, key = state.data_keys(state.make_keys(seed))
+    _, _, key = run_lib.data_keys(run_lib.make_keys(seed))
     images = np.asarray(data.inputs[examples], np.float32)
     seen = _in_epochs(key, jnp.arange(epochs), examples, images, strengths, data.max_value)
     return np.stack([images, *seen], axis=1) / np.float32(data.max_value)

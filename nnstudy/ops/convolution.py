@@ -1,16 +1,15 @@
 """A 2-D convolution whose gradients, and theirs in turn, are convolutions of the same fast layout.
 
-XLA:CPU has its fast convolution for exactly one form: `NHWC` input, `HWIO` kernel, `NHWC` output
-and no reversed window. It rewrites other forms into that one in the outermost computation only, not
-in the body of a `lax.scan`, and the gradients JAX derives have other forms: a training step inside
-a scan is then 20 to 90 times slower than outside. Here both gradients are written in the fast form,
-through the very function they are the gradients of, so every derivative stays in it.
+XLA:CPU has its fast convolution for one form only: `NHWC` input, `HWIO` kernel, `NHWC` output and
+no reversed window. It rewrites other forms into that one in the outermost computation, but not in
+the body of a `lax.scan`. The gradients that JAX derives have other forms, so that a training step
+inside a scan is 20 to 90 times slower than outside. Here both gradients are written in the fast
+form, through the very function they are the gradients of, so every derivative stays in it.
 
-A stride of the convolution is a dilation in its gradients. The fast form takes it as it is: at
-3x3x64x64 and stride 2 the two gradients took 1.1 and 1.4 times as long as the forward pass. Zeros
-put between the pixels beforehand cost 10 times that (XLA:CPU pads between elements one by one), a
-convolution of every second pixel at a time for the kernel's gradient 1.9 times, and space-to-depth
-instead of a stride 4.8 times.
+A stride of the convolution is a dilation in its gradients, which the fast form takes as it is: at
+3x3x64x64 and stride 2 the two took 1.1 and 1.4 times as long as the forward pass. (Zeros put
+between the pixels beforehand cost 10 times that, a convolution of every second pixel at a time 1.9
+times, and space-to-depth instead of a stride 4.8 times.)
 
 On the CPU, whose convolutions are slow with few channels and features, small layers are computed
 by `_several_columns_at_once` or `_shift_and_add`: the same sums in wider pieces. The shapes alone
@@ -98,44 +97,35 @@ Conv = functools.partial(nn.Conv, conv_general_dilated=conv)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5, 6))
 def _conv(x, kernel, strides, pads, lhs_dilation, rhs_dilation, precision):
-    # A kernel larger than the image: XLA would exchange the two and reverse the window, which is
-    # the slow form again (20 to 60 times, for 3x3 on 2x2 pixels, as in the last layers of VGG).
-    # The same exchange without a reversed window is fast.
-    exchange = kernel.shape[0] * kernel.shape[1] > x.shape[1] * x.shape[2]
-    if exchange:
-        excess = [
-            dilated(x.shape[i + 1], lhs_dilation[i]) - dilated(kernel.shape[i], rhs_dilation[i])
-            for i in (0, 1)
-        ]
-        x, kernel = (
-            jnp.flip(kernel, (0, 1)).transpose(3, 0, 1, 2),
-            jnp.flip(x, (1, 2)).transpose(1, 2, 3, 0),
-        )
-        pads = tuple((low + n, high + n) for (low, high), n in zip(pads, excess, strict=True))
-        lhs_dilation, rhs_dilation = rhs_dilation, lhs_dilation
-
     def as_it_is(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return lax.conv_general_dilated(
             x, kernel, strides, pads, lhs_dilation, rhs_dilation, _LAYOUT, precision=precision
         )
 
-    if exchange:
-        return as_it_is(x, kernel).transpose(3, 1, 2, 0)
-    small = None
-    if strides == lhs_dilation == rhs_dilation == (1, 1):
-        if _reaches_far_out(x, kernel, pads):
-            small = functools.partial(_shift_and_add, pads=pads, precision=precision)
-        elif (columns := _columns_at_once(x, kernel, pads)) > 1:
-            small = functools.partial(
-                _several_columns_at_once, columns=columns, pads=pads, precision=precision
-            )
-    if small is None:
+    if kernel.shape[0] * kernel.shape[1] > x.shape[1] * x.shape[2]:
+        # A kernel larger than the image: XLA would exchange the two and reverse the window, which
+        # is the slow form again (20 to 60 times, for 3x3 on 2x2 pixels, as in the last layers of
+        # VGG). The same exchange without a reversed window is fast.
+        excess = [
+            dilated(x.shape[i + 1], lhs_dilation[i]) - dilated(kernel.shape[i], rhs_dilation[i])
+            for i in (0, 1)
+        ]
+        pads = tuple((low + n, high + n) for (low, high), n in zip(pads, excess, strict=True))
+        lhs_dilation, rhs_dilation = rhs_dilation, lhs_dilation
+        image = jnp.flip(kernel, (0, 1)).transpose(3, 0, 1, 2)
+        return as_it_is(image, jnp.flip(x, (1, 2)).transpose(1, 2, 3, 0)).transpose(3, 1, 2, 0)
+    if not strides == lhs_dilation == rhs_dilation == (1, 1):
+        return as_it_is(x, kernel)
+    columns = _columns_at_once(x, kernel, pads)
+    if _reaches_far_out(x, kernel, pads):
+        small = functools.partial(_shift_and_add, pads=pads, precision=precision)
+    elif columns > 1:
+        small = functools.partial(
+            _several_columns_at_once, columns=columns, pads=pads, precision=precision
+        )
+    else:
         return as_it_is(x, kernel)
     return lax.platform_dependent(x, kernel, cpu=small, default=as_it_is)
-
-
-def _conv_fwd(x, kernel, *static):
-    return _conv(x, kernel, *static), (x, kernel)
 
 
 def _conv_bwd(strides, pads, lhs_dilation, rhs_dilation, precision, residuals, dy):
@@ -173,7 +163,7 @@ def _conv_bwd(strides, pads, lhs_dilation, rhs_dilation, precision, residuals, d
     return dx, _sum_over_blocks(dkernel_of, x, dy)
 
 
-_conv.defvjp(_conv_fwd, _conv_bwd)
+_conv.defvjp(lambda x, kernel, *static: (_conv(x, kernel, *static), (x, kernel)), _conv_bwd)
 
 
 def _sum_over_blocks(function: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
@@ -230,13 +220,10 @@ def _shift_and_add(x, kernel, pads, precision):
         parts = jnp.matmul(taps, pixels, precision=precision)
         parts = parts.reshape(kw, features, height, width, batch)
         zero = jnp.zeros((), parts.dtype)
-        moved = [
-            lax.pad(parts[j], zero, [(0, 0, 0), (0, 0, 0), (kw - 1 - j, j, 0), (0, 0, 0)])
-            for j in range(kw)
-        ]
-        total = lax.dynamic_slice_in_dim(y, place, height, axis=1) + functools.reduce(
-            jnp.add, moved
-        )
+        keep = (0, 0, 0)
+        moved = [lax.pad(parts[j], zero, [keep, keep, (kw - 1 - j, j, 0), keep]) for j in range(kw)]
+        total = lax.dynamic_slice_in_dim(y, place, height, axis=1)
+        total = total + functools.reduce(jnp.add, moved)
         return lax.dynamic_update_slice_in_dim(y, total, place, axis=1), None
 
     # As a loop, because XLA:CPU would fuse the sum into what comes next and compute it again for

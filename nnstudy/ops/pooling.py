@@ -1,17 +1,15 @@
 """Max and average pooling from strided slices, with element-wise gradients.
 
-The gradients JAX derives are slow on XLA:CPU: that of `lax.reduce_window` is a select-and-scatter,
-that of a strided slice a pad between the elements. Here one pair of linear functions does all of
-the work, each the gradient of the other, so derivatives of any order are fast in reverse mode:
-
-- `_gather` returns for each window the sum of its elements, or the element at an index;
-- `_scatter` adds each window's value to all of its elements, or to the one at the index.
-
-With `_gather` and its index fixed, max pooling is linear as well.
+The gradients that JAX derives are slow on XLA:CPU: a select-and-scatter for `lax.reduce_window`, a
+pad between the elements for a strided slice. Here two linear functions do the work, each the
+gradient of the other, so that derivatives of any order are fast in reverse mode. `_gather` returns
+for each window the sum of its elements, or the element at an index; `_scatter` adds each window's
+value to all of its elements, or to the one at the index.
 """
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +20,26 @@ from nnstudy import errors
 from nnstudy.ops import windows
 from nnstudy.ops.windows import Pair
 
-_NONE = (0, 0)  # no padding
 _FEW = 9  # up to so many elements, overlapping windows are no faster by rows
+
+
+class _Windows(NamedTuple):
+    """Size and strides of windows, and the (low, high) padding, each by direction."""
+
+    size: Pair
+    strides: Pair
+    pads: tuple[Pair, Pair]
+
+    @property
+    def overlap(self) -> bool:
+        return self.strides[0] < self.size[0] or self.strides[1] < self.size[1]
+
+    @property
+    def by_direction(self) -> tuple['_Windows', '_Windows']:
+        """Windows of a row, and windows of a column over what is made of those."""
+        (height, width), (down, right), (vertical, horizontal) = self
+        rows = _Windows((1, width), (1, right), ((0, 0), horizontal))
+        return rows, _Windows((height, 1), (down, 1), (vertical, (0, 0)))
 
 
 def max_pool(
@@ -32,10 +48,10 @@ def max_pool(
     strides: Sequence[int] | None = None,
     padding: str = 'VALID',
 ) -> jax.Array:
-    """Returns the maximum of each window.
+    """Returns the maximum of each window, or NaN if there is one in it.
 
     Of equal maxima the first in row-major order gets the whole gradient, as in PyTorch and in
-    `lax.reduce_window`. (To split it equally took the same time.) A NaN in a window makes it NaN.
+    `lax.reduce_window`.
 
     Args:
       x: `[B, H, W, C]`, floating point.
@@ -50,13 +66,11 @@ def max_pool(
     Raises:
       UserError: `x` is not `[B, H, W, C]`, the padding is unknown, or no window fits.
     """
-    window, strides, pads = _geometry(x, window, strides, padding)
-    if window[0] * window[1] <= _FEW or not _overlap(window, strides):
-        return _max(x, window, strides, pads)
+    over = _windows(x, window, strides, padding)
     # Overlapping windows share the maxima of their rows. The first row with the maximum and its
     # first column there are the first in row-major order.
-    x = _max(x, (1, window[1]), (1, strides[1]), (_NONE, pads[1]))
-    return _max(x, (window[0], 1), (strides[0], 1), (pads[0], _NONE))
+    by_direction = over.overlap and over.size[0] * over.size[1] > _FEW
+    return functools.reduce(_max, over.by_direction if by_direction else [over], x)
 
 
 def avg_pool(
@@ -71,16 +85,16 @@ def avg_pool(
     `count_include_pad=False`; PyTorch counts the padding. Arguments, result and errors are those
     of `max_pool`.
     """
-    window, strides, pads = _geometry(x, window, strides, padding)
-    counts = [
-        _counts(n, w, s, p) for n, w, s, p in zip(x.shape[1:3], window, strides, pads, strict=True)
-    ]
-    if _overlap(window, strides):
-        total = _gather(x, None, (1, window[1]), (1, strides[1]), (_NONE, pads[1]))
-        total = _gather(total, None, (window[0], 1), (strides[0], 1), (pads[0], _NONE))
-    else:
-        total = _gather(x, None, window, strides, pads)
-    scale = 1 / (counts[0][:, None, None] * counts[1][:, None])
+    over = _windows(x, window, strides, padding)
+    total = x
+    for part in over.by_direction if over.overlap else [over]:
+        total = _gather(total, None, part)
+    # How many elements of the image each window has, by direction.
+    rows, columns = (
+        np.convolve(np.pad(np.ones(n), pads), np.ones(size), 'valid')[::stride]
+        for n, size, stride, pads in zip(x.shape[1:3], *over, strict=True)
+    )
+    scale = 1 / (rows[:, None, None] * columns[:, None])
     # A single number where it can be: a small array would be a constant to load for every element.
     if (scale == scale.flat[0]).all():
         return total * float(scale.flat[0])
@@ -105,23 +119,14 @@ def global_max_pool(x: jax.Array) -> jax.Array:
     return jnp.sum(jnp.where(chosen, x, 0), axis=1)
 
 
-def _geometry(x, window, strides, padding) -> tuple[Pair, Pair, tuple[Pair, Pair]]:
-    """Returns window, strides and the (low, high) padding per direction."""
+def _windows(
+    x: jax.Array, window: Sequence[int], strides: Sequence[int] | None, padding: str
+) -> _Windows:
     if x.ndim != 4:
         raise errors.UserError(f'pooling takes x [B, H, W, C], got the shape {x.shape}')
     strides = strides or window
     pads = windows.pads('pooling', x.shape[1:3], window, strides, padding)
-    return (window[0], window[1]), (strides[0], strides[1]), pads
-
-
-def _overlap(window: Pair, strides: Pair) -> bool:
-    return strides[0] < window[0] or strides[1] < window[1]
-
-
-def _counts(n: int, window: int, stride: int, pads: Pair) -> np.ndarray:
-    """Returns how many elements of the image, of n, are in each window of one direction."""
-    starts = np.arange(0, n + sum(pads) - window + 1, stride) - pads[0]
-    return np.minimum(starts + window, n) - np.maximum(starts, 0)
+    return _Windows((window[0], window[1]), (strides[0], strides[1]), pads)
 
 
 def _pad(x: jax.Array, pads: Sequence[Pair], value: float) -> jax.Array:
@@ -131,25 +136,16 @@ def _pad(x: jax.Array, pads: Sequence[Pair], value: float) -> jax.Array:
     return lax.pad(x, jnp.asarray(value, x.dtype), config)
 
 
-def _elements(
-    x: jax.Array, window: Pair, strides: Pair, pads: Sequence[Pair], value: float
-) -> list[jax.Array]:
+def _elements(x: jax.Array, over: _Windows, value: float) -> list[jax.Array]:
     """Returns, for each place in the window in row-major order, its element of every window."""
-    x = _pad(x, pads, value)
-    rows, columns = (
-        (n - w) // s + 1 for n, w, s in zip(x.shape[1:3], window, strides, strict=True)
-    )
+    x = _pad(x, over.pads, value)
+    (height, width), (down, right), _ = over
+    bottom, end = x.shape[1] - height + 1, x.shape[2] - width + 1
     return [
-        lax.slice(
-            x,
-            (0, i, j, 0),
-            (x.shape[0], i + (rows - 1) * strides[0] + 1, j + (columns - 1) * strides[1] + 1,
-             x.shape[3]),
-            (1, *strides, 1),
-        )
-        for i in range(window[0])
-        for j in range(window[1])
-    ]  # fmt: skip
+        x[:, i : bottom + i : down, j : end + j : right]
+        for i in range(height)
+        for j in range(width)
+    ]
 
 
 def _combined(combine: Callable, elements: Sequence[jax.Array]) -> jax.Array:
@@ -160,12 +156,14 @@ def _combined(combine: Callable, elements: Sequence[jax.Array]) -> jax.Array:
     return elements[0]
 
 
-def _by_image(function: Callable, *arrays: jax.Array) -> jax.Array:
-    """Returns function(*arrays); on the CPU image by image.
+def _by_image(over: _Windows, function: Callable, *arrays: jax.Array) -> jax.Array:
+    """Returns function(*arrays); of overlapping windows on the CPU, image by image.
 
     Intermediate results stay in the cache. Above all, XLA does not fuse across the loop: otherwise
     it would compute what comes before anew for each window that reads it.
     """
+    if not over.overlap:
+        return function(*arrays)
 
     def one_by_one(*arrays):
         return lax.map(lambda image: function(*(a[None] for a in image))[0], arrays)
@@ -173,17 +171,14 @@ def _by_image(function: Callable, *arrays: jax.Array) -> jax.Array:
     return lax.platform_dependent(*arrays, cpu=one_by_one, default=function)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
-def _max(x, window, strides, pads):
-    def maximum(x):
-        return _combined(jnp.maximum, _elements(x, window, strides, pads, -jnp.inf))
-
-    return _by_image(maximum, x) if _overlap(window, strides) else maximum(x)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _max(x, over):
+    return _by_image(over, lambda x: _combined(jnp.maximum, _elements(x, over, -jnp.inf)), x)
 
 
-def _max_bwd(window, strides, pads, x, dy):
+def _max_bwd(over, x, dy):
     def gradient(x, dy):
-        elements = _elements(x, window, strides, pads, -jnp.inf)
+        elements = _elements(x, over, -jnp.inf)
         # Unlike `jnp.maximum` this is a single instruction; what becomes of NaN does not matter.
         y = _combined(lambda a, b: jnp.where(a > b, a, b), elements)
         # The place of the first maximum; in dy's type, because XLA:CPU does not vectorise well over
@@ -191,18 +186,18 @@ def _max_bwd(window, strides, pads, x, dy):
         index = jnp.full_like(y, len(elements) - 1)
         for place, element in reversed(list(enumerate(elements[:-1]))):
             index = jnp.where(element == y, jnp.asarray(place, y.dtype), index)
-        return _scatter(dy, index, x.shape[1:3], window, strides, pads)
+        return _scatter(dy, index, x.shape[1:3], over)
 
-    return (_by_image(gradient, x, dy) if _overlap(window, strides) else gradient(x, dy),)
-
-
-_max.defvjp(lambda x, *static: (_max(x, *static), x), _max_bwd)
+    return (_by_image(over, gradient, x, dy),)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def _gather(x, index, window, strides, pads):
+_max.defvjp(lambda x, over: (_max(x, over), x), _max_bwd)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _gather(x, index, over):
     """Returns each window's sum or, with an index `[B, H', W', C]`, the element it names."""
-    *elements, y = _elements(x, window, strides, pads, 0.0)
+    *elements, y = _elements(x, over, 0.0)
     if index is None:
         return functools.reduce(jnp.add, [*elements, y])
     for place, element in enumerate(elements):
@@ -210,13 +205,14 @@ def _gather(x, index, window, strides, pads):
     return y
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
-def _scatter(dy, index, size, window, strides, pads):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _scatter(dy, index, size, over):
     """Returns the transpose of `_gather`, `[B, H', W', C]` -> `[B, *size, C]`.
 
     The image is made of blocks of strides[0] x strides[1]. A window begins at each block and
     reaches over as many of them as its extent needs, so all is broadcasting inside the blocks.
     """
+    window, strides, pads = over
     reach = [-(-w // s) for w, s in zip(window, strides, strict=True)]
     # The blocks with pixels of the image, which begins after the padding. Where windows overlap
     # there is one more, cut off at the end: then no slice below is all of what was padded. XLA
@@ -233,37 +229,29 @@ def _scatter(dy, index, size, window, strides, pads):
     ]
     dy, index = (None if a is None else _pad(a, around, 0.0) for a in (dy, index))
     dx = jnp.zeros((), dy.dtype)
-    for i in range(reach[0]):
-        for j in range(reach[1]):
-            # Where the pixels of a block lie in the window that began i, j blocks before.
-            row = i * strides[0] + np.arange(strides[0])[:, None]
-            column = j * strides[1] + np.arange(strides[1])
-            place = np.where(
-                (row < window[0]) & (column < window[1]), row * window[1] + column, -1
-            )[:, None, :, None]
+    for i, j in np.ndindex(*reach):
+        # Where the pixels of a block lie in the window that began i, j blocks before.
+        row = i * strides[0] + np.arange(strides[0])[:, None]
+        column = j * strides[1] + np.arange(strides[1])
+        is_in = (row < window[0]) & (column < window[1])
+        place = np.where(is_in, row * window[1] + column, -1)[:, None, :, None]
 
-            def to_blocks(values, top=reach[0] - 1 - i, left=reach[1] - 1 - j):
-                values = values[:, top : top + blocks[0], left : left + blocks[1]]
-                return values[:, :, None, :, None, :]
+        def to_blocks(values, top=reach[0] - 1 - i, left=reach[1] - 1 - j):
+            values = values[:, top : top + blocks[0], left : left + blocks[1]]
+            return values[:, :, None, :, None, :]
 
-            here = place >= 0 if index is None else to_blocks(index) == place
-            dx = dx + jnp.where(here, to_blocks(dy), jnp.zeros((), dy.dtype))
+        here = place >= 0 if index is None else to_blocks(index) == place
+        dx = dx + jnp.where(here, to_blocks(dy), jnp.zeros((), dy.dtype))
     dx = dx.reshape(dx.shape[0], blocks[0] * strides[0], blocks[1] * strides[1], dx.shape[-1])
     top, left = (low - a * s for (low, _), a, s in zip(pads, first, strides, strict=True))
     return dx[:, top : top + size[0], left : left + size[1]]
 
 
 _gather.defvjp(
-    lambda x, index, *static: (_gather(x, index, *static), (index, x.shape[1:3])),
-    lambda window, strides, pads, residuals, dy: (
-        _scatter(dy, residuals[0], residuals[1], window, strides, pads),
-        None,
-    ),
+    lambda x, index, over: (_gather(x, index, over), (index, x.shape[1:3])),
+    lambda over, kept, dy: (_scatter(dy, *kept, over), None),
 )
 _scatter.defvjp(
-    lambda dy, index, size, *static: (_scatter(dy, index, size, *static), index),
-    lambda size, window, strides, pads, index, g: (
-        _gather(g, index, window, strides, pads),
-        None,
-    ),
+    lambda dy, index, size, over: (_scatter(dy, index, size, over), index),
+    lambda size, over, index, g: (_gather(g, index, over), None),
 )

@@ -1,4 +1,4 @@
-"""Windows that move over images: where they begin, and the padding around the image."""
+"""Windows that move over images: the padding around the image that their places follow from."""
 
 from collections.abc import Sequence
 
@@ -22,12 +22,12 @@ def pads(
 
     Args:
       operation: for the message of an error, such as `'pooling'`.
-      image: its height and width, H and W.
-      window: its height and width, kh and kw.
+      image: its height and width.
+      window: its height and width.
       strides: rows and columns between two windows.
-      padding: `'VALID'`, every window inside of the image, of which the last rows may be left out;
-        `'SAME'`, ceil(H / stride) rows; `'FULL'`, every window that shares a pixel with the image,
-        so H + kh - 1 rows at stride 1; or ((top, bottom), (left, right)); negative amounts crop.
+      padding: `'VALID'`, windows inside of the image only; `'SAME'`, ceil(height / stride) rows of
+        them; `'FULL'`, every window that shares a pixel with the image; or the padding itself,
+        where negative amounts crop.
       dilation: distance at which the pixels of the image are set apart.
 
     Raises:
@@ -39,14 +39,15 @@ def pads(
         if padding not in ('SAME', 'VALID'):
             raise errors.unknown(f'padding of a {operation}', padding, ('FULL', 'SAME', 'VALID'))
         padding = lax.padtype_to_pads(image, window, strides, padding)
-    (top, bottom), (left, right) = padding
-    height, width = (dilated(n, d) for n, d in zip(image, dilation, strict=True))
-    if height + top + bottom < window[0] or width + left + right < window[1]:
+    vertical, horizontal = ((low, high) for low, high in padding)
+    height = dilated(image[0], dilation[0]) + sum(vertical)
+    width = dilated(image[1], dilation[1]) + sum(horizontal)
+    if height < window[0] or width < window[1]:
         raise errors.UserError(
             f'a {operation} of {window[0]}x{window[1]} does not fit into an image of '
-            f'{height + top + bottom}x{width + left + right} (padding included)'
+            f'{height}x{width} (padding included)'
         )
-    return (top, bottom), (left, right)
+    return vertical, horizontal
 
 
 def dilated(n: int, dilation: int) -> int:

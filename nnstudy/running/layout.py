@@ -18,9 +18,8 @@ from nnstudy import errors
 from nnstudy.data.device import Data
 from nnstudy.machine import devices, flops
 from nnstudy.spec.fields import Config
-from nnstudy.training import diagnostics, run, steps
-from nnstudy.training.run import Run, Static
-from nnstudy.training.state import TrainState
+from nnstudy.training import diagnostics, evaluation, run, steps
+from nnstudy.training.run import Run, Static, TrainState
 
 SEGMENT_SECONDS = 2.0  # of work between two updates of the progress display
 
@@ -86,10 +85,9 @@ def choose(config: Config, data: Data) -> Layout:
     # Small steps take a fixed time, however few operations they have.
     rate = FLOPS_PER_SECOND.get(jax.default_backend(), 3e12)
     step_seconds = lanes * max(flops_per_step / rate, 5e-6)
-    most = config.eval_train_examples or data.num_train
-    evaluated = sum(min(size, most) if split == 'train' else size for split, size in data.sizes)
-    diagnosed = diagnostics.num_examples(config.diagnostic_examples, data.num_train)
-    evaluated += diagnostics.num_passes(config.diagnostics) * diagnosed
+    evaluated = sum(evaluation.num_evaluated(config, data).values())
+    passes = sum(diagnostics.DIAGNOSTICS[name].passes for name in config.diagnostics)
+    evaluated += passes * diagnostics.num_examples(config, data)
     layout = Layout(
         num_params=num_params,
         state_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)),

@@ -27,7 +27,7 @@ from nnstudy.spec import config as config_lib
 from nnstudy.spec import fields, sweep
 from nnstudy.spec.claims import Claim, Reference
 from nnstudy.spec.fields import Config, Value
-from nnstudy.training import resolve, train
+from nnstudy.training import evaluation, resolve
 from nnstudy.training.run import steps_per_epoch
 
 MAX_RUNS = 10_000_000
@@ -309,6 +309,6 @@ def _group(
             for field in config.hparams
         },
         data=data,
-        evaluation_steps=train.evaluation_steps(config, data.num_train),
+        evaluation_steps=evaluation.evaluation_steps(config, data.num_train),
         layout=layout_lib.choose(config, data),
     )

@@ -13,8 +13,7 @@ from nnstudy.running import execute
 from nnstudy.running.layout import Segment
 from nnstudy.running.plan import Group
 from nnstudy.training import steps
-from nnstudy.training.run import Run, Static
-from nnstudy.training.state import TrainState
+from nnstudy.training.run import Run, Static, TrainState
 
 
 class Program:

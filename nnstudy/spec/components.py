@@ -76,12 +76,12 @@ class Slot:
 
 
 def is_library_code(component: Callable) -> bool:
-    """Whether a component came with nnstudy or optax, as it is or with arguments filled in."""
-    return _package(component) in ('nnstudy', 'optax')
+    """Whether a component came with a library, as it is or with arguments filled in."""
+    return _package(component) in ('nnstudy', 'optax', 'jax', 'flax')
 
 
 def source(component: Callable) -> str | None:
-    """Returns the code of a user's own component, or None of one that came with nnstudy or optax.
+    """Returns the code of a user's own component, or None of one that came with a library.
 
     It is the whole file, since a component may call other functions, and the arguments that
     `functools.partial` fills in. Of a config file, claims and other hooks are left out: they may

@@ -1,26 +1,50 @@
-"""The evaluation of one run: loss and metrics of every split, and diagnostics."""
+"""The evaluation of one run: loss and metrics of every split, diagnostics; and what follows."""
 
-import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+import optax
+from jax import flatten_util, lax
 
 from nnstudy import models
-from nnstudy.training import diagnostics, histograms, losses, metrics, stopping
-from nnstudy.training.run import Run
-from nnstudy.training.state import TrainState
+from nnstudy.data.device import Data
+from nnstudy.spec.fields import Config
+from nnstudy.training import diagnostics, histograms, metrics
+from nnstudy.training.run import Best, Run, TrainState, steps_per_epoch
 
 BATCH_SIZE = 256  # examples of one forward pass
+
+
+def evaluation_steps(config: Config, num_train: int) -> np.ndarray:
+    """Returns the steps before which a run is evaluated: 0, every `eval_every` epochs, the last.
+
+    `config.eval_in_first_epoch` adds so many evaluations, evenly within the first epoch; fewer if
+    the epoch has fewer steps.
+
+    Returns:
+      int32 [E], increasing; the last one is the number of steps of the run.
+    """
+    epochs = [*range(0, config.epochs, config.eval_every), config.epochs]
+    first = steps_per_epoch(config, num_train)
+    whole = np.array(epochs, np.int32) * first
+    early = np.linspace(0, first, (config.eval_in_first_epoch or 0) + 2).round()
+    return np.union1d(whole, early[1:-1].astype(np.int32))
+
+
+def num_evaluated(config: Config, data: Data) -> dict[str, int]:
+    """Returns how many examples of each split are evaluated, its first ones."""
+    most = {'train': config.eval_train_examples or data.num_train}
+    return {split: min(size, most.get(split, size)) for split, size in data.sizes}
 
 
 def evaluate(run: Run, variables: models.Variables) -> dict[str, jax.Array]:
     """Returns loss and metrics of every split in evaluation mode, float32 [] each.
 
-    A metric may be an array too. Of the training split, the first `eval_train_examples` count. One
-    loop goes through the batches of all splits, so that the forward pass is compiled once.
+    A metric may be an array too. One loop goes through the batches of all splits, so that the
+    forward pass is compiled once.
     """
     config, data, model = run.config, run.data, run.model
     measured = metrics.select(config.metrics, data)
@@ -29,24 +53,21 @@ def evaluate(run: Run, variables: models.Variables) -> dict[str, jax.Array]:
     origin = 0 if data.is_classification else jnp.asarray(data.labels[:1])
 
     def statistics(outputs: jax.Array, labels: jax.Array) -> list[jax.Array]:
-        loss = run.loss(outputs, labels, train=False)
         shifted = run.predictions(outputs) - origin, labels - origin
-        return [loss, *(metric.statistics(*shifted) for metric in measured.values())]
+        found = [metric.statistics(*shifted) for metric in measured.values()]
+        found = [run.loss(outputs, labels, train=False), *found]
+        return [part.astype(jnp.float32) for part in found]
 
-    total = sum(size for _, size in data.sizes)
+    total, counts = sum(size for _, size in data.sizes), num_evaluated(config, data)
     batch_size = min(BATCH_SIZE, total)
-    batches = []  # (split, first example that counts, first that does not)
-    counts, begin = [], 0
+    batches, begin = [], 0  # (split, first example that counts, first that does not)
     for split, (name, size) in enumerate(data.sizes):
-        counts.append(size)
-        if name == 'train':
-            counts[-1] = min(size, config.eval_train_examples or size)
-        end = begin + counts[-1]
-        batches += [
-            (split, low, min(low + batch_size, end)) for low in range(begin, end, batch_size)
-        ]
+        end = begin + counts[name]
+        starts = range(begin, end, batch_size)
+        batches += [(split, low, min(low + batch_size, end)) for low in starts]
         begin += size
-    table = jnp.asarray(np.array(batches, np.int32))
+    shapes = jax.eval_shape(statistics, jnp.zeros([1, run.num_outputs]), data.labels[:1])
+    one, unravel = flatten_util.ravel_pytree([jnp.zeros(part.shape[1:]) for part in shapes])
 
     def body(sums, batch):
         split, low, high = batch
@@ -57,24 +78,22 @@ def evaluate(run: Run, variables: models.Variables) -> dict[str, jax.Array]:
         labels = lax.dynamic_slice_in_dim(data.labels, offset, batch_size)
         outputs, _ = model.apply(variables, data.normalized(inputs), train=False, rng=None)
         # One array, since many small ones make a slow loop.
-        parts = [part.reshape(batch_size, -1) for part in statistics(outputs, labels)]
+        flat = jax.vmap(lambda parts: flatten_util.ravel_pytree(parts)[0])(
+            statistics(outputs, labels)
+        )
         counted = ((rows >= low) & (rows < high))[:, None]
-        added = jnp.where(counted, jnp.concatenate(parts, axis=1), 0).sum(axis=0)
-        return sums.at[split].add(added), None
+        return sums.at[split].add(jnp.where(counted, flat, 0).sum(axis=0)), None
 
-    one = jnp.zeros([1, losses.num_outputs(config.loss.name, data)])
-    shapes = [part.shape[1:] for part in jax.eval_shape(statistics, one, data.labels[:1])]
-    ends = np.cumsum([math.prod(shape) for shape in shapes])
-    sums, _ = lax.scan(body, jnp.zeros([len(counts), ends[-1]]), table)
+    empty = jnp.zeros([len(counts), one.size])
+    sums, _ = lax.scan(body, empty, jnp.asarray(np.array(batches, np.int32)))
     row = {}
-    for (name, _), count, columns in zip(data.sizes, counts, sums, strict=True):
-        loss, *parts = jnp.split(columns, ends[:-1])
-        mean_loss = loss[0] / count
-        row[f'{name}_loss'] = mean_loss
-        for (metric, measure), part, shape in zip(measured.items(), parts, shapes[1:], strict=True):
-            value = measure.value(part.reshape(shape), jnp.float32(count))
+    for (name, count), of_split in zip(counts.items(), sums, strict=True):
+        loss, *parts = unravel(of_split)
+        row[f'{name}_loss'] = loss / count
+        for (metric, measure), part in zip(measured.items(), parts, strict=True):
+            value = measure.value(part, jnp.float32(count))
             # argmax of outputs that are not finite would be class 0.
-            row[f'{name}_{metric}'] = jnp.where(jnp.isfinite(mean_loss), value, jnp.nan)
+            row[f'{name}_{metric}'] = jnp.where(jnp.isfinite(loss / count), value, jnp.nan)
     return row
 
 
@@ -85,8 +104,7 @@ def diagnose(run: Run, variables: models.Variables) -> dict[str, jax.Array]:
     def objective(params, rows, mask):
         return run.objective(variables, data.inputs[rows], data.labels[rows], mask)(params)[0]
 
-    count = diagnostics.num_examples(config.diagnostic_examples, data.num_train)
-    key = jax.random.fold_in(run.keys['init'], 1)
+    count, key = diagnostics.num_examples(config, data), jax.random.fold_in(run.keys['init'], 1)
     return {
         name: diagnostics.DIAGNOSTICS[name].measure(objective, variables['params'], count, key)
         for name in config.diagnostics
@@ -109,8 +127,8 @@ def evaluated(
     row |= {name: jnp.where(is_alive, value, jnp.nan) for name, value in of_training.items()}
     if run.config.histograms:
         row['params_histogram'] = histograms.count(state.variables['params'])
-    best = stopping.better(state.best, state.variables, row, step)
-    stops = is_alive & stopping.is_over(run, best, row, step)
+    best = _better(state.best, state.variables, row, step)
+    stops = is_alive & _is_over(run, best, row, step)
     state = state.replace(
         schedule=watched,
         loss_sum=jnp.float32(0),
@@ -120,3 +138,30 @@ def evaluated(
         best=best,
     )
     return state, row
+
+
+def _better(
+    best: Best, variables: models.Variables, row: Mapping[str, jax.Array], step: jax.Array
+) -> Best:
+    """Returns the better of `best` and a new evaluation; the earlier one if they are equal.
+
+    The score is the accuracy on the split that selects, or minus its loss where numbers are
+    predicted. It is NaN where the loss is not finite, and NaN is never better.
+    """
+    column = f'{metrics.selection_split(row)}_{metrics.headline(row)}'
+    score = row[column] if metrics.higher_is_better(column) else -row[column]
+    new = Best(variables, score.astype(jnp.float32), jnp.asarray(step, jnp.int32))
+    return optax.tree.where(new.score > best.score, new, best)
+
+
+def _is_over(run: Run, best: Best, row: Mapping[str, jax.Array], step: jax.Array) -> jax.Array:
+    """Returns whether an evaluation before `step` ends the run before its last step, bool []."""
+    config, epoch = run.config, run.steps_per_epoch
+    over = jnp.asarray(False)
+    if config.stop.target is not None:
+        metric, target = config.stop.metric, config.stop.target
+        higher = metrics.higher_is_better(metric)
+        over |= row[metric] > target if higher else row[metric] < target
+    if config.stop.patience is not None:
+        over |= step - best.step >= config.stop.patience * config.eval_every * epoch
+    return over & (step < config.epochs * epoch)

@@ -13,8 +13,7 @@ import numpy as np
 
 from nnstudy.training import regularization
 
-PER_DECADE = 20
-_POWERS = 10.0 ** (np.arange(-8 * PER_DECADE, 2 * PER_DECADE + 1) / PER_DECADE)
+_POWERS = 10.0 ** (np.arange(-160, 41) / 20)
 # [B + 1], rising from -inf to inf.
 EDGES = np.concatenate([[-np.inf], -_POWERS[::-1], _POWERS, [np.inf]]).astype(np.float32)
 
@@ -42,6 +41,5 @@ def rebinned(counts: np.ndarray, edges: np.ndarray) -> np.ndarray:
     Returns:
       float64 [..., C]; numbers outside `edges` are left out.
     """
-    sums = np.cumsum(counts[..., :-1], axis=-1, dtype=np.float64).reshape(-1, len(EDGES) - 2)
-    at = np.stack([np.interp(edges, EDGES[1:-1], row) for row in sums])
-    return np.diff(at, axis=-1).reshape(*counts.shape[:-1], len(edges) - 1)
+    sums = np.cumsum(counts[..., :-1], axis=-1, dtype=np.float64)
+    return np.diff(np.apply_along_axis(lambda sum_: np.interp(edges, EDGES[1:-1], sum_), -1, sums))

@@ -2,8 +2,8 @@
 
 A loss is `loss(outputs, labels, **fields) -> [B]`, with outputs `[B, K]` and labels either int32
 `[B]` (classification) or float32 `[B, K]` (regression). Training takes the mean over a batch,
-because it knows which examples of a last, short batch are real. Float fields are dynamic. Which
-labels a loss accepts, and what its outputs mean, is in its `Traits`.
+because it knows which examples of a last, short batch are real. Which labels a loss accepts, and
+what its outputs mean, is in its `Traits`.
 
 Losses for numbers (`squared_error`, `absolute_error`, `huber`) compare one-hot class labels with
 the outputs themselves, without a softmax.
@@ -19,6 +19,8 @@ import optax
 
 from nnstudy import errors
 from nnstudy.data.device import Data
+from nnstudy.spec import components
+from nnstudy.spec.fields import Config
 from nnstudy.spec.values import Fraction, Positive
 
 Reduction = Literal['mean', 'sum']  # over the K outputs
@@ -47,6 +49,11 @@ class Traits(NamedTuple):
         return loss
 
 
+def traits(loss: Callable[..., jax.Array]) -> Traits:
+    """Returns the traits of a loss."""
+    return getattr(loss, 'traits', Traits())
+
+
 def _are_shares(labels: np.ndarray) -> bool:
     return bool(((labels >= 0) & (labels <= 1)).all())
 
@@ -70,10 +77,10 @@ def softmax_cross_entropy(
       outputs: `[B, K]`.
       labels: int32 `[B]`, or float32 `[B, K]`: one-hot, or any distribution over the classes.
       label_smoothing: the share of the target that is spread over all K classes, the right one
-        among them, in [0, 1] (Szegedy et al. 2016).
+        among them (Szegedy et al. 2016).
     """
     log_p = jax.nn.log_softmax(outputs)
-    if jnp.issubdtype(labels.dtype, jnp.integer):
+    if _are_classes(labels):
         loss = -jnp.take_along_axis(log_p, labels[:, None], axis=-1)[:, 0]
     else:
         loss = optax.softmax_cross_entropy(outputs, labels)
@@ -98,7 +105,7 @@ def binary_cross_entropy(
       labels: int32 `[B]` of 0 and 1, or float32 `[B, K]`.
       label_smoothing: s moves the target t to (1 - s) t + s / 2.
     """
-    targets = _column(labels)
+    targets = _targets(outputs, labels)
     if label_smoothing is not None:
         targets = (1 - label_smoothing) * targets + label_smoothing / 2
     return optax.sigmoid_binary_cross_entropy(outputs, targets).mean(axis=-1)
@@ -108,14 +115,14 @@ def squared_error(
     outputs: jax.Array, labels: jax.Array, *, reduction: Reduction = 'mean'
 ) -> jax.Array:
     """Returns the `'mean'` or the `'sum'` over the K outputs of (output - label)²."""
-    return _reduce(jnp.square(outputs - _one_hot(outputs, labels)), reduction)
+    return _reduce(jnp.square(outputs - _targets(outputs, labels)), reduction)
 
 
 def absolute_error(
     outputs: jax.Array, labels: jax.Array, *, reduction: Reduction = 'mean'
 ) -> jax.Array:
     """Returns the `'mean'` or the `'sum'` over the K outputs of |output - label|."""
-    return _reduce(jnp.abs(outputs - _one_hot(outputs, labels)), reduction)
+    return _reduce(jnp.abs(outputs - _targets(outputs, labels)), reduction)
 
 
 def huber(
@@ -125,7 +132,7 @@ def huber(
 
     Its `'mean'` or `'sum'` over the K outputs.
     """
-    return _reduce(optax.huber_loss(outputs, _one_hot(outputs, labels), delta=delta), reduction)
+    return _reduce(optax.huber_loss(outputs, _targets(outputs, labels), delta=delta), reduction)
 
 
 @Traits(takes=lambda labels: False, needs='class labels')
@@ -137,7 +144,7 @@ def hinge(outputs: jax.Array, labels: jax.Array) -> jax.Array:
 @Traits(is_binary=True, takes=lambda labels: False, needs='class labels')
 def binary_hinge(outputs: jax.Array, labels: jax.Array) -> jax.Array:
     """Returns max(0, 1 - y output) for outputs `[B, 1]`, with y = -1 for class 0 and +1 for 1."""
-    return optax.hinge_loss(outputs, 2 * _column(labels) - 1)[:, 0]
+    return optax.hinge_loss(outputs, 2 * _targets(outputs, labels) - 1)[:, 0]
 
 
 def zero_one(outputs: jax.Array, labels: jax.Array) -> jax.Array:
@@ -149,13 +156,9 @@ def zero_one(outputs: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def predicted_class(outputs: jax.Array) -> jax.Array:
-    """Returns the class of each example: the largest of K outputs, or 1 where a single one is > 0.
+    """Returns the class of each example, int `[B]`, from outputs `[B, K]`.
 
-    Args:
-      outputs: `[B, K]`.
-
-    Returns:
-      int `[B]`.
+    It is the largest of the outputs, or 1 where a single one is above 0.
     """
     if outputs.shape[-1] == 1:
         return (outputs[:, 0] > 0).astype(jnp.int32)
@@ -171,52 +174,43 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
     'hinge': hinge,
     'binary_hinge': binary_hinge,
 }
+SLOT = components.Slot('loss', LOSSES, ('outputs', 'labels'))
 
 
-def traits(name: str) -> Traits:
-    """Returns the traits of a loss, by its key in `LOSSES`."""
-    return getattr(LOSSES[name], 'traits', Traits())
-
-
-def num_outputs(name: str, data: Data) -> int:
+def num_outputs(loss: Callable[..., jax.Array], data: Data) -> int:
     """Returns how many outputs a model needs for a loss: one a class, or one of a binary loss."""
-    return 1 if traits(name).is_binary and data.is_classification else data.num_outputs
+    return 1 if traits(loss).is_binary and data.is_classification else data.num_outputs
 
 
-def check(name: str, dataset: str, data: Data) -> None:
-    """Raises UserError if a loss does not accept labels like these.
+def check(config: Config, data: Data) -> None:
+    """Raises UserError if a loss does not accept labels like these."""
 
-    Args:
-      name: a key of `LOSSES`.
-      dataset: name of the data set, for the message.
-      data: in host memory.
-    """
-    labels = np.asarray(data.labels)
-
-    def problem(name: str) -> str:
-        said = traits(name)
-        if not data.is_classification and not said.takes(labels):
-            return f'needs {said.needs}, and {dataset!r} has other labels'
+    def problem(loss: Callable[..., jax.Array]) -> str:
+        said = traits(loss)
+        if not data.is_classification and not said.takes(np.asarray(data.labels)):
+            return f'needs {said.needs}, and {config.dataset!r} has other labels'
         if data.is_classification and said.is_binary and data.num_outputs != 2:
-            return f'is for two classes, and {dataset!r} has {data.num_outputs}'
+            return f'is for two classes, and {config.dataset!r} has {data.num_outputs}'
         return ''
 
-    if problem(name):
-        fitting = ', '.join(sorted(other for other in LOSSES if not problem(other)))
-        raise errors.UserError(f'config.loss.name {name!r} {problem(name)}: use one of {fitting}')
+    if found := problem(config.loss.function):
+        fitting = ', '.join(sorted(name for name, loss in LOSSES.items() if not problem(loss)))
+        raise errors.UserError(
+            f'config.loss.name {config.loss.name!r} {found}: use one of {fitting}'
+        )
 
 
-def _one_hot(outputs: jax.Array, labels: jax.Array) -> jax.Array:
-    if jnp.issubdtype(labels.dtype, jnp.integer):
-        return jax.nn.one_hot(labels, outputs.shape[-1])
-    return labels
+def _are_classes(labels: jax.Array) -> bool:
+    return jnp.issubdtype(labels.dtype, jnp.integer)
 
 
-def _column(labels: jax.Array) -> jax.Array:
-    """Returns class labels `[B]` as numbers `[B, 1]`; labels that are numbers as they are."""
-    if jnp.issubdtype(labels.dtype, jnp.integer):
+def _targets(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+    """Returns the labels as numbers `[B, K]`: classes one-hot, or as they are for one output."""
+    if not _are_classes(labels):
+        return labels
+    if outputs.shape[-1] == 1:
         return labels[:, None].astype(jnp.float32)
-    return labels
+    return jax.nn.one_hot(labels, outputs.shape[-1])
 
 
 def _reduce(values: jax.Array, reduction: Reduction) -> jax.Array:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from nnstudy import errors
 from nnstudy.data.device import Data
+from nnstudy.spec.fields import Config
 from nnstudy.training import losses
 
 
@@ -95,42 +96,45 @@ METRICS: dict[str, Metric] = {
 
 
 def select(names: tuple[str, ...], data: Data) -> dict[str, Metric]:
-    """Returns the metrics of a study by name, the one that every study has first.
+    """Returns metrics by name, the one that every study of such labels has first.
 
     Args:
       names: those asked for beside it, `config.metrics`.
       data: what is measured.
-
-    Raises:
-      UserError: a metric is unknown, or means nothing for such labels.
     """
-    is_regression = not data.is_classification
-    fitting = [
-        name
-        for name, metric in METRICS.items()
-        if isinstance(metric, Metric) and metric.is_regression == is_regression
-    ]
-    for name in names:
-        if name not in METRICS:
-            raise errors.unknown('metric in config.metrics', name, fitting)
+    return {name: METRICS[name] for name in (_fitting(data)[0], *names)}
+
+
+def check(config: Config, data: Data) -> None:
+    """Raises UserError if a metric is unknown, or means nothing for such labels."""
+    fitting = _fitting(data)
+    for name in config.metrics:
+        errors.check_known('metric in config.metrics', name, METRICS)
         metric = METRICS[name]
         if not isinstance(metric, Metric) or name == 'loss':
             raise errors.UserError(
                 f"METRICS[{name!r}] must be an nnstudy.metrics.Metric, and not be called 'loss'"
             )
         if name not in fitting:
-            tasks = ('regression', 'classification')
-            own, other = tasks if metric.is_regression else tasks[::-1]
+            task = 'regression' if metric.is_regression else 'classification'
             raise errors.UserError(
-                f'config.metrics: {name!r} is for {own}, and the labels are for {other}; accepted '
-                f'are {", ".join(fitting)}'
+                f'config.metrics: {name!r} is for {task}, and the labels are not; accepted are '
+                f'{", ".join(fitting)}'
             )
         if data.num_outputs < metric.min_classes:
             raise errors.UserError(
                 f'config.metrics: {name!r} needs {metric.min_classes} classes or more, and the '
                 f'data set has {data.num_outputs}'
             )
-    return {name: METRICS[name] for name in (fitting[0], *names)}
+
+
+def _fitting(data: Data) -> list[str]:
+    """Returns the names of the metrics for labels of this kind."""
+    return [
+        name
+        for name, metric in METRICS.items()
+        if getattr(metric, 'is_regression', None) is not data.is_classification
+    ]
 
 
 def directions() -> dict[str, bool]:
@@ -166,7 +170,7 @@ def headline(columns: Container[str]) -> str:
 
 
 def selection_split(columns: Container[str]) -> str:
-    """Returns the split that the best evaluation and the best point are chosen on.
+    """Returns the split that chooses the best evaluation and the best point.
 
     It is `'validation'` where there is one, else `'test'`; see `headline` for the argument.
     """

@@ -5,17 +5,16 @@ dynamic fields are traced scalars. An optax transform consists of functions only
 between steps is its state.
 """
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
-import jax.numpy as jnp
 import optax
 
 from nnstudy import errors
-from nnstudy.spec import values
-from nnstudy.spec.fields import Component
+from nnstudy.data.device import Data
+from nnstudy.spec import components, values
+from nnstudy.spec.fields import Config
 from nnstudy.spec.values import Count, DropRate, Field, Fraction, NonNegative, Positive
 from nnstudy.training import regularization
 
@@ -26,37 +25,31 @@ _LEFT_OUT = {
     *('scale_by_learning_rate', 'scale_by_rprop'),  # parts of optimizers
 }
 
-
-def _optax_optimizers() -> dict[str, Callable[..., optax.GradientTransformation]]:
-    return {
-        name: function
-        for name, function in vars(optax).items()
-        if inspect.isfunction(getattr(function, 'func', function))  # optax.nadam is a partial
-        and not name.startswith('_')
-        and name not in _LEFT_OUT
-        and 'learning_rate' in inspect.signature(function).parameters
-    }
-
-
-OPTIMIZERS = _optax_optimizers()
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    name: function
+    for name, function in vars(optax).items()
+    if inspect.isfunction(getattr(function, 'func', function))  # optax.nadam is a partial
+    and not name.startswith('_')
+    and name not in _LEFT_OUT
+    and 'learning_rate' in inspect.signature(function).parameters
+}
 
 # Arguments that are not plain data, and adafactor's name for `weight_decay`.
 RESERVED = ('mask', 'weight_decay_mask', 'linesearch', 'weight_decay_rate')
 
-# Those with a line search, which need the same loss function at each step.
-_FULL_BATCH = ('lbfgs',)
-
-
-# The ranges of optax's arguments, which its annotations do not give.
+# What optax's arguments may be, which its annotations do not say.
 TYPES: dict[str, Any] = {
     **dict.fromkeys(('b1', 'b2'), DropRate),
     **dict.fromkeys(('momentum', 'decay', 'rho'), Fraction),
+    **dict.fromkeys(
+        ('mu_dtype', 'accumulator_dtype', 'dtype_momentum'),
+        Literal['float32', 'bfloat16', 'float16'] | None,
+    ),
     'eps': NonNegative,
     'memory_size': Count,
 }
 
 
-@functools.cache
 def shared_arguments(optimizer: Callable[..., Any]) -> dict[str, Field]:
     """Returns the arguments that an optimizer's section has besides the optimizer's own.
 
@@ -64,8 +57,7 @@ def shared_arguments(optimizer: Callable[..., Any]) -> dict[str, Field]:
 
     `weight_decay` is there for every optimizer. One that has no weight decay of its own gets the
     decoupled one of AdamW (Loshchilov & Hutter 2019): a step subtracts learning_rate *
-    weight_decay * parameter. Its default is optax's where there is one, as in AdamW; otherwise it
-    is off.
+    weight_decay * parameter. Its default is optax's where there is one, otherwise it is off.
     """
     own = values.signature(optimizer).get('weight_decay')
     weight_decay = None if own is None else float(own.default)
@@ -76,33 +68,24 @@ def shared_arguments(optimizer: Callable[..., Any]) -> dict[str, Field]:
     }
 
 
-def check(chosen: Component, batch_size: int, num_train: int) -> None:
-    """Raises UserError if an optimizer does not fit the batch size, or its arguments each other.
+SLOT = components.Slot('optimizer', OPTIMIZERS, RESERVED, TYPES, shared_arguments)
 
-    Args:
-      chosen: `config.optimizer`, resolved.
-      batch_size: number of examples of a step.
-      num_train: number of examples there are.
-    """
+
+def check(config: Config, data: Data) -> None:
+    """Raises UserError if an optimizer does not fit the batch size, or its arguments each other."""
+    chosen, num_train = config.optimizer, data.num_train
     arguments = chosen.keywords
-    of_momentum = [a for a in ('nesterov', 'accumulator_dtype') if arguments.get(a)]
-    if of_momentum and 'momentum' in chosen.defaults and arguments.get('momentum') is None:
+    has_none = 'momentum' in chosen.defaults and arguments.get('momentum') is None
+    for argument in ('nesterov', 'accumulator_dtype'):
+        if has_none and arguments.get(argument):
+            raise errors.UserError(
+                f'config.optimizer.{argument} needs config.optimizer.momentum, which is None'
+            )
+    # Its line search needs the same loss function at each step.
+    if chosen.name == 'lbfgs' and config.batch_size != num_train:
         raise errors.UserError(
-            f'config.optimizer.{of_momentum[0]} needs config.optimizer.momentum, which is None'
-        )
-    for argument, value in arguments.items():
-        if argument.endswith('dtype') and value is not None:
-            try:
-                jnp.dtype(value)
-            except TypeError as error:
-                raise errors.UserError(
-                    f"config.optimizer.{argument} must be a type such as 'float32' or 'bfloat16', "
-                    f'not {value!r}'
-                ) from error
-    if chosen.name in _FULL_BATCH and batch_size != num_train:
-        raise errors.UserError(
-            f'config.optimizer.name {chosen.name!r} needs the whole training set in each step: set '
-            f'config.batch_size={num_train}, not {batch_size}, or use another optimizer'
+            f"config.optimizer.name 'lbfgs' needs the whole training set in each step: set "
+            f'config.batch_size={num_train}, not {config.batch_size}, or use another optimizer'
         )
 
 
@@ -121,24 +104,19 @@ def make(
         dynamic ones traced.
       mask: which parameters the weight decay applies to.
     """
-    arguments = dict(arguments)
-    clip_norm = arguments.pop('clip_norm', None)
-    clip = optax.identity() if clip_norm is None else optax.clip_by_global_norm(clip_norm)
-    return optax.chain(clip, _with_weight_decay(optimizer, arguments, mask))
-
-
-def _with_weight_decay(optimizer, arguments, mask) -> optax.GradientTransformation:
-    own = values.signature(optimizer)
+    arguments, own = dict(arguments), values.signature(optimizer)
+    clip_norm, weight_decay = (arguments.pop(name, None) for name in ('clip_norm', 'weight_decay'))
     masks = [name for name in ('mask', 'weight_decay_mask') if name in own]
-    weight_decay = arguments.pop('weight_decay', None)
-    if 'weight_decay' in own and masks:
-        # optax's default is not off.
-        arguments['weight_decay'] = 0.0 if weight_decay is None else weight_decay
-        return optimizer(**arguments, **{masks[0]: mask})
     if 'weight_decay' in own:
-        arguments['weight_decay'] = 0.0  # optax would let all parameters decay
-    tx = optimizer(**arguments)
-    if weight_decay is None:
-        return tx
-    rate = -arguments['learning_rate'] * weight_decay
-    return optax.chain(tx, optax.add_decayed_weights(rate, mask))
+        arguments['weight_decay'] = 0.0  # optax's default is not off
+        if masks:  # without one, optax would let all parameters decay
+            given = 0.0 if weight_decay is None else weight_decay
+            arguments |= {'weight_decay': given, masks[0]: mask}
+            weight_decay = None
+    parts = [optimizer(**arguments)]
+    if clip_norm is not None:
+        parts.insert(0, optax.clip_by_global_norm(clip_norm))
+    if weight_decay is not None:
+        rate = -arguments['learning_rate'] * weight_decay
+        parts.append(optax.add_decayed_weights(rate, mask))
+    return optax.chain(*parts)

@@ -25,43 +25,42 @@ def make_mask(include: str | None = None, exclude: str | None = None) -> Mask:
       exclude: regular expression of paths that are left out of those.
 
     Raises:
-      UserError: an expression is malformed, or, when the mask is called, matches no path.
+      UserError: when the mask is called: an expression is malformed or matches no path, or no
+        parameter is left.
     """
-    patterns = {'include': include, 'exclude': exclude}
-    for name, pattern in patterns.items():
+
+    def found(name: str, pattern: str, paths: Any) -> Any:
+        what = f'config.regularization.{name} {pattern!r}'
         try:
-            re.compile(pattern or '')
+            found = jax.tree.map(lambda path: bool(re.search(pattern, path)), paths)
         except re.error as error:
-            raise errors.UserError(
-                f'config.regularization.{name} is not a regular expression: {pattern!r}: {error}'
-            ) from error
+            raise errors.UserError(f'{what} is not a regular expression: {error}') from error
+        if not any(jax.tree.leaves(found)):
+            raise errors.UserError(f'{what} is found in no parameter: there are {_listed(paths)}')
+        return found
 
     def mask(params: Any) -> Any:
-        leaves = jax.tree.leaves_with_path(params)
-        paths = {path(keys) for keys, _ in leaves}
-        for name, pattern in patterns.items():
-            if pattern is not None and not any(re.search(pattern, p) for p in paths):
-                raise errors.UserError(
-                    f'config.regularization.{name} {pattern!r} is found in no parameter: there '
-                    f'are {", ".join(sorted(paths))}'
-                )
-
-        def regularised(keys, leaf):
-            if include is None:
-                chosen = leaf.ndim >= 2
-            else:
-                chosen = re.search(include, path(keys)) is not None
-            return chosen and not (exclude is not None and re.search(exclude, path(keys)))
-
-        chosen = jax.tree.map_with_path(regularised, params)
-        if exclude is not None and not any(jax.tree.leaves(chosen)):
+        paths = jax.tree.map_with_path(lambda keys, _: path(keys), params)
+        if include is None:
+            chosen = jax.tree.map(lambda leaf: leaf.ndim >= 2, params)
+        else:
+            chosen = found('include', include, paths)
+        if exclude is None:
+            return chosen
+        excluded = found('exclude', exclude, paths)
+        chosen = jax.tree.map(lambda chosen, out: chosen and not out, chosen, excluded)
+        if not any(jax.tree.leaves(chosen)):
             raise errors.UserError(
                 f'config.regularization.exclude {exclude!r} leaves no parameter: there are '
-                f'{", ".join(sorted(paths))}'
+                f'{_listed(paths)}'
             )
         return chosen
 
     return mask
+
+
+def _listed(paths: Any) -> str:
+    return ', '.join(sorted(jax.tree.leaves(paths)))
 
 
 def path(keys: Any) -> str:
@@ -80,14 +79,15 @@ def penalty(params: Any, mask: Mask, strengths: Mapping[str, jax.Array]) -> jax.
       mask: see `make_mask`.
       strengths: `'l2'`, `'l1'`, both or neither; other keys are ignored.
     """
-    chosen = _chosen(params, mask)
+    pairs = zip(jax.tree.leaves(params), jax.tree.leaves(mask(params)), strict=True)
+    leaves = [leaf for leaf, chosen in pairs if chosen]
     total = jnp.float32(0)
     if 'l2' in strengths:
-        total += strengths['l2'] * sum(jnp.sum(jnp.square(leaf)) for leaf in chosen)
+        total += strengths['l2'] * sum(jnp.sum(jnp.square(leaf)) for leaf in leaves)
     if 'l1' in strengths:
         # |w| as w sign(w): the gradient that JAX derives of |w| is 1 at zero.
-        signs = [lax.stop_gradient(jnp.sign(leaf)) for leaf in chosen]
-        total += strengths['l1'] * sum(map(jnp.vdot, signs, chosen))
+        signs = [lax.stop_gradient(jnp.sign(leaf)) for leaf in leaves]
+        total += strengths['l1'] * sum(map(jnp.vdot, signs, leaves))
     return total
 
 
@@ -103,8 +103,3 @@ def shrink(params: Any, mask: Mask, amount: jax.Array) -> Any:
         return jnp.sign(leaf) * jnp.maximum(jnp.abs(leaf) - amount, 0) if chosen else leaf
 
     return jax.tree.map(one, params, mask(params))
-
-
-def _chosen(params: Any, mask: Mask) -> list[jax.Array]:
-    pairs = zip(jax.tree.leaves(params), jax.tree.leaves(mask(params)), strict=True)
-    return [leaf for leaf, chosen in pairs if chosen]

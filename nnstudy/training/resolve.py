@@ -19,25 +19,22 @@ from nnstudy.spec.fields import OPEN_SECTIONS, Config, Value
 from nnstudy.spec.values import Range
 from nnstudy.training import diagnostics, losses, metrics, optimizers, run, schedules
 
-SLOTS = {
-    slot.section: slot
-    for slot in (
-        components.Slot('model', models.MODELS, ('num_outputs', 'num_tokens')),
-        components.Slot('loss', losses.LOSSES, ('outputs', 'labels')),
-        components.Slot(
-            'optimizer',
-            optimizers.OPTIMIZERS,
-            optimizers.RESERVED,
-            optimizers.TYPES,
-            optimizers.shared_arguments,
-        ),
-        components.Slot(
-            'schedule',
-            schedules.SCHEDULES,
-            schedules.RESERVED,
-            shared=schedules.shared_arguments,
-        ),
-    )
+_MODEL = components.Slot('model', models.MODELS, ('num_outputs', 'num_tokens'))
+SLOTS = {slot.section: slot for slot in (_MODEL, losses.SLOT, optimizers.SLOT, schedules.SLOT)}
+
+# Fields that mean something only if one of others is set too.
+_STRENGTHS = (
+    'optimizer.weight_decay',
+    'regularization.l2',
+    'regularization.l1',
+    'regularization.proximal_l1',
+)
+NEEDED = {
+    'stop.metric': ('stop.target',),
+    'halving.min_epochs': ('halving.factor',),
+    'diagnostic_examples': ('diagnostics',),
+    'regularization.include': _STRENGTHS,
+    'regularization.exclude': _STRENGTHS,
 }
 
 
@@ -129,32 +126,27 @@ def check(config: Config, data: Data) -> None:
             f'config.halving.min_epochs {config.halving.min_epochs} is not a multiple of '
             f'config.eval_every {config.eval_every}: points are compared where they are evaluated'
         )
-    losses.check(config.loss.name, config.dataset, data)
-    optimizers.check(config.optimizer, config.batch_size, data.num_train)
-    diagnostics.check(config.diagnostics, config.diagnostic_examples, data.num_train)
+    for field, others in NEEDED.items():
+        is_set = config.flat[field] != fields.closed()[field].default
+        if is_set and all(config.flat.get(other) in (None, ()) for other in others):
+            raise errors.UserError(
+                f'config.{field} has no effect: set config.{" or config.".join(others)} too'
+            )
+    for part in (losses, metrics, optimizers, diagnostics):
+        part.check(config, data)
+    augmentation.check(config.augmentation, config.dataset, data)
     measured = metrics.select(config.metrics, data)
     numbers = ['loss', *(name for name, metric in measured.items() if not metric.is_array)]
     watched = {f'{split}_{name}' for split, _ in data.sizes for name in numbers}
-    if config.stop.target is not None and config.stop.metric not in watched:
-        raise errors.unknown('config.stop.metric', config.stop.metric, watched)
-    for field, needed in (('stop.metric', 'stop.target'), ('halving.min_epochs', 'halving.factor')):
-        if config.flat[needed] is None and config.flat[field] != fields.closed()[field].default:
-            raise errors.UserError(f'config.{field} has no effect: set config.{needed} too')
-    augmentation.check(config.augmentation, config.dataset, data)
-    _check_model(config, data)
-    penalties = config.regularization
-    chosen = {'include': penalties.include, 'exclude': penalties.exclude}
-    strengths = {
-        'optimizer.weight_decay': config.optimizer.arguments.get('weight_decay'),
-        'regularization.l2': penalties.l2,
-        'regularization.l1': penalties.l1,
-        'regularization.proximal_l1': penalties.proximal_l1,
-    }
-    for name, pattern in chosen.items():
-        if pattern is not None and all(strength is None for strength in strengths.values()):
-            raise errors.UserError(
-                f'config.regularization.{name} has no effect: set one of {", ".join(strengths)} too'
-            )
+    if config.stop.target is not None:
+        errors.check_known('config.stop.metric', config.stop.metric, watched)
+    fitting = [n for n, m in models.MODELS.items() if models.takes_tokens(m) == data.is_text]
+    if models.takes_tokens(config.model.function) != data.is_text:
+        raise errors.UserError(
+            f'config.model.name {config.model.name!r} does not take '
+            f'{"texts" if data.is_text else "numbers"}, which {config.dataset!r} has; accepted are '
+            f'{", ".join(sorted(fitting)) or "none"}'
+        )
 
 
 def data_options(config: Config) -> dict[str, Any]:
@@ -176,44 +168,32 @@ def sources(config: Config) -> dict[str, str]:
     }
 
 
-def _check_model(config: Config, data: Data) -> None:
-    is_text = data.is_text
-    if models.takes_tokens(config.model.function) != is_text:
-        fitting = [
-            name for name, model in models.MODELS.items() if models.takes_tokens(model) == is_text
-        ]
-        raise errors.UserError(
-            f'config.model.name {config.model.name!r} does not take '
-            f'{"texts" if is_text else "numbers"}, which {config.dataset!r} has; accepted are '
-            f'{", ".join(sorted(fitting)) or "none"}'
-        )
-
-
 def _checked(flat: Mapping[str, Value], points: Iterable[Mapping[str, Value]]) -> list[sweep.Point]:
     """Returns the points, with fields that a sweep can vary."""
-    points = points if isinstance(points, Mapping) else list(points)
-    if isinstance(points, Mapping) or not all(isinstance(point, Mapping) for point in points):
+    listed = [] if isinstance(points, Mapping) else list(points)
+    is_right = all(isinstance(p, Mapping) and all(isinstance(f, str) for f in p) for p in listed)
+    if isinstance(points, Mapping) or not is_right:
         raise errors.UserError(
             "points must be a list of dicts such as [{'optimizer.learning_rate': 0.1}, ...]; see "
             'nnstudy.grid, chain, zip_'
         )
-    if not points:
+    if not listed:
         raise errors.UserError('the sweep has no points; None stands for the config as it is')
-    checked = [dict(point) for point in points]
-    known = fields.closed()
+    checked, known = [dict(point) for point in listed], fields.closed()
     for field in sweep.swept(checked):
-        if not isinstance(field, str):
-            raise errors.UserError(f'a point has the field {field!r}; fields are dotted names')
-        section = field.rpartition('.')[0]
+        section, reason = field.rpartition('.')[0], None
         if field in OPEN_SECTIONS:
-            raise errors.UserError(f'cannot sweep {field!r}; sweep {field + ".name"!r}')
-        if section == 'study' or (field in known and known[field].fixed):
-            reason = known[field].fixed if field in known else 'training does not read it'
-            raise errors.UserError(f'cannot sweep {field!r}: {reason}')
-        if field == 'split.train' and flat['zoom.train']:
-            raise errors.UserError("cannot sweep 'split.train': config.zoom.train sets it")
-        if field not in known and section not in OPEN_SECTIONS:
+            reason = f'sweep {field + ".name"!r}'
+        elif section == 'study':
+            reason = 'training does not read it'
+        elif field == 'split.train' and flat['zoom.train']:
+            reason = 'config.zoom.train sets it'
+        elif field in known:
+            reason = known[field].fixed
+        elif section not in OPEN_SECTIONS:
             raise errors.unknown('swept field', field, {**known, **flat})
+        if reason is not None:
+            raise errors.UserError(f'cannot sweep {field!r}: {reason}')
     return checked
 
 

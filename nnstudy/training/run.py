@@ -1,19 +1,79 @@
-"""A run as traced code sees it: config, keys and data, and the model and optimizer made of them."""
+"""A run as traced code sees it: its config, keys and data, what is made of them, and its state."""
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 import optax
+from flax import struct
 
 from nnstudy import errors, models
 from nnstudy.data.device import Data
+from nnstudy.models import layers
 from nnstudy.spec import components, fields
 from nnstudy.spec.fields import Config
 from nnstudy.training import diagnostics, losses, metrics, optimizers, regularization, schedules
-from nnstudy.training.state import HParams, Keys, make_keys
+
+Keys = dict[str, jax.Array]
+HParams = Mapping[str, jax.Array | np.ndarray]
+
+
+def make_keys(seed: int | jax.Array, data_seed: int | jax.Array | None = None) -> Keys:
+    """Returns the random keys of a run: `{'init': ..., 'data': ...}`, both from its seed.
+
+    `jax.vmap(make_keys)` gives the keys of several runs. With `data_seed`, the key `'data'` is that
+    of another seed.
+    """
+    init_key, data_key = jax.random.split(jax.random.key(seed))
+    if data_seed is not None:
+        data_key = make_keys(data_seed)['data']
+    return {'init': init_key, 'data': data_key}
+
+
+def data_keys(keys: Keys) -> jax.Array:
+    """Returns three keys of a run: for the order of examples, the steps and augmentation."""
+    return jax.random.split(keys['data'], 3)
+
+
+class Best(struct.PyTreeNode):
+    """The best evaluation so far, on the validation split, or on test if there is none."""
+
+    variables: Any
+    score: jax.Array  # float32 [], larger is better
+    step: jax.Array  # int32 []
+
+
+class TrainState(struct.PyTreeNode):
+    """The state of a run between two steps.
+
+    Attributes:
+      variables: of the model, with `'params'`.
+      opt_state: state of the optax transform.
+      schedule: state of the schedule; most have none, `()`.
+      order: the order of the training examples in this epoch, int32 [num_train]; None without
+        shuffling. It follows from the data key and the epoch, and is kept because computing it in
+        every step would take longer than the step.
+      loss_sum: sum of the examples' losses over the mini-batches since the last evaluation.
+      num_examples: number of those examples.
+      frozen_at: the step at which the run ended early, because its loss was not finite or it was
+        stopped; -1 before that. From then on nothing changes.
+      stopped: whether it was stopped by `config.stop`.
+      best: see `Best`.
+    """
+
+    variables: Any
+    opt_state: Any
+    schedule: Any
+    order: jax.Array | None
+    loss_sum: jax.Array
+    num_examples: jax.Array
+    frozen_at: jax.Array
+    stopped: jax.Array
+    best: Best
+
 
 # From parameters to the objective, and beside it the loss, the metric and the changed variables.
 Objective = Callable[[Any], tuple[jax.Array, tuple[jax.Array, jax.Array, models.Variables]]]
@@ -28,7 +88,7 @@ class Run:
 
     Attributes:
       config: resolved, with the run's own traced values in its dynamic fields.
-      keys: see `nnstudy.training.state.make_keys`.
+      keys: see `make_keys`.
       data: the splits.
     """
 
@@ -37,20 +97,20 @@ class Run:
     data: Data
 
     @classmethod
-    def bind(cls, config: Config, keys: Keys, hparams: HParams, data: Data) -> 'Run':
-        """Returns a run with its dynamic fields, float32 [] by dotted name."""
-        return cls(config.replace(hparams), keys, data)
-
-    @classmethod
     def of_seed(cls, config: Config, seed: jax.Array, hparams: HParams, data: Data) -> 'Run':
         """Returns the run with the keys of a seed, int [], see `config.data_seeds`."""
         num = config.data_seeds
         keys = make_keys(seed) if num is None else make_keys(seed // num, seed % num)
-        return cls.bind(config, keys, hparams, data)
+        return cls(config.replace(hparams), keys, data)
 
     @property
     def steps_per_epoch(self) -> int:
         return steps_per_epoch(self.config, self.data.num_train)
+
+    @property
+    def num_outputs(self) -> int:
+        """How many outputs the model has for an example."""
+        return losses.num_outputs(self.config.loss.function, self.data)
 
     @property
     def model(self) -> models.Model:
@@ -61,9 +121,7 @@ class Run:
     @property
     def model_arguments(self) -> dict[str, Any]:
         """The arguments of the model that follow from the data."""
-        arguments: dict[str, Any] = {
-            'num_outputs': losses.num_outputs(self.config.loss.name, self.data)
-        }
+        arguments: dict[str, Any] = {'num_outputs': self.num_outputs}
         if models.takes_tokens(self.config.model.function):
             arguments['num_tokens'] = self.data.num_tokens
         return arguments
@@ -71,13 +129,9 @@ class Run:
     @property
     def schedule(self) -> schedules.Schedule:
         """The learning rate at each step."""
-        return schedules.make(
-            self.config.schedule.function,
-            self.config.schedule.keywords,
-            self.config.optimizer.arguments['learning_rate'],
-            self.steps_per_epoch,
-            self.config.epochs,
-        )
+        chosen, rate = self.config.schedule, self.config.optimizer.arguments['learning_rate']
+        epochs = self.config.epochs
+        return schedules.make(chosen.function, chosen.keywords, rate, self.steps_per_epoch, epochs)
 
     @property
     def penalized(self) -> regularization.Mask:
@@ -97,23 +151,22 @@ class Run:
         Raises:
           UserError: the model's outputs [B, K] have another shape than the data need.
         """
-        chosen = self.config.loss
-        expected = len(labels), losses.num_outputs(chosen.name, self.data)
+        expected = len(labels), self.num_outputs
         if outputs.shape != expected:
             raise errors.UserError(
                 f'model {self.config.model.name!r} gives outputs of shape {outputs.shape} for '
                 f'{len(labels)} examples; the data need {expected}'
             )
-        arguments = chosen.keywords
+        arguments = self.config.loss.keywords
         if not train:
             arguments.pop('label_smoothing', None)
-        return chosen.function(outputs, labels, **arguments)
+        return self.config.loss.function(outputs, labels, **arguments)
 
     def predictions(self, outputs: jax.Array) -> jax.Array:
         """Returns what metrics compare with the labels: scores of the classes, or numbers."""
         if self.data.is_classification:
             return outputs
-        return losses.traits(self.config.loss.name).link(outputs)
+        return losses.traits(self.config.loss.function).link(outputs)
 
     def objective(
         self,
@@ -131,6 +184,9 @@ class Run:
         model, strengths = self.model, fields.given(self.config.regularization)
         (metric,) = metrics.select((), self.data).values()
 
+        def mean(values: jax.Array) -> jax.Array:
+            return values.mean() if mask is None else (values * mask).sum() / mask.sum()
+
         def objective(params):
             outputs, updates = model.apply(
                 {**variables, 'params': params},
@@ -139,8 +195,8 @@ class Run:
                 rng=rng,
                 mask=mask,
             )
-            loss = _mean(self.loss(outputs, labels, train=True), mask)
-            measured = _mean(metric.statistics(self.predictions(outputs), labels), mask)
+            loss = mean(self.loss(outputs, labels, train=True))
+            measured = mean(metric.statistics(self.predictions(outputs), labels))
             penalty = regularization.penalty(params, self.penalized, strengths)
             return loss + penalty, (loss, measured, updates)
 
@@ -148,46 +204,42 @@ class Run:
 
 
 def functions(config: Config) -> dict[str, Callable[..., Any]]:
-    """Returns the functions that a config names: its components, metrics and diagnostics."""
+    """Returns the functions that a config names: components, activations, metrics and others."""
     found = {f'{section} {c.name}': c.function for section, c in config.components.items()}
+    values = jax.tree.leaves({**config.model.defaults, **config.model.arguments})
+    named = {value for value in values if isinstance(value, str)}
+    registries = {'activation': layers.ACTIVATIONS, 'initializer': layers.KERNEL_INITS}
+    for kind, registry in registries.items():
+        found |= {f'{kind} {name}': registry[name] for name in registry if name in named}
     for name in config.metrics:
         metric = metrics.METRICS[name]
         found |= {f'metric {name}': metric.statistics, f'metric {name} (value)': metric.value}
-    return found | {
-        f'diagnostic {name}': diagnostics.DIAGNOSTICS[name].measure for name in config.diagnostics
-    }
+    for name in config.diagnostics:
+        found[f'diagnostic {name}'] = diagnostics.DIAGNOSTICS[name].measure
+    return found
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
 class Static:
     """A config but for its dynamic fields: two are equal where one compiled program serves both.
 
-    With a component of a user's own they are only if the config is the same one, since such code
+    With a function of a user's own they are only if the config is the same one, since such code
     may read a global that changes between two studies.
 
     Attributes:
       config: resolved.
     """
 
-    config: Config
+    config: Config = dataclasses.field(compare=False)
+    key: Any = dataclasses.field(init=False, repr=False)
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Static):
-            return False
-        return self.config is other.config or (
-            all(map(components.is_library_code, functions(self.config).values()))
-            and self.config.static(of_program=True) == other.config.static(of_program=True)
-        )
-
-    def __hash__(self) -> int:
-        return hash(self.config.static(of_program=True))
+    def __post_init__(self) -> None:
+        named = functions(self.config)
+        is_own = not all(map(components.is_library_code, named.values()))
+        key = self.config.static(of_program=True), *named.items(), is_own and id(self.config)
+        object.__setattr__(self, 'key', key)
 
 
 def steps_per_epoch(config: Config, num_train: int) -> int:
     """Returns the number of mini-batches of an epoch; the last one may be short."""
     return math.ceil(num_train / config.batch_size)
-
-
-def _mean(values: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """Returns the mean of [B], of the examples that count."""
-    return values.mean() if mask is None else (values * mask).sum() / mask.sum()

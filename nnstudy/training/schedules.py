@@ -4,16 +4,14 @@ A component makes a schedule, which as in optax is a function of the number of s
 
     component(learning_rate, clock, **fields) -> (step -> rate)
 
-`clock` says how steps make epochs. `learning_rate` (float32 []), the float fields and `step`
-(int32 []) may be traced. A schedule that depends on the past is a `Schedule` instead.
+`learning_rate` (float32 []), the float fields and `step` (int32 []) may be traced. A schedule that
+depends on the past is a `Schedule` instead.
 
 Durations are in epochs, so that a schedule means the same at every batch size, and factors are
-relative to `learning_rate`. Float fields are dynamic; int and tuple ones are static.
+relative to `learning_rate`.
 """
 
-import functools
 import itertools
-import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
 
@@ -22,13 +20,16 @@ import jax.numpy as jnp
 from jax import lax
 
 from nnstudy import errors
-from nnstudy.spec import values
-from nnstudy.spec.values import Count, Field, Fraction, NonNegative, Positive, Range
+from nnstudy.spec import components, values
+from nnstudy.spec.values import Count, Fraction, NonNegative, Positive, Range
 
 Rate = Callable[[jax.Array], jax.Array]
 
 # What training gives a schedule itself, so that a config cannot.
 RESERVED = ('learning_rate', 'clock')
+
+# What every schedule's section takes beside its own fields: the length of the warm-up, in epochs.
+SHARED = {'warmup_epochs': values.read(NonNegative | None, None)}
 
 
 class Clock(NamedTuple):
@@ -37,7 +38,7 @@ class Clock(NamedTuple):
     Attributes:
       steps_per_epoch: mini-batches in an epoch.
       epochs: duration of the schedule. After a warm-up it is traced, and need not be whole.
-      max_epochs: the epochs of the whole run: `epochs` is never more, so a table can be this long.
+      max_epochs: the epochs of the whole run, and so the length of a table of all rates.
     """
 
     steps_per_epoch: int
@@ -53,6 +54,10 @@ class Clock(NamedTuple):
         """Returns the number of steps closest to a duration; no run gets beyond int32."""
         return min(round(epochs * self.steps_per_epoch), 2**31 - 1)
 
+    def progress(self, step: jax.Array) -> jax.Array:
+        """Returns the share of the schedule that is done, at most 1."""
+        return _share(step, self.num_steps)
+
     def pick(self, values: jax.Array, step: jax.Array) -> jax.Array:
         """Returns the value of a step's epoch, from one value an epoch; the last one goes on."""
         return values[jnp.minimum(step // self.steps_per_epoch, len(values) - 1)]
@@ -64,23 +69,13 @@ class Schedule(NamedTuple):
     Attributes:
       rate: `rate(state, step) -> rate`, the learning rate of step number `step`, float32 [].
       init: `init() -> state`, a tree of arrays.
-      observe: `observe(state, loss) -> state`, to be called after each evaluation, that of step 0
+      observe: `observe(state, loss) -> state`, called after each evaluation, that of step 0
         included, with the loss on the split that selects.
     """
 
     rate: Callable[[Any, jax.Array], jax.Array]
     init: Callable[[], Any] = lambda: ()
     observe: Callable[[Any, jax.Array], Any] = lambda state, loss: state
-
-
-@functools.cache
-def shared_arguments(schedule: Callable[..., Any]) -> dict[str, Field]:
-    """Returns the arguments that every schedule's section has beside its own.
-
-    `warmup_epochs` (float, so dynamic; parts of an epoch are fine) is the length of the warm-up.
-    """
-    del schedule
-    return {'warmup_epochs': values.read(NonNegative | None, None)}
 
 
 def make(
@@ -92,11 +87,10 @@ def make(
 ) -> Schedule:
     """Returns the schedule of a run, after a warm-up if there is one (Goyal et al. 2017).
 
-    In the first w = round(warmup_epochs * steps_per_epoch) steps the rate rises linearly, from 0 at
-    step 0 to the schedule's first rate at step w. There the schedule begins: it counts its steps
-    from w, so its boundaries come w steps later, and it lasts for the remaining epochs, so that one
-    with an end, such as `cosine`, reaches it at the last step. It observes all evaluations, those
-    during the warm-up too.
+    In the w steps of the warm-up the rate rises linearly from 0 to the schedule's first rate, at
+    step w. There the schedule begins: it counts its steps from w and lasts for the remaining
+    epochs, so that one with an end, such as `cosine`, reaches it at the last step. It observes the
+    evaluations during the warm-up too.
 
     Args:
       component: a value of `SCHEDULES`.
@@ -105,15 +99,14 @@ def make(
       steps_per_epoch: mini-batches of an epoch.
       epochs: epochs of the run.
     """
-    arguments = dict(arguments)
-    warmup_epochs = arguments.pop('warmup_epochs', None)
-    learning_rate = jnp.asarray(learning_rate, jnp.float32)
+    own = dict(arguments)
+    warmup_epochs = own.pop('warmup_epochs', None)
     clock = Clock(steps_per_epoch, epochs, epochs)
     if warmup_epochs is not None:
         num_warmup = jnp.round(warmup_epochs * steps_per_epoch).astype(int)
         epochs_left = jnp.maximum(clock.num_steps - num_warmup, 1) / steps_per_epoch
         clock = clock._replace(epochs=epochs_left)
-    made = component(learning_rate, clock, **arguments)
+    made = component(jnp.asarray(learning_rate, jnp.float32), clock, **own)
     schedule = made if isinstance(made, Schedule) else Schedule(lambda state, step: made(step))
     if warmup_epochs is None:
         return schedule
@@ -143,10 +136,9 @@ def step_decay(
     Raises:
       UserError: `boundaries` is empty or not increasing.
     """
-    is_increasing = _are_numbers(boundaries) and all(
-        a < b for a, b in itertools.pairwise((0, *boundaries))
-    )
-    _check('boundaries', boundaries, is_increasing, 'increasing epochs above 0, such as (5, 8)')
+    is_increasing = all(a < b for a, b in itertools.pairwise((0, *boundaries)))
+    if not boundaries or not is_increasing:
+        raise _bad('boundaries', boundaries, 'increasing epochs above 0, such as (5, 8)')
     steps = jnp.array([clock.steps(epoch) for epoch in boundaries])
     return lambda step: learning_rate * jnp.power(factor, (steps <= step).sum())
 
@@ -169,7 +161,7 @@ def exponential(
 
 def linear(learning_rate: jax.Array, clock: Clock, *, final_factor: NonNegative = 0.0) -> Rate:
     """Falls from 1 to `final_factor` along a straight line, until the last step."""
-    return lambda step: learning_rate * (1 + (final_factor - 1) * _progress(step, clock.num_steps))
+    return lambda step: learning_rate * (1 + (final_factor - 1) * clock.progress(step))
 
 
 def linear_staircase(
@@ -195,7 +187,7 @@ def polynomial(
     """Falls from 1 to `final_factor` as the `power` of the share of the steps that is left."""
 
     def rate(step: jax.Array) -> jax.Array:
-        shape = jnp.power(1 - _progress(step, clock.num_steps), power)
+        shape = jnp.power(1 - clock.progress(step), power)
         return learning_rate * (final_factor + (1 - final_factor) * shape)
 
     return rate
@@ -203,7 +195,7 @@ def polynomial(
 
 def cosine(learning_rate: jax.Array, clock: Clock, *, final_factor: NonNegative = 0.0) -> Rate:
     """Falls from 1 to `final_factor` along half a cosine (Loshchilov & Hutter 2017, SGDR)."""
-    return lambda step: learning_rate * _cosine(1, final_factor, _progress(step, clock.num_steps))
+    return lambda step: learning_rate * _cosine(1, final_factor, clock.progress(step))
 
 
 def one_cycle(
@@ -225,8 +217,8 @@ def one_cycle(
     peak = jnp.floor(rise * num_steps + 0.01)
 
     def rate(step: jax.Array) -> jax.Array:
-        rising = _cosine(start_factor, 1, _progress(step, peak))
-        falling = _cosine(1, final_factor, _progress(step - peak, num_steps - peak))
+        rising = _cosine(start_factor, 1, _share(step, peak))
+        falling = _cosine(1, final_factor, _share(step - peak, num_steps - peak))
         return learning_rate * jnp.where(step < peak, rising, falling)
 
     return rate
@@ -247,9 +239,10 @@ def table(learning_rate: jax.Array, clock: Clock, *, factors: tuple[float, ...] 
     """Takes its factor for each epoch from `factors`; the last one goes on.
 
     Raises:
-      UserError: `factors` is empty or not all numbers.
+      UserError: `factors` is empty.
     """
-    _check('factors', factors, _are_numbers(factors), 'a number for each epoch, such as (1, 0.1)')
+    if not factors:
+        raise _bad('factors', factors, 'a number for each epoch, such as (1, 0.1)')
     values = jnp.array(factors, jnp.float32)
     return lambda step: learning_rate * clock.pick(values, step)
 
@@ -265,9 +258,8 @@ def rounded(
     """Multiplies the rate by exp(-decay) each epoch and rounds it to `decimals` decimals.
 
     The first `constant_epochs` epochs keep `learning_rate` (0: even the first one has less). Each
-    rate is computed from the rounded one before it, as by a Keras callback that returns
-    `round(rate * math.exp(-decay), decimals)`. The rate is rounded, not the factor, and stops
-    falling once it rounds to itself.
+    rate follows from the rounded one before it, as in a Keras callback that returns
+    `round(rate * math.exp(-decay), decimals)`, and stops falling once it rounds to itself.
     """
 
     def init() -> jax.Array:
@@ -286,19 +278,12 @@ def rounded(
 
 
 class Plateau(NamedTuple):
-    """State of `reduce_on_plateau`.
+    """State of `reduce_on_plateau`."""
 
-    Attributes:
-      scale: the factor on the rate, float32 [].
-      best: the lowest loss seen, float32 [].
-      num_bad: evaluations since then, or since the rate was lowered, int32 [].
-      cooldown: further evaluations that will not count, int32 [].
-    """
-
-    scale: jax.Array
-    best: jax.Array
-    num_bad: jax.Array
-    cooldown: jax.Array
+    scale: jax.Array  # the factor on the rate, float32 []
+    best: jax.Array  # the lowest loss seen, float32 []
+    num_bad: jax.Array  # evaluations since then, or since the rate was lowered, int32 []
+    cooldown: jax.Array  # further evaluations that will not count, int32 []
 
 
 def reduce_on_plateau(
@@ -345,19 +330,12 @@ def _cosine(start: float, end: float, progress: jax.Array) -> jax.Array:
     return end + (start - end) * 0.5 * (1 + jnp.cos(jnp.pi * progress))
 
 
-def _progress(step: jax.Array, num_steps: int | jax.Array) -> jax.Array:
-    """Returns the share of the steps that is done, at most 1."""
+def _share(step: jax.Array, num_steps: int | jax.Array) -> jax.Array:
     return jnp.minimum(step / jnp.maximum(num_steps, 1), 1)
 
 
-def _are_numbers(values: tuple) -> bool:
-    """Whether there are any values, all of them finite numbers."""
-    return bool(values) and all(type(v) in (int, float) and math.isfinite(v) for v in values)
-
-
-def _check(field: str, value: tuple, is_good: bool, rule: str) -> None:
-    if not is_good:
-        raise errors.UserError(f'config.schedule.{field} must be {rule}, not {value!r}')
+def _bad(field: str, value: tuple, rule: str) -> errors.UserError:
+    return errors.UserError(f'config.schedule.{field} must be {rule}, not {value!r}')
 
 
 SCHEDULES: dict[str, Callable[..., Rate | Schedule]] = {
@@ -374,3 +352,4 @@ SCHEDULES: dict[str, Callable[..., Rate | Schedule]] = {
     'rounded': rounded,
     'reduce_on_plateau': reduce_on_plateau,
 }
+SLOT = components.Slot('schedule', SCHEDULES, RESERVED, shared=lambda schedule: SHARED)

@@ -1,17 +1,22 @@
-"""Gradient descent of one run: the state before it, one step, and a segment of steps."""
+"""Gradient descent of one run: the state before it, a step, a segment of steps, and all of them."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
+from ml_collections import ConfigDict
 
+from nnstudy import errors
 from nnstudy.data import augmentation
+from nnstudy.data.device import Data
 from nnstudy.spec import fields
-from nnstudy.training import evaluation, histograms, metrics, regularization
-from nnstudy.training.run import Run
-from nnstudy.training.state import Best, TrainState, data_keys
+from nnstudy.training import evaluation, histograms, metrics, regularization, resolve
+from nnstudy.training.run import Best, HParams, Keys, Run, TrainState, data_keys
 
 
 def init(run: Run) -> TrainState:
@@ -21,9 +26,8 @@ def init(run: Run) -> TrainState:
     variables = dict(run.model.init(run.keys['init'], inputs))
     params = variables['params']
     if (scale := config.init_scale) is not None:
-        is_kernel = regularization.make_mask()(params)
         params = variables['params'] = jax.tree.map(
-            lambda leaf, chosen: scale * leaf if chosen else leaf, params, is_kernel
+            lambda leaf: scale * leaf if leaf.ndim >= 2 else leaf, params
         )
     is_shuffled = config.shuffle and config.batch_size < data.num_train
     return TrainState(
@@ -61,23 +65,23 @@ def segment(
     Returns:
       The state, and `{'metrics': ..., 'log': ..., 'is_over': ...}`: the metrics of the
       evaluation (NaN without one); batch loss and metric of single steps, float32 [log_size]
-      each, in the order of the steps; and whether the run is frozen, bool []. What only training
-      measures is NaN for a frozen run.
+      each; and whether the run is frozen, bool []. What only training measures is NaN for a frozen
+      run.
     """
     log_every = run.config.log_every_steps or 1
     first_row = (start + log_every - 1) // log_every
     (metric_name,) = metrics.select((), run.data)
-    names = ('batch_loss', f'batch_{metric_name}')
-    empty = {name: jnp.full([log_size + 1], jnp.nan) for name in names if log_size}
+    names = ('batch_loss', f'batch_{metric_name}') if log_size else ()
+    empty = {name: jnp.full([log_size], jnp.nan) for name in names}
 
     def body(number, carry):
         state, _, log = carry
         is_alive = state.frozen_at < 0
         state, loss, metric, of_grads = step(run, state, number, stop)
         if log:
-            # Steps that are not logged are written to an extra row, which is cut off.
-            row = jnp.where(number % log_every == 0, number // log_every - first_row, log_size)
-            row = jnp.where(number < stop, row, log_size)
+            # Steps that are not logged are beyond the last row, where nothing is written.
+            is_logged = (number % log_every == 0) & (number < stop)
+            row = jnp.where(is_logged, number // log_every - first_row, log_size)
             log = {
                 name: log[name].at[row].set(jnp.where(is_alive, value, jnp.nan))
                 for name, value in zip(names, (loss, metric), strict=True)
@@ -97,7 +101,6 @@ def segment(
         return state, jax.tree.map(lambda s: jnp.full(s.shape, jnp.nan, s.dtype), shapes)
 
     state, row = lax.cond(evaluate, evaluated, not_evaluated, state)
-    log = jax.tree.map(lambda rows: rows[:-1], log)
     return state, {'metrics': row, 'log': log, 'is_over': state.frozen_at >= 0}
 
 
@@ -113,25 +116,20 @@ def step(
       stop: int32 [].
 
     Returns:
-      The state; loss and metric of the mini-batch, float32 []; and the measurements of its
-      gradient by name, see `of_grads`: zeros, except from the last step before `stop` on.
+      The state; loss and metric of the mini-batch, float32 []; and what `of_grads` measures of the
+      gradient: zeros, except from the last step before `stop` on.
     """
     config, data = run.config, run.data
     epoch, batch = jnp.divmod(number, run.steps_per_epoch)
     order_key, step_key, augmentation_key = data_keys(run.keys)
     if state.order is not None:
         order_key = jax.random.fold_in(order_key, epoch)
-        order = lax.cond(
-            batch == 0,
-            lambda: jax.random.permutation(order_key, data.num_train),
-            lambda: state.order,
-        )
-        state = state.replace(order=order)
+        permuted = functools.partial(jax.random.permutation, order_key, data.num_train)
+        state = state.replace(order=lax.cond(batch == 0, permuted, lambda: state.order))
     rows, inputs, labels, mask = _batch(run, state.order, batch)
     if strengths := fields.given(config.augmentation):
-        inputs = inputs.astype(jnp.float32)
         inputs = augmentation.augment(
-            augmentation_key, epoch, rows, inputs, strengths, data.max_value
+            augmentation_key, epoch, rows, inputs.astype(jnp.float32), strengths, data.max_value
         )
 
     rng = jax.random.fold_in(step_key, number)
@@ -141,13 +139,9 @@ def step(
     rate = run.schedule.rate(state.schedule, jnp.asarray(number))
 
     def updated() -> tuple[Any, Any]:
+        of_line_search = {'value': value, 'grad': grads, 'value_fn': lambda p: objective(p)[0]}
         deltas, opt_state = run.optimizer(rate).update(
-            grads,
-            state.opt_state,
-            params,
-            value=value,
-            grad=grads,
-            value_fn=lambda params: objective(params)[0],
+            grads, state.opt_state, params, **of_line_search
         )
         new_params = optax.apply_updates(params, deltas)
         if (strength := config.regularization.proximal_l1) is not None:
@@ -205,3 +199,40 @@ def _batch(run: Run, order: jax.Array | None, batch: jax.Array):
     if order is not None:
         rows = order[rows]
     return rows, data.inputs[rows], data.labels[rows], mask
+
+
+def make_train(config: ConfigDict) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+    """Returns the whole training of a run as one pure function, for `jax.jit` and `jax.vmap`.
+
+        train = jax.jit(jax.vmap(nnstudy.make_train(config), in_axes=(0, 0, None)))
+        state, history = train(keys, hparams, data)
+
+    Args:
+      config: see `nnstudy.default_config`.
+
+    Returns:
+      `train(keys, hparams, data) -> (state, history)`: keys from `make_keys`; hparams a dict of
+      float fields by dotted name, float32 [], where fields that are left out have the config's
+      values; data from `nnstudy.data.prepare`. `history` is a dict of float32 [E] (int32 [E] for
+      `'step'`), with a row for each of the E evaluations.
+
+    Raises:
+      UserError: a field or its value is wrong.
+    """
+    (setting,) = resolve.study(config).settings
+
+    def train(keys: Keys, hparams: HParams, data: Data):
+        for field in hparams:
+            errors.check_known('dynamic field', field, setting.hparams)
+        run = Run(setting.replace({**setting.hparams, **hparams}), keys, data)
+        stops = evaluation.evaluation_steps(setting, data.num_train)
+        starts = np.concatenate([[0], stops[:-1]]).astype(np.int32)
+
+        def interval(state, bounds):
+            start, stop = bounds
+            state, outputs = segment(run, state, start, stop, evaluate=jnp.asarray(True))
+            return state, {'step': stop, **outputs['metrics']}
+
+        return lax.scan(interval, init(run), (starts, stops))
+
+    return train

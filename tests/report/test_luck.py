@@ -11,7 +11,6 @@ import nnstudy
 from configs.pictures import luck
 from nnstudy import UserError
 from nnstudy.training import resolve
-from nnstudy.training import state as state_lib
 from nnstudy.training.run import Run
 
 
@@ -72,7 +71,7 @@ def test_seeds_of_weights_and_of_data_apart():
     assert sum(luck.split(end).shares) == pytest.approx(1)
     fields = resolve.study(config).settings[0]
     keys = Run.of_seed(fields, 5, {}, None).keys
-    init, data = state_lib.make_keys(1), state_lib.make_keys(2)
+    init, data = nnstudy.make_keys(1), nnstudy.make_keys(2)
     assert keys['init'] == init['init'] and keys['data'] == data['data']
 
 

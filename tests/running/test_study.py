@@ -335,7 +335,7 @@ def test_resuming_with_other_lanes_is_said(dataset, tmp_path, monkeypatch, capsy
 
 @pytest.mark.parametrize(
     ('points', 'message'),
-    [({'epochs': 3}, 'a list of dicts'), ([3], 'a list of dicts'), ([{1: 2}], 'the field 1')],
+    [({'epochs': 3}, 'a list of dicts'), ([3], 'a list of dicts'), ([{1: 2}], 'a list of dicts')],
 )
 def test_points_of_another_kind(points, message, dataset):
     with pytest.raises(UserError, match=message):

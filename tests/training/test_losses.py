@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 from sklearn import metrics as sk_metrics
+from small import make_config
 
 import nnstudy
 from nnstudy import UserError
@@ -176,6 +177,10 @@ CLASSES, TWO, NUMBERS = labelled([0, 1, 2]), labelled([0, 1, 1]), labelled([0.5,
 SHARES = labelled([[0.2, 0.8], [1, 0.0]])
 
 
+def check(name, data):
+    losses.check(resolve.study(make_config(loss=name)).config, data)
+
+
 @pytest.mark.parametrize(
     ('name', 'data', 'message'),
     [
@@ -188,7 +193,7 @@ SHARES = labelled([[0.2, 0.8], [1, 0.0]])
 )
 def test_a_loss_that_does_not_fit_the_labels(name, data, message):
     with pytest.raises(UserError, match=message):
-        losses.check(name, 'mine', data)
+        check(name, data)
 
 
 def test_a_loss_that_fits_the_labels_and_how_many_outputs_it_needs():
@@ -200,8 +205,8 @@ def test_a_loss_that_fits_the_labels_and_how_many_outputs_it_needs():
     fitting[2].append(('binary_cross_entropy', SHARES))
     for num_outputs, pairs in fitting.items():
         for name, data in pairs:
-            losses.check(name, 'mine', data)
-            assert losses.num_outputs(name, data) == num_outputs
+            check(name, data)
+            assert losses.num_outputs(losses.LOSSES[name], data) == num_outputs
 
 
 def test_a_loss_of_ones_own_says_what_it_takes_or_takes_all(monkeypatch):
@@ -211,15 +216,18 @@ def test_a_loss_of_ones_own_says_what_it_takes_or_takes_all(monkeypatch):
     logit = losses.Traits(is_binary=True, link=jax.nn.sigmoid)(
         lambda outputs, labels: outputs[:, 0]
     )
-    monkeypatch.setattr(losses, 'LOSSES', {'plain': plain, 'logit': logit})
+    for name in [*losses.LOSSES]:
+        monkeypatch.delitem(losses.LOSSES, name)
+    monkeypatch.setitem(losses.LOSSES, 'plain', plain)
+    monkeypatch.setitem(losses.LOSSES, 'logit', logit)
     for data, num_outputs in ((CLASSES, 3), (TWO, 2), (NUMBERS, 1), (SHARES, 2)):
-        losses.check('plain', 'mine', data)
-        assert losses.num_outputs('plain', data) == num_outputs
-    assert losses.traits('plain').link(2.0) == 2.0
-    assert losses.num_outputs('logit', TWO) == 1
-    assert losses.traits('logit').link(0.0) == 0.5
+        check('plain', data)
+        assert losses.num_outputs(plain, data) == num_outputs
+    assert losses.traits(plain).link(2.0) == 2.0
+    assert losses.num_outputs(logit, TWO) == 1
+    assert losses.traits(logit).link(0.0) == 0.5
     with pytest.raises(UserError, match="'logit' is for two classes, .* has 3: use one of plain$"):
-        losses.check('logit', 'mine', CLASSES)
+        check('logit', CLASSES)
 
 
 def test_an_unknown_reduction():

@@ -97,8 +97,8 @@ def test_only_the_proximal_step_makes_weights_exactly_zero():
     ('fields', 'message'),
     [
         ({'include': 'Dense_7', 'l2': 0.1}, "include 'Dense_7' is found in no .* Dense_0/bias"),
-        ({'exclude': 'Dense_[', 'l2': 0.1}, "exclude is not a regular expression: 'Dense_\\['"),
-        ({'include': 'kernel'}, 'has no effect: set one of optimizer.weight'),
+        ({'exclude': 'Dense_[', 'l2': 0.1}, "exclude 'Dense_\\[' is not a regular expression"),
+        ({'include': 'kernel'}, 'has no effect: set config.optimizer.weight'),
         ({'l2': -1.0}, 'config.regularization.l2 must be at least 0, not -1.0'),
         ({'l2': 0.1, 'exclude': '.'}, "exclude '.' leaves no parameter: there are Dense_0/bias"),
         ({'l3': 1.0}, "unknown field of config 'regularization.l3': did you mean"),

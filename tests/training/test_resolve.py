@@ -3,11 +3,14 @@
 import dataclasses
 
 import pytest
+from flax import linen as nn
 from small import make_config
 
 from nnstudy import UserError
 from nnstudy.data import device
+from nnstudy.models import layers
 from nnstudy.training import losses, resolve
+from nnstudy.training.run import Static
 
 
 def check(dataset, **fields):
@@ -61,13 +64,13 @@ BAD_POINTS = [
     ([{'seed': 3}], "cannot sweep 'seed'"),
     ([{'execution.lanes': 3}], 'it is the same for the whole study'),
     ([{'halving.factor': 3}], 'it is the same for the whole study'),
-    ([{'model': 'lenet'}], "cannot sweep 'model'; sweep 'model.name'"),
+    ([{'model': 'lenet'}], "cannot sweep 'model': sweep 'model.name'"),
     ([{'epochs': 1}, {'epochs': 1}], 'points 0 and 1 of the sweep are equal'),
     ([{'model.name': 'lenett'}], "did you mean 'lenet'"),
     ([{'model.width': (3,)}], "unknown field of model 'mlp' 'width': did you mean 'widths'"),
     ({'epochs': 3}, 'a list of dicts'),
     ([3], 'a list of dicts'),
-    ([{1: 2}], 'the field 1'),
+    ([{1: 2}], 'a list of dicts'),
     ([], 'the sweep has no points'),
 ]
 
@@ -141,3 +144,25 @@ def test_sources_are_of_code_that_is_not_nnstudys(monkeypatch):
     assert resolve.sources(resolve.study(make_config()).config) == {}
     monkeypatch.setitem(losses.LOSSES, 'mine', mine)
     assert resolve.sources(resolve.study(make_config(loss='mine')).config).keys() == {'loss mine'}
+
+
+@pytest.mark.parametrize(
+    ('registry', 'field', 'own'),
+    [
+        (layers.ACTIVATIONS, 'model.activation', lambda factor: lambda x: factor * x),
+        (layers.KERNEL_INITS, 'model.kernel_init', nn.initializers.constant),
+    ],
+)
+def test_an_activation_or_initialiser_of_ones_own_is_code_too(registry, field, own, monkeypatch):
+    """Another one of the same name is another program, also if a library has made it."""
+    of_name, settings = [], []
+    for factor in (1.0, 2.0):
+        monkeypatch.setitem(registry, 'mine', own(factor))
+        config = make_config(**{field: 'mine'})
+        settings.append(resolve.study(config).config)
+        of_name.append(Static(settings[-1]))
+    assert of_name[0] != of_name[1]
+    assert of_name[1] == Static(settings[1])
+    assert len({Static(resolve.study(make_config()).config) for _ in range(2)}) == 1
+    is_own = field == 'model.activation'
+    assert [*resolve.sources(settings[1])] == (['activation mine'] if is_own else [])

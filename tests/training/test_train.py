@@ -16,8 +16,7 @@ import nnstudy
 from nnstudy import models
 from nnstudy.running import plan as plan_lib
 from nnstudy.training import evaluation, resolve, steps
-from nnstudy.training import state as state_lib
-from nnstudy.training.run import Run, Static
+from nnstudy.training.run import Run, Static, data_keys
 
 PROGRAMS = {}  # of `make_train`, one for all values of the dynamic fields
 
@@ -27,7 +26,7 @@ def bound(config, dataset):
     group = plan_lib.make(config, data=dataset).groups[0]
     values = {field: column[0] for field, column in group.hparams.items()}
     data = jax.device_put(group.data)
-    return Run.bind(group.config, state_lib.make_keys(config.seed), values, data)
+    return Run(group.config.replace(values), nnstudy.make_keys(config.seed), data)
 
 
 def compiled(run):
@@ -43,7 +42,7 @@ def run_training(config, dataset):
 
 def epochs_of(config, num_train):
     """The order of the examples in each epoch, from the keys alone."""
-    order_key, _, _ = state_lib.data_keys(state_lib.make_keys(config.seed))
+    order_key, _, _ = data_keys(nnstudy.make_keys(config.seed))
     for epoch in range(config.epochs):
         key = jax.random.fold_in(order_key, epoch)
         yield np.asarray(jax.random.permutation(key, num_train))
@@ -286,7 +285,7 @@ def test_outputs_that_are_not_finite_predict_nothing(dataset):
 
 
 def test_order_and_noise_have_keys_of_their_own():
-    order_key, step_key, _ = state_lib.data_keys(state_lib.make_keys(3))
+    order_key, step_key, _ = data_keys(nnstudy.make_keys(3))
     folded = [jax.random.fold_in(key, n) for key in (order_key, step_key) for n in range(50)]
     raw = {tuple(jax.random.key_data(key).tolist()) for key in (*folded, order_key, step_key)}
     assert len(raw) == 102
