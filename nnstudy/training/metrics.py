@@ -71,7 +71,6 @@ def _r2(sums: jax.Array, count: jax.Array) -> jax.Array:
     return jnp.mean(1 - residual / (total - count * mean**2))
 
 
-# The first one of each task is measured by every study.
 METRICS: dict[str, Metric] = {
     # Shares of the examples.
     'accuracy': Metric(_hits, higher_is_better=True),
@@ -96,18 +95,13 @@ METRICS: dict[str, Metric] = {
 
 
 def select(names: tuple[str, ...], data: Data) -> dict[str, Metric]:
-    """Returns metrics by name, the one that every study of such labels has first.
-
-    Args:
-      names: those asked for beside it, `config.metrics`.
-      data: what is measured.
-    """
-    return {name: METRICS[name] for name in (_fitting(data)[0], *names)}
+    """Returns the metric that every study of such labels has, and those of other names."""
+    own = 'accuracy' if data.is_classification else 'mae'
+    return {name: METRICS[name] for name in (own, *names)}
 
 
 def check(config: Config, data: Data) -> None:
     """Raises UserError if a metric is unknown, or means nothing for such labels."""
-    fitting = _fitting(data)
     for name in config.metrics:
         errors.check_known('metric in config.metrics', name, METRICS)
         metric = METRICS[name]
@@ -115,8 +109,9 @@ def check(config: Config, data: Data) -> None:
             raise errors.UserError(
                 f"METRICS[{name!r}] must be an nnstudy.metrics.Metric, and not be called 'loss'"
             )
-        if name not in fitting:
+        if metric.is_regression == data.is_classification:
             task = 'regression' if metric.is_regression else 'classification'
+            fitting = [n for n, m in METRICS.items() if m.is_regression != metric.is_regression]
             raise errors.UserError(
                 f'config.metrics: {name!r} is for {task}, and the labels are not; accepted are '
                 f'{", ".join(fitting)}'
@@ -126,15 +121,6 @@ def check(config: Config, data: Data) -> None:
                 f'config.metrics: {name!r} needs {metric.min_classes} classes or more, and the '
                 f'data set has {data.num_outputs}'
             )
-
-
-def _fitting(data: Data) -> list[str]:
-    """Returns the names of the metrics for labels of this kind."""
-    return [
-        name
-        for name, metric in METRICS.items()
-        if getattr(metric, 'is_regression', None) is not data.is_classification
-    ]
 
 
 def directions() -> dict[str, bool]:

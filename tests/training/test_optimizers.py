@@ -173,7 +173,7 @@ def floats(name):
     return {
         argument: float(known.default)
         for argument, known in values.signature(optimizers.OPTIMIZERS[name]).items()
-        if known.kind is float and known.default not in (None, inspect.Parameter.empty)
+        if float in known.kinds and known.default not in (None, inspect.Parameter.empty)
     }
 
 

@@ -317,7 +317,7 @@ def every_float(name):
     floats = {
         field: known[field].default
         for field in known.keys() - schedules.RESERVED
-        if known[field].kind is float
+        if float in known[field].kinds
     }
     return floats | {'warmup_epochs': 1.0}
 
