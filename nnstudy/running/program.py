@@ -110,7 +110,8 @@ def compiled(
         {name: jax.ShapeDtypeStruct((size,), np.float32) for name in config.hparams},
     )
     lowered_init = execute.lift(init, mesh).lower(own, (data,))
-    chosen = execute.choose(np.arange(size), size, mesh, lanes)
+    # As shapes, since several processes cannot take it as NumPy arrays.
+    chosen = jax.eval_shape(lambda: execute.choose(np.arange(size), size, mesh, lanes))
     shared = data, np.int32(0), np.int32(0), np.bool_(False)
     lowered = execute.advance(segment, mesh, lanes).lower(
         lowered_init.out_info, chosen, own, shared
