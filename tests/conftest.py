@@ -9,10 +9,16 @@ import pytest
 import small
 
 import nnstudy
+from nnstudy.running import program
 
 CACHE = small.ROOT / 'build' / 'test-compilation-cache'  # of the tests alone, never a user's
 
-# Before JAX starts: this process and those that tests start share devices and cache.
+# Before JAX starts: this process and those that tests start share devices, options and cache.
+# Most of the tests' time goes into compiling, so that XLA does no more for it than it must.
+os.environ['XLA_FLAGS'] = (
+    '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true '
+    f'--xla_cpu_use_fusion_emitters=false {os.environ.get("XLA_FLAGS", "")}'
+)
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(CACHE)
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 jax.config.update('jax_compilation_cache_dir', str(CACHE))
@@ -27,6 +33,20 @@ def data_dir() -> Path:
     if not path.is_dir():
         pytest.skip(f'needs the data sets in NNSTUDY_DATA_DIR or {path}')
     return path
+
+
+@pytest.fixture
+def optimized(monkeypatch):
+    """Studies compile as a user's do."""
+    compile = jax.stages.Lowered.compile
+
+    def optimized(lowered, options=None):
+        return compile(lowered, {**small.OPTIMIZED, **(options or {})})
+
+    program.compiled.cache_clear()
+    monkeypatch.setattr(jax.stages.Lowered, 'compile', optimized)
+    yield
+    program.compiled.cache_clear()
 
 
 @pytest.fixture(scope='session')

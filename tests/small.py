@@ -1,12 +1,10 @@
 """Small data, configs and processes for the tests."""
 
-import functools
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-import jax
 import numpy as np
 
 import nnstudy
@@ -14,8 +12,12 @@ from nnstudy.spec import config as config_lib
 
 ROOT = Path(__file__).parents[1]
 
-# For what is run a few times: most of its time goes into compiling.
-jit = functools.partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
+# Of a compiled program that is to the bit a user's; see conftest.py.
+OPTIMIZED = {
+    'xla_backend_optimization_level': 3,
+    'xla_llvm_disable_expensive_passes': False,
+    'xla_cpu_use_fusion_emitters': True,
+}
 
 
 def make_dataset(shape=(4, 4, 1), num_train=44, num_test=20, num_classes=3, seed=0):

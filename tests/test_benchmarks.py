@@ -83,10 +83,8 @@ def test_a_net_is_that_of_nnstudy(name):
     num_outputs = workload.net[-1]['features']
     model = models.make(models.MODELS[fields['model.name']], num_outputs, **arguments)
     x = jax.random.normal(jax.random.key(0), (2, *workload.shape))
-    # To compile without LLVM's optimisations takes a quarter of the time.
-    jit = functools.partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
-    variables = jit(model.init)(jax.random.key(1), x)
-    expected, _ = jit(functools.partial(model.apply, train=True))(variables, x)
+    variables = jax.jit(model.init)(jax.random.key(1), x)
+    expected, _ = jax.jit(functools.partial(model.apply, train=True))(variables, x)
 
     flat = {
         f'{layer}/{name}': weight
@@ -95,7 +93,7 @@ def test_a_net_is_that_of_nnstudy(name):
         for name, weight in weights.items()
     }
     inputs = x.reshape(2, -1) if workload.net[0]['op'] == 'dense' else x
-    outputs = jit(functools.partial(jax_loop.forward, workload.net, rng=None))(
+    outputs = jax.jit(functools.partial(jax_loop.forward, workload.net, rng=None))(
         flat, inputs, dict(flat)
     )
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)

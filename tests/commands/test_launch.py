@@ -28,7 +28,7 @@ def folder(tmp_path, monkeypatch):
 def test_the_main_job(folder, capsys):
     """Trains, shows, writes; a second time it only reads; another study keeps away."""
     arguments = [f'--config={CONFIG}', *SMALL]
-    done = launch(*arguments, '--config.epochs=2', cwd=folder)
+    done = launch(*arguments, '--config.epochs=2', cwd=folder, env={'XLA_FLAGS': ''})
     assert done.returncode == 0, done.stderr
     out = done.stdout
     assert '2 points × 2 seeds = 4 runs, 1 compiled program' in out

@@ -15,7 +15,6 @@ from nnstudy.data import augmentation
 from nnstudy.spec import fields
 
 KEY = jax.random.key(0)
-QUICK = {'xla_backend_optimization_level': 0, 'xla_llvm_disable_expensive_passes': True}
 STRENGTHS = {
     'horizontal_flip': 0.5,
     'shift': 0.25,
@@ -35,7 +34,7 @@ def augment_all(images, examples, strengths, epoch=0, key=KEY):
     return augmentation.augment(key, epoch, examples, images, strengths, 255.0)
 
 
-augment = jax.jit(augment_all, compiler_options=QUICK)
+augment = jax.jit(augment_all)
 
 
 def augmented(images, strengths, **kwargs):
@@ -46,7 +45,7 @@ def augmented(images, strengths, **kwargs):
 def draws(strengths, n=4000, size=(10, 7), epoch=0):
     """What the first n examples draw, by kind."""
 
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     @functools.partial(jax.vmap, in_axes=(0, None))
     def draw(example, strengths):
         return augmentation.draw(KEY, epoch, example, strengths, size)
@@ -57,7 +56,7 @@ def draws(strengths, n=4000, size=(10, 7), epoch=0):
 def apply(images, max_value=255.0, **changes):
     """Changes of each image, or the same of all."""
 
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     @jax.vmap
     def change(image, changes):
         return augmentation.apply(image, changes, max_value)
@@ -312,7 +311,7 @@ def test_mapped_over_runs():
     examples = jnp.arange(12).reshape(3, 4)
     strengths = {kind: s * jnp.array([0.0, 0.5, 1.0]) for kind, s in STRENGTHS.items()}
     in_axes = (0, 0, 0, None, 0)
-    mapped = jax.jit(jax.vmap(augment_all, in_axes), compiler_options=QUICK)
+    mapped = jax.jit(jax.vmap(augment_all, in_axes))
     got = mapped(images, examples, strengths, 1, keys)
     for run in range(3):
         own = {kind: values[run] for kind, values in strengths.items()}

@@ -10,7 +10,7 @@ import pytest
 from flax import linen as nn
 from jax import lax
 from scipy import signal, special
-from small import jit, make_config, make_dataset
+from small import make_config, make_dataset
 
 import nnstudy
 from nnstudy import UserError, commands, models
@@ -175,7 +175,7 @@ def test_gradients(name, train):
         x = x if name in TEXT else x.astype(np.float64)
         y = np.arange(6) % 3
 
-        @jit
+        @jax.jit
         @functools.partial(jax.value_and_grad, has_aux=True)
         def loss(params, x):
             outputs, _ = model.apply({**variables, 'params': params}, x, train=train)
@@ -251,7 +251,7 @@ def test_overfits(name):
         num_tokens=50 if is_text else None,
     )
 
-    @jit
+    @jax.jit
     def losses(seed):
         run = Run.of_seed(resolved, seed, resolved.hparams, data)
 
@@ -468,7 +468,7 @@ def test_padding_of_a_short_batch_does_not_count(name):
     """
     model, variables, x = tiny(name)
 
-    @jit
+    @jax.jit
     def apply(x, mask):
         return model.apply(variables, x, train=True, mask=mask)
 
@@ -530,7 +530,7 @@ def test_places_of_batch_normalisation_differ(name):
         model, variables, x = tiny(name, batch_norm=place)
         has_bias = (name, place) != ('resnet20', 'before')  # where the norm's shift stands for it
         assert ('bias' in variables['params']['Conv_0']) == has_bias
-        outputs.append(jit(functools.partial(model.apply, train=False))(variables, x)[0])
+        outputs.append(jax.jit(functools.partial(model.apply, train=False))(variables, x)[0])
     assert np.abs(outputs[0] - outputs[1]).max() > 0.01
 
 
@@ -549,7 +549,7 @@ def test_dropout(name, field):
     """At 0 what it is without, in evaluation too; at another rate it depends on the key."""
     model, variables, x = tiny(name)
 
-    @jit
+    @jax.jit
     def apply(rate, key):
         dropping = make(name, **TINY[name][1], **{field: rate})
         outputs = [
@@ -573,7 +573,7 @@ def test_dropout_keeps_the_expectation():
     model, variables, x = tiny('mlp', widths=(8,), activation='identity', dropout=0.3)
     keys = jax.random.split(jax.random.key(2), 20_000)
 
-    @jit
+    @jax.jit
     @jax.vmap
     def outputs(key):
         return model.apply(variables, x, train=True, rng=key)[0]
@@ -597,7 +597,7 @@ def test_embedding_poolings():
     x = jnp.asarray([[3, 5, 0, 0], [0, 0, 3, 5], [5, 3, 0, 0], [0, 0, 0, 0]])
     for pooling in ('mean', 'max', 'flatten'):
         model = make('embedding', pooling=pooling, dense_widths=())
-        variables = jit(model.init)(jax.random.key(0), x)
+        variables = jax.jit(model.init)(jax.random.key(0), x)
         p = variables['params']
         vectors = np.asarray(p['Embed_0']['embedding'])
         assert vectors.shape == (NUM_TOKENS, 16) and np.abs(vectors).max() <= 0.05
@@ -609,7 +609,7 @@ def test_embedding_poolings():
             'flatten': vectors[x].reshape(4, -1),
         }[pooling]
 
-        @jit
+        @jax.jit
         @functools.partial(jax.grad, has_aux=True)
         def apply(variables, model=model):
             outputs, _ = model.apply(variables, x, train=False)
@@ -670,7 +670,7 @@ def test_recurrent_runs_side_by_side():
     points = nnstudy.choice('optimizer.learning_rate', [0.1, 1.0])
     runs = nnstudy.run(config, points, data=dataset, quiet=True).runs
     data = nnstudy.data.prepare(dataset)
-    train_one = jit(nnstudy.make_train(config))
+    train_one = jax.jit(nnstudy.make_train(config))
     for rate, together in zip([0.1, 1.0], runs['test_loss'], strict=True):
         rates = {'optimizer.learning_rate': jnp.float32(rate)}
         _, history = train_one(nnstudy.make_keys(0), rates, data)
@@ -717,7 +717,7 @@ def test_overview_of_times(capsys, monkeypatch):
 
 def test_pytorch_initialiser():
     """Weights and biases uniform within ±1/sqrt(fan_in), as torch.nn.Linear and Conv2d."""
-    variables = jit(make('lenet', 10).init)(jax.random.key(0), np.zeros((1, 28, 28, 3)))
+    variables = jax.jit(make('lenet', 10).init)(jax.random.key(0), np.zeros((1, 28, 28, 3)))
     for layer, fan_in in (('Conv_0', 75), ('Conv_1', 150), ('Dense_0', 400), ('Dense_1', 120)):
         bound = fan_in**-0.5
         kernel, bias = variables['params'][layer]['kernel'], variables['params'][layer]['bias']

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import strategies as st
 from jax import lax
 from scipy import signal
+from small import OPTIMIZED
 
 from nnstudy import errors, ops
 from nnstudy.ops import convolution
 
 # For programs that run once: the time of these tests is that of compiling.
-QUICK = {'xla_backend_optimization_level': 0, 'xla_llvm_disable_expensive_passes': True}
 LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 
 
@@ -48,7 +48,7 @@ def derivatives(conv, x, kernel, u, v):
 
 def assert_same_derivatives(actual, expected, x, kernel):
     u, v = arrays(x.shape, kernel.shape, seed=1)
-    got, want = (jax.jit(derivatives, static_argnums=0, compiler_options=QUICK)(f, x, kernel, u, v)
+    got, want = (jax.jit(derivatives, static_argnums=0)(f, x, kernel, u, v)
                  for f in (actual, expected))  # fmt: skip
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11), got, want)
 
@@ -198,7 +198,7 @@ def test_every_small_geometry_agrees_with_lax_in_value_and_gradients(padding):
             return y, vjp(jnp.cos(y))
 
         geometries = itertools.product((5, 6), (1, 2, 3, 4, 5), (1, 2, 3))
-        return jax.jit(lambda: [one(*g) for g in geometries], compiler_options=QUICK)()
+        return jax.jit(lambda: [one(*g) for g in geometries])()
 
     with jax.enable_x64(True):
         got = all_of(lambda x, k, strides: ops.conv(x, k, strides=strides, padding=padding))
@@ -221,8 +221,8 @@ def test_mapped_is_looped(mapped, kernel, strides):
     with jax.enable_x64(True):
         x, k = arrays((3, 2, 5, 6, 2), (3, kernel, kernel, 2, 3))
         x, k = (a if axis == 0 else a[0] for a, axis in zip((x, k), mapped, strict=True))
-        got = jax.jit(jax.vmap(derivative, mapped), compiler_options=QUICK)(x, k)
-        one = jax.jit(derivative, compiler_options=QUICK)
+        got = jax.jit(jax.vmap(derivative, mapped))(x, k)
+        one = jax.jit(derivative)
         for i in range(3):
             args = (a[i] if axis == 0 else a for a, axis in zip((x, k), mapped, strict=True))
             jax.tree.map(
@@ -271,9 +271,7 @@ def test_layer_is_the_layer_of_flax(options):
         def derivative(layer):
             return jax.value_and_grad(lambda v: jnp.sum(jnp.sin(layer.apply(v, x))))
 
-        got, want = jax.jit(
-            lambda v: (derivative(ours)(v), derivative(flax)(v)), compiler_options=QUICK
-        )(variables)
+        got, want = jax.jit(lambda v: (derivative(ours)(v), derivative(flax)(v)))(variables)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-10), got, want)
 
 
@@ -316,7 +314,7 @@ class Net(nn.Module):
 
 def convolutions(function, *args):
     """Returns the optimised program's convolutions, a line each."""
-    text = jax.jit(function).lower(*args).compile().as_text()
+    text = jax.jit(function).lower(*args).compile(OPTIMIZED).as_text()
     return [line for line in text.splitlines() if re.search(r'\bconvolution\(', line)]
 
 

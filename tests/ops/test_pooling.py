@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 from jax import lax
+from small import OPTIMIZED
 
 from nnstudy import errors, ops
 
 # For programs that run once: the time of these tests is that of compiling.
-QUICK = {'xla_backend_optimization_level': 0, 'xla_llvm_disable_expensive_passes': True}
 
 # Image, window, strides, padding.
 CASES = [
@@ -71,7 +71,6 @@ def test_agrees_with_flax_up_to_second_derivatives(ours, flax, image, window, st
                 derivatives(lambda x: ours(x, window, strides, padding), x),
                 derivatives(lambda x: flax(x, window, strides or window, same), x),
             ),
-            compiler_options=QUICK,
         )
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), *both(x))
 
@@ -94,7 +93,7 @@ def test_the_first_of_equal_maxima_gets_the_gradient(window, strides, padding):
         dy = jnp.arange(1, 1 + y.size, dtype=y.dtype).reshape(y.shape)
         return ours(dy), theirs(dy)
 
-    np.testing.assert_array_equal(*jax.jit(gradients, compiler_options=QUICK)(x))
+    np.testing.assert_array_equal(*jax.jit(gradients)(x))
 
 
 @hypothesis.settings(max_examples=12, deadline=None)
@@ -113,7 +112,7 @@ def test_ties_of_any_geometry(image, window, strides, seed):
         y, vjp = jax.vjp(lambda x: ops.max_pool(x, window, strides), x)
         return y, *vjp(jnp.ones_like(y))
 
-    y, dx = jax.jit(both, compiler_options=QUICK)(x)
+    y, dx = jax.jit(both)(x)
     expected, gradient = np.zeros(y.shape[1:3]), np.zeros(image)
     for i, j in np.ndindex(expected.shape):
         top, left = i * strides[0], j * strides[1]
@@ -145,8 +144,8 @@ def test_a_window_with_a_nan_is_nan():
 )
 def test_mapped_is_looped(pool):
     x = distinct((3, 2, 5, 4, 2)).astype(jnp.float32)
-    one = jax.jit(lambda x: derivatives(pool, x), compiler_options=QUICK)
-    got = jax.jit(jax.vmap(lambda x: derivatives(pool, x)), compiler_options=QUICK)(x)
+    one = jax.jit(lambda x: derivatives(pool, x))
+    got = jax.jit(jax.vmap(lambda x: derivatives(pool, x)))(x)
     for i in range(3):
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a[i], b, rtol=1e-5, atol=1e-6),  # noqa: B023
@@ -172,7 +171,7 @@ def test_global_maximum(image):
         want, reference = jax.vjp(lambda x: ops.max_pool(x, image).reshape(6, 4), x)
         return (got, *vjp(dy)), (want, *reference(dy))
 
-    pools = jax.jit(both, compiler_options=QUICK)
+    pools = jax.jit(both)
     for ours, theirs in zip(*pools(x), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert np.isnan(pools(x.at[0, 0, 0, 0].set(jnp.nan))[0][0][0, 0])
@@ -201,7 +200,7 @@ def test_the_gradient_needs_no_slow_operation(pool, window, strides):
         return jnp.sum(jax.grad(loss)(x) ** 2)
 
     for derivative in (jax.grad(loss), jax.grad(slope)):
-        text = jax.jit(derivative).lower(x).compile().as_text()
+        text = jax.jit(derivative).lower(x).compile(OPTIMIZED).as_text()
         assert 'select-and-scatter' not in text
         assert 'reduce-window' not in text
         # Padding between the elements, as the transpose of a strided slice: low_high_between.

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from small import jit, make_config
+from small import make_config
 
 import nnstudy
 from nnstudy import UserError
@@ -17,7 +17,7 @@ def test_parameters_are_those_that_training_gives(dataset, tmp_path):
     points = nnstudy.choice('optimizer.learning_rate', [0.1, 0.3])
     results = nnstudy.run(config, points, tmp_path, dataset, quiet=True)
     (group,) = plan_lib.make(config, points, data=dataset).groups
-    train = jit(nnstudy.make_train(config))
+    train = jax.jit(nnstudy.make_train(config))
     for run, seed, rate in results.runs[['run', 'seed', 'optimizer.learning_rate']].to_numpy():
         hparams = {'optimizer.learning_rate': np.float32(rate)}
         state, _ = train(nnstudy.make_keys(int(seed)), hparams, group.data)

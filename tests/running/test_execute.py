@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from small import make_config, make_dataset
+from small import OPTIMIZED, make_config, make_dataset
 
 import nnstudy
 from nnstudy.machine import devices
@@ -42,7 +42,7 @@ class Group:
         args = self.init(own, (self.data,)), chosen, own, (self.data, *bounds)
         if (len(order), lanes) not in self.programs:
             program = execute.advance(self._segment, self.mesh, lanes)
-            self.programs[len(order), lanes] = program.lower(*args).compile()
+            self.programs[len(order), lanes] = program.lower(*args).compile(OPTIMIZED)
         return execute.fetch(self.programs[len(order), lanes](*args), self.mesh, len(order))
 
     def _init(self, seed, hparams, data):

@@ -120,6 +120,7 @@ def test_a_resumed_study_does_not_train_again(dataset, tmp_path, monkeypatch):
     assert sum(segment.start < 9 for segment in segments) < 4
 
 
+@pytest.mark.usefixtures('optimized')
 def test_chunks_change_no_bit(dataset, tmp_path):
     config = small_config(execution__lanes=1)
     whole = nnstudy.run(config, RATES, data=dataset, quiet=True)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import flatten_util, lax
-from small import jit, make_config, make_dataset
+from small import make_config, make_dataset
 
 import nnstudy
 from nnstudy import UserError
@@ -48,11 +48,11 @@ def run_state(config, dataset):
     values = {field: column[0] for field, column in group.hparams.items()}
     data = jax.device_put(group.data)
     run = Run(group.config.replace(values), nnstudy.make_keys(config.seed), data)
-    return run, jit(lambda: steps.init(run))()
+    return run, jax.jit(lambda: steps.init(run))()
 
 
 def diagnosed(run, variables):
-    return jit(lambda variables: evaluation.diagnose(run, variables))(variables)
+    return jax.jit(lambda variables: evaluation.diagnose(run, variables))(variables)
 
 
 def diagnose(config, dataset):
@@ -99,7 +99,7 @@ def test_sharpness_is_that_of_the_whole_hessian():
 
         return jax.grad(loss)(flat)
 
-    @jit
+    @jax.jit
     def columns(flat):
         return lax.map(jax.vjp(gradient, flat)[1], jnp.eye(len(flat)))[0]
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from small import jit, make_config, make_dataset
+from small import make_config, make_dataset
 
 import nnstudy
 from nnstudy import UserError
@@ -25,9 +25,9 @@ def by_hand(tx, penalty=lambda params: 0.0, num_train=36, batch_size=8, epochs=2
     y = y[:num_train]
     key = nnstudy.make_keys(0)['init']
     model = nnstudy.models.make(nnstudy.models.MODELS['linear'], 3)
-    params = jit(model.init)(key, x[:1])['params']
+    params = jax.jit(model.init)(key, x[:1])['params']
 
-    @jit
+    @jax.jit
     def step(params, state, x, y):
         def objective(params):
             logits = x @ params['Dense_0']['kernel'] + params['Dense_0']['bias']

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 from sklearn import metrics as sk_metrics
-from small import jit, make_config, make_dataset
+from small import make_config, make_dataset
 
 import nnstudy
 from nnstudy import models
@@ -31,12 +31,12 @@ def bound(config, dataset):
 
 def compiled(run):
     """Returns the state before the first step, and the step."""
-    return jit(lambda: steps.init(run))(), jit(functools.partial(steps.step, run))
+    return jax.jit(lambda: steps.init(run))(), jax.jit(functools.partial(steps.step, run))
 
 
 def run_training(config, dataset):
     run = bound(config, dataset)
-    train = PROGRAMS.setdefault(Static(run.config), jit(nnstudy.make_train(config)))
+    train = PROGRAMS.setdefault(Static(run.config), jax.jit(nnstudy.make_train(config)))
     return train(run.keys, run.config.hparams, run.data)
 
 
@@ -55,10 +55,10 @@ def reference_params(config, dataset, tx):
     model = models.make(models.MODELS['mlp'], data.num_outputs, widths=config.model.widths)
     x = data.inputs[: data.num_train].astype(np.float32) * data.scale + data.offset
     y = data.labels[: data.num_train]
-    params = jit(model.init)(keys['init'], x[:1])['params']
+    params = jax.jit(model.init)(keys['init'], x[:1])['params']
     state = tx.init(params)
 
-    @jit
+    @jax.jit
     def step(params, state, x, y):
         def loss(params):
             logits, _ = model.apply({'params': params}, x, train=True, rng=jax.random.key(0))
@@ -190,7 +190,7 @@ def test_batch_loss_learning_rate_and_gradient_norm(dataset):
     model = models.make(models.MODELS['mlp'], 3, widths=(8,))
     order = next(iter(epochs_of(config, 36)))
 
-    @jit
+    @jax.jit
     def norm(params, rows):
         x = data.inputs[rows].astype(np.float32) * data.scale
 
