@@ -1,6 +1,7 @@
 """Verdicts on claims: each condition, and how often they err on runs of known truth."""
 
 import dataclasses
+import functools
 import json
 import math
 
@@ -423,14 +424,18 @@ def test_medians_beside_a_number_err_in_at_most_5_percent(n):
         assert verdicts.count(verdict) / 400 <= 0.05 + 2 * math.sqrt(0.0475 / 400)
 
 
-def chances(n, share):
-    """The exact chance of each verdict on n seeds, if a claim is true of a share of all seeds."""
-    chance = dict.fromkeys(('holds', 'does not hold', 'depends on the seed', 'undecided'), 0.0)
-    for successes, likely in enumerate(stats.binom.pmf(np.arange(n + 1), n, share)):
-        verdict = judged(make_results([np.arange(n)]), at(0.1) < successes)
-        assert verdict.successes == successes
-        chance[verdict.verdict] += likely
-    return chance
+@functools.cache
+def verdicts(n):
+    """The verdict on a claim that is true of 0, 1, ..., n among n seeds."""
+    results = make_results([np.arange(n)])
+    found = [judged(results, at(0.1) < successes) for successes in range(n + 1)]
+    assert [verdict.successes for verdict in found] == list(range(n + 1))
+    return np.array([verdict.verdict for verdict in found])
+
+
+def chance(verdict, n, share):
+    """The exact chance of a verdict on n seeds, if a claim is true of a share of all seeds."""
+    return stats.binom.pmf(np.arange(n + 1), n, share)[verdicts(n) == verdict].sum()
 
 
 @pytest.mark.parametrize('n', [5, 8, 20, 61])
@@ -443,7 +448,7 @@ def chances(n, share):
 )
 @pytest.mark.usefixtures('of_many_studies')
 def test_each_verdict_errs_in_at_most_5_percent(n, share, verdict):
-    assert 0 < chances(n, share)[verdict] <= 0.05
+    assert 0 < chance(verdict, n, share) <= 0.05
 
 
 @pytest.mark.parametrize(
@@ -452,7 +457,7 @@ def test_each_verdict_errs_in_at_most_5_percent(n, share, verdict):
 )
 @pytest.mark.usefixtures('of_many_studies')
 def test_power_grows_with_the_seeds(share, verdict):
-    power = [chances(n, share)[verdict] for n in (6, 12, 30, 60)]
+    power = [chance(verdict, n, share) for n in (6, 12, 30, 60)]
     assert power == sorted(power)
     assert power[0] < 0.95 < power[-1]
 
