@@ -93,6 +93,7 @@ def segment(
     # then, but changes nothing.
     state, of_grads, log = lax.fori_loop(start, jnp.maximum(stop, 1), body, carry)
 
+    @functools.partial(jax.jit, inline=True)  # traced once for values and shapes
     def evaluated(state: TrainState):
         return evaluation.evaluated(run, state, stop, of_grads)
 
