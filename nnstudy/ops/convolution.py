@@ -1,19 +1,14 @@
 """A 2-D convolution whose gradients, and theirs in turn, are convolutions of the same fast layout.
 
-XLA:CPU has its fast convolution for one form only: `NHWC` input, `HWIO` kernel, `NHWC` output and
-no reversed window. It rewrites other forms into that one in the outermost computation, but not in
-the body of a `lax.scan`. The gradients that JAX derives have other forms, so that a training step
-inside a scan is 20 to 90 times slower than outside. Here both gradients are written in the fast
-form, through the very function they are the gradients of, so every derivative stays in it.
+XLA:CPU is fast for one form only: `NHWC` input, `HWIO` kernel, `NHWC` output and no reversed
+window. It rewrites other forms into that one, but not in the body of a `lax.scan`, where the
+gradients that JAX derives make a training step 20 to 90 times slower. Here both gradients are
+written in the fast form, through the very function they are the gradients of, so every derivative
+stays in it. A stride is a dilation in the gradients: faster than zeros between the pixels, a
+convolution of every second pixel at a time, or space-to-depth.
 
-A stride of the convolution is a dilation in its gradients, which the fast form takes as it is: at
-3x3x64x64 and stride 2 the two took 1.1 and 1.4 times as long as the forward pass. (Zeros put
-between the pixels beforehand cost 10 times that, a convolution of every second pixel at a time 1.9
-times, and space-to-depth instead of a stride 4.8 times.)
-
-On the CPU, whose convolutions are slow with few channels and features, small layers are computed
-by `_several_columns_at_once` or `_shift_and_add`: the same sums in wider pieces. The shapes alone
-decide which. Together they make a step of LeNet 2.4 times as fast.
+On the CPU, small layers are computed by `_several_columns_at_once` or `_shift_and_add`: the same
+sums in wider pieces, chosen by the shapes alone. They make a step of LeNet 2.4 times as fast.
 
 A `custom_vjp` has no forward mode: write a Hessian-vector product as reverse over reverse,
 `jax.grad(lambda p: vdot(jax.grad(loss)(p), v))`.
@@ -31,7 +26,7 @@ from jax import lax
 
 from nnstudy import errors
 from nnstudy.ops import pooling, windows
-from nnstudy.ops.windows import Pair, dilated
+from nnstudy.ops.windows import Pads, dilated
 
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 _CACHE_BYTES = 2**20  # of one core, more or less; a fixed number, because results round by it
@@ -50,25 +45,22 @@ def conv(
 ) -> jax.Array:
     """Convolves `x` with `kernel` (no flip: the cross-correlation of deep learning).
 
-    The arguments are those of `lax.conv_general_dilated`, so that `flax.linen.Conv` can call it.
-
     Args:
       x: `[B, H, W, C]`.
       kernel: `[kh, kw, C, F]`.
       strides: rows and columns between two windows.
       padding: see `windows.pads`.
-      lhs_dilation: distance at which the pixels of `x` are set apart, zeros between them.
-      rhs_dilation: distance at which the taps of `kernel` are set apart.
-      dimension_numbers: that layout, or None.
+      lhs_dilation: as the arguments after it, see `lax.conv_general_dilated`.
+      rhs_dilation: the same.
+      dimension_numbers: of that layout, or None.
       feature_group_count: 1.
-      precision: as in `lax.conv_general_dilated`.
+      precision: the same.
 
     Returns:
       `[B, H', W', F]`.
 
     Raises:
-      UserError: the shapes do not fit each other, or the window does not fit into the padded image;
-        another layout, or feature groups.
+      UserError: the shapes do not fit, another layout, or feature groups.
     """
     if x.ndim != 4 or kernel.ndim != 4 or x.shape[3] != kernel.shape[2] * feature_group_count:
         raise errors.UserError(
@@ -82,7 +74,7 @@ def conv(
             f'{dimension_numbers} and {feature_group_count=}: use flax.linen.Conv'
         )
     strides, lhs_dilation, rhs_dilation = tuple(strides), tuple(lhs_dilation), tuple(rhs_dilation)
-    window = [dilated(kernel.shape[i], rhs_dilation[i]) for i in (0, 1)]
+    window = dilated(kernel.shape[:2], rhs_dilation)
     pads = windows.pads('convolution', x.shape[1:3], window, strides, padding, lhs_dilation)
     if kernel.shape[:2] == (1, 1) and pads == ((0, 0), (0, 0)) and lhs_dilation == (1, 1):
         # A stride of one pixel's window is a choice of pixels, which is what this pooling does.
@@ -106,23 +98,22 @@ def _conv(x, kernel, strides, pads, lhs_dilation, rhs_dilation, precision):
         # A kernel larger than the image: XLA would exchange the two and reverse the window, which
         # is the slow form again (20 to 60 times, for 3x3 on 2x2 pixels, as in the last layers of
         # VGG). The same exchange without a reversed window is fast.
-        excess = [
-            dilated(x.shape[i + 1], lhs_dilation[i]) - dilated(kernel.shape[i], rhs_dilation[i])
-            for i in (0, 1)
-        ]
-        pads = tuple((low + n, high + n) for (low, high), n in zip(pads, excess, strict=True))
+        extents = dilated(x.shape[1:3], lhs_dilation), dilated(kernel.shape[:2], rhs_dilation)
+        pads = tuple(
+            (low + image - window, high + image - window)
+            for (low, high), image, window in zip(pads, *extents, strict=True)
+        )
         lhs_dilation, rhs_dilation = rhs_dilation, lhs_dilation
         image = jnp.flip(kernel, (0, 1)).transpose(3, 0, 1, 2)
         return as_it_is(image, jnp.flip(x, (1, 2)).transpose(1, 2, 3, 0)).transpose(3, 1, 2, 0)
     if not strides == lhs_dilation == rhs_dilation == (1, 1):
         return as_it_is(x, kernel)
-    columns = _columns_at_once(x, kernel, pads)
-    if _reaches_far_out(x, kernel, pads):
-        small = functools.partial(_shift_and_add, pads=pads, precision=precision)
-    elif columns > 1:
-        small = functools.partial(
-            _several_columns_at_once, columns=columns, pads=pads, precision=precision
-        )
+    options = {'pads': pads, 'precision': precision}
+    # Many more windows than pixels, as in dx of an unpadded layer.
+    if 4 * math.prod(_output_size(x, kernel, pads)) > 5 * math.prod(x.shape[1:3]):
+        small = functools.partial(_shift_and_add, **options)
+    elif (columns := _columns_at_once(x, kernel, pads)) > 1:
+        small = functools.partial(_several_columns_at_once, columns=columns, **options)
     else:
         return as_it_is(x, kernel)
     return lax.platform_dependent(x, kernel, cpu=small, default=as_it_is)
@@ -131,32 +122,25 @@ def _conv(x, kernel, strides, pads, lhs_dilation, rhs_dilation, precision):
 def _conv_bwd(strides, pads, lhs_dilation, rhs_dilation, precision, residuals, dy):
     """Both gradients as convolutions: what was a stride becomes a dilation, and the other way."""
     x, kernel = residuals
-    # Per direction, the extents of: the image, the window, and the strided dy.
-    extents = [
-        (dilated(x.shape[i + 1], lhs_dilation[i]), dilated(kernel.shape[i], rhs_dilation[i]),
-         dilated(dy.shape[i + 1], strides[i]))
-        for i in (0, 1)
-    ]  # fmt: skip
-    # The upper amount gives the result its size; it is more than the lower one where the windows
-    # left the last rows of the image unread (dx), and less, to leave them out again (dkernel).
-    dx_pads = tuple(
-        (window - 1 - low, image - out + low)
-        for (image, window, out), (low, _) in zip(extents, pads, strict=True)
-    )
+    images = dilated(x.shape[1:3], lhs_dilation)
+    sizes = dilated(kernel.shape[:2], rhs_dilation)
+    outs = dilated(dy.shape[1:3], strides)
+    dx_pads, dkernel_pads = [], []
+    for (low, _), image, window, out in zip(pads, images, sizes, outs, strict=True):
+        # The upper amount gives the result its size; it is more than the lower one where the
+        # windows left the last rows of the image unread, and less to leave them out again.
+        dx_pads.append((window - 1 - low, image - out + low))
+        dkernel_pads.append((low, window - 1 + out - image - low))
     dx = _conv(
         dy, jnp.flip(kernel, (0, 1)).swapaxes(2, 3),
-        lhs_dilation, dx_pads, strides, rhs_dilation, precision,
+        lhs_dilation, tuple(dx_pads), strides, rhs_dilation, precision,
     )  # fmt: skip
-    # Examples are summed over as channels are: x [C, H, W, B] with a "kernel" [H', W', B, F].
-    dkernel_pads = tuple(
-        (low, window - 1 + out - image - low)
-        for (image, window, out), (low, _) in zip(extents, pads, strict=True)
-    )
 
     def dkernel_of(x: jax.Array, dy: jax.Array) -> jax.Array:
+        # Examples are summed over as channels are: x [C, H, W, B] with a "kernel" [H', W', B, F].
         dkernel = _conv(
             x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3),
-            rhs_dilation, dkernel_pads, lhs_dilation, strides, precision,
+            rhs_dilation, tuple(dkernel_pads), lhs_dilation, strides, precision,
         )  # fmt: skip
         return dkernel.transpose(1, 2, 0, 3)
 
@@ -167,10 +151,10 @@ _conv.defvjp(lambda x, kernel, *static: (_conv(x, kernel, *static), (x, kernel))
 
 
 def _sum_over_blocks(function: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
-    """Returns the sum of `function` over blocks of examples, `function` being a sum over examples.
+    """Returns the sum of `function`, itself a sum over examples, over blocks of them.
 
-    A core's cache holds a block, and so its transpositions: at 3x3x64x64, 28x28 pixels and 64
-    examples the kernel's gradient took half of the time, at 14x14 pixels three quarters.
+    A core's cache holds a block and its transpositions: the gradient of a 3x3x64x64 kernel at 28x28
+    pixels and 64 examples takes half of the time.
     """
     batch = len(arrays[0])
     example_bytes = sum(a.nbytes for a in arrays) // batch
@@ -192,22 +176,15 @@ def _sum_over_blocks(function: Callable[..., jax.Array], *arrays: jax.Array) -> 
     return lax.platform_dependent(*arrays, cpu=block_by_block, default=function)
 
 
-def _output_size(x: jax.Array, kernel: jax.Array, pads: tuple[Pair, Pair]) -> Pair:
-    rows, columns = (x.shape[i + 1] + sum(pads[i]) - kernel.shape[i] + 1 for i in (0, 1))
-    return rows, columns
-
-
-def _reaches_far_out(x: jax.Array, kernel: jax.Array, pads: tuple[Pair, Pair]) -> bool:
-    """Whether many more windows than pixels are computed, as in dx of an unpadded layer."""
-    return 4 * math.prod(_output_size(x, kernel, pads)) > 5 * math.prod(x.shape[1:3])
+def _output_size(x: jax.Array, kernel: jax.Array, pads: Pads) -> list[int]:
+    return [x.shape[i + 1] + sum(pads[i]) - kernel.shape[i] + 1 for i in (0, 1)]
 
 
 def _shift_and_add(x, kernel, pads, precision):
     """The convolution as one matrix product over the pixels of `x`, each tap's part moved after.
 
     XLA:CPU leaves convolutions with more windows than pixels to its slower library: 5x5x16x6 from
-    10x10 to 14x14 pixels took 8 times as long, 3x3x16x16 from 10x10 to 12x12 2.6 times; other
-    kernels that gain a quarter of the pixels or more, up to 3x3x256x128, took as long or longer.
+    10x10 to 14x14 pixels took 8 times as long, and kernels up to 3x3x256x128 no less than this way.
     """
     kh, kw, channels, features = kernel.shape
     batch, height, width, _ = x.shape
@@ -236,12 +213,11 @@ def _shift_and_add(x, kernel, pads, precision):
     return y.transpose(3, 1, 2, 0)
 
 
-def _columns_at_once(x: jax.Array, kernel: jax.Array, pads: tuple[Pair, Pair]) -> int:
+def _columns_at_once(x: jax.Array, kernel: jax.Array, pads: Pads) -> int:
     """Returns how many columns of the result `_several_columns_at_once` should compute.
 
-    XLA:CPU's fast library takes convolutions of more than 16 channels or features, and is slow
-    for an odd number of channels with up to about 48 features. The rule is fitted to layers of 1
-    to 16 channels and 4 to 32 features, 3x3 and 5x5, with 8 to 32 columns.
+    XLA:CPU's fast library takes convolutions of more than 16 channels or features, and is slow for
+    an odd number of channels with up to about 48 features. The rule is fitted to measured times.
     """
     _, kw, channels, features = kernel.shape
     most = 64 if channels in (1, 3, 5, 7) else 32
@@ -255,9 +231,8 @@ def _columns_at_once(x: jax.Array, kernel: jax.Array, pads: tuple[Pair, Pair]) -
 def _several_columns_at_once(x, kernel, columns, pads, precision):
     """The convolution with neighbouring columns of the result as its features.
 
-    The kernel becomes as much wider as there are columns, a shifted copy for each of them with
-    zeros beside it. These zeros are multiplied too, and yet 5x5x1x6 on 28x28 pixels took a sixth,
-    5x5x6x16 on 14x14 less than half and 3x3x3x32 on 32x32 a fifth of the time.
+    The kernel gets a shifted copy for each column, with zeros beside it. These are multiplied too,
+    and yet 5x5x1x6 on 28x28 pixels takes a sixth, 3x3x3x32 on 32x32 a fifth of the time.
     """
     copies = [
         jnp.pad(kernel, ((0, 0), (n, columns - 1 - n), (0, 0), (0, 0))) for n in range(columns)

@@ -1,10 +1,8 @@
 """Max and average pooling from strided slices, with element-wise gradients.
 
 The gradients that JAX derives are slow on XLA:CPU: a select-and-scatter for `lax.reduce_window`, a
-pad between the elements for a strided slice. Here two linear functions do the work, each the
-gradient of the other, so that derivatives of any order are fast in reverse mode. `_gather` returns
-for each window the sum of its elements, or the element at an index; `_scatter` adds each window's
-value to all of its elements, or to the one at the index.
+pad between the elements for a strided slice. Here two linear functions, `_gather` and `_scatter`,
+are each the gradient of the other, so that derivatives of any order are fast in reverse mode.
 """
 
 import functools
@@ -18,17 +16,17 @@ from jax import lax
 
 from nnstudy import errors
 from nnstudy.ops import windows
-from nnstudy.ops.windows import Pair
+from nnstudy.ops.windows import Pads, Pair
 
 _FEW = 9  # up to so many elements, overlapping windows are no faster by rows
 
 
 class _Windows(NamedTuple):
-    """Size and strides of windows, and the (low, high) padding, each by direction."""
+    """Windows over images: size, strides and padding, each by direction."""
 
     size: Pair
     strides: Pair
-    pads: tuple[Pair, Pair]
+    pads: Pads
 
     @property
     def overlap(self) -> bool:
@@ -40,6 +38,15 @@ class _Windows(NamedTuple):
         (height, width), (down, right), (vertical, horizontal) = self
         rows = _Windows((1, width), (1, right), ((0, 0), horizontal))
         return rows, _Windows((height, 1), (down, 1), (vertical, (0, 0)))
+
+    def elements(self, x: jax.Array, outside: float) -> list[jax.Array]:
+        """Returns, for each place in the window in row-major order, its element of every window."""
+        x = _pad(x, self.pads, outside)
+        (height, width), (down, right), _ = self
+        bottom, end = x.shape[1] - height + 1, x.shape[2] - width + 1
+        return [
+            x[:, i : bottom + i : down, j : end + j : right] for i, j in np.ndindex(height, width)
+        ]
 
 
 def max_pool(
@@ -57,14 +64,13 @@ def max_pool(
       x: `[B, H, W, C]`, floating point.
       window: its height and width.
       strides: rows and columns between two windows; None stands for `window`, no overlap.
-      padding: 'VALID', 'SAME' or 'FULL', see `windows.pads`; windows at the border have fewer
-        elements.
+      padding: see `windows.pads`; windows at the border have fewer elements.
 
     Returns:
       `[B, H', W', C]`.
 
     Raises:
-      UserError: `x` is not `[B, H, W, C]`, the padding is unknown, or no window fits.
+      UserError: another shape, an unknown padding, or no window fits.
     """
     over = _windows(x, window, strides, padding)
     # Overlapping windows share the maxima of their rows. The first row with the maximum and its
@@ -81,9 +87,8 @@ def avg_pool(
 ) -> jax.Array:
     """Returns the mean of each window, over the elements that are in the image.
 
-    So `'SAME'` pads as Keras does, and as `flax.linen.avg_pool` does with
-    `count_include_pad=False`; PyTorch counts the padding. Arguments, result and errors are those
-    of `max_pool`.
+    So do Keras and `flax.linen.avg_pool` with `count_include_pad=False`; PyTorch counts the
+    padding. Arguments, result and errors are those of `max_pool`.
     """
     over = _windows(x, window, strides, padding)
     total = x
@@ -136,18 +141,6 @@ def _pad(x: jax.Array, pads: Sequence[Pair], value: float) -> jax.Array:
     return lax.pad(x, jnp.asarray(value, x.dtype), config)
 
 
-def _elements(x: jax.Array, over: _Windows, value: float) -> list[jax.Array]:
-    """Returns, for each place in the window in row-major order, its element of every window."""
-    x = _pad(x, over.pads, value)
-    (height, width), (down, right), _ = over
-    bottom, end = x.shape[1] - height + 1, x.shape[2] - width + 1
-    return [
-        x[:, i : bottom + i : down, j : end + j : right]
-        for i in range(height)
-        for j in range(width)
-    ]
-
-
 def _combined(combine: Callable, elements: Sequence[jax.Array]) -> jax.Array:
     """Returns all elements combined in pairs: a chain would wait for each one's result."""
     while len(elements) > 1:
@@ -159,8 +152,8 @@ def _combined(combine: Callable, elements: Sequence[jax.Array]) -> jax.Array:
 def _by_image(over: _Windows, function: Callable, *arrays: jax.Array) -> jax.Array:
     """Returns function(*arrays); of overlapping windows on the CPU, image by image.
 
-    Intermediate results stay in the cache. Above all, XLA does not fuse across the loop: otherwise
-    it would compute what comes before anew for each window that reads it.
+    XLA does not fuse across the loop, and so does not compute what comes before it anew for each
+    window.
     """
     if not over.overlap:
         return function(*arrays)
@@ -173,12 +166,12 @@ def _by_image(over: _Windows, function: Callable, *arrays: jax.Array) -> jax.Arr
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def _max(x, over):
-    return _by_image(over, lambda x: _combined(jnp.maximum, _elements(x, over, -jnp.inf)), x)
+    return _by_image(over, lambda x: _combined(jnp.maximum, over.elements(x, -jnp.inf)), x)
 
 
 def _max_bwd(over, x, dy):
     def gradient(x, dy):
-        elements = _elements(x, over, -jnp.inf)
+        elements = over.elements(x, -jnp.inf)
         # Unlike `jnp.maximum` this is a single instruction; what becomes of NaN does not matter.
         y = _combined(lambda a, b: jnp.where(a > b, a, b), elements)
         # The place of the first maximum; in dy's type, because XLA:CPU does not vectorise well over
@@ -197,7 +190,7 @@ _max.defvjp(lambda x, over: (_max(x, over), x), _max_bwd)
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _gather(x, index, over):
     """Returns each window's sum or, with an index `[B, H', W', C]`, the element it names."""
-    *elements, y = _elements(x, over, 0.0)
+    *elements, y = over.elements(x, 0.0)
     if index is None:
         return functools.reduce(jnp.add, [*elements, y])
     for place, element in enumerate(elements):
@@ -207,10 +200,10 @@ def _gather(x, index, over):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _scatter(dy, index, size, over):
-    """Returns the transpose of `_gather`, `[B, H', W', C]` -> `[B, *size, C]`.
+    """Returns each window's value added to all its elements, or to the one that the index names.
 
-    The image is made of blocks of strides[0] x strides[1]. A window begins at each block and
-    reaches over as many of them as its extent needs, so all is broadcasting inside the blocks.
+    `[B, H', W', C]` -> `[B, *size, C]`. The image is made of blocks of strides[0] x strides[1]. A
+    window begins at each block and reaches over as many as it needs, all by broadcasting.
     """
     window, strides, pads = over
     reach = [-(-w // s) for w, s in zip(window, strides, strict=True)]

@@ -7,6 +7,7 @@ from jax import lax
 from nnstudy import errors
 
 Pair = tuple[int, int]
+Pads = tuple[Pair, Pair]  # ((top, bottom), (left, right)), in pixels
 Padding = str | Sequence[Sequence[int]]
 
 
@@ -17,8 +18,8 @@ def pads(
     strides: Sequence[int],
     padding: Padding,
     dilation: Sequence[int] = (1, 1),
-) -> tuple[Pair, Pair]:
-    """Returns the padding in pixels, ((top, bottom), (left, right)).
+) -> Pads:
+    """Returns the padding in pixels.
 
     Args:
       operation: for the message of an error, such as `'pooling'`.
@@ -36,12 +37,11 @@ def pads(
     if padding == 'FULL':
         padding = [(n - 1, n - 1) for n in window]
     elif isinstance(padding, str):
-        if padding not in ('SAME', 'VALID'):
-            raise errors.unknown(f'padding of a {operation}', padding, ('FULL', 'SAME', 'VALID'))
+        errors.check_known(f'padding of a {operation}', padding, ('FULL', 'SAME', 'VALID'))
         padding = lax.padtype_to_pads(image, window, strides, padding)
     vertical, horizontal = ((low, high) for low, high in padding)
-    height = dilated(image[0], dilation[0]) + sum(vertical)
-    width = dilated(image[1], dilation[1]) + sum(horizontal)
+    height, width = dilated(image, dilation)
+    height, width = height + sum(vertical), width + sum(horizontal)
     if height < window[0] or width < window[1]:
         raise errors.UserError(
             f'a {operation} of {window[0]}x{window[1]} does not fit into an image of '
@@ -50,6 +50,6 @@ def pads(
     return vertical, horizontal
 
 
-def dilated(n: int, dilation: int) -> int:
-    """Returns the extent of n elements that are set apart."""
-    return (n - 1) * dilation + 1
+def dilated(size: Sequence[int], dilation: Sequence[int]) -> Pair:
+    """Returns the height and width of elements that are set apart."""
+    return (size[0] - 1) * dilation[0] + 1, (size[1] - 1) * dilation[1] + 1

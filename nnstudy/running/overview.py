@@ -59,8 +59,7 @@ def describe(plan: plan_lib.Plan) -> str:
 def layer_table(group: plan_lib.Group) -> str:
     """Returns the layers of a group's model with output shapes and numbers of parameters."""
     run = Run(group.config, {}, group.data)
-    chosen = group.config.model
-    model = chosen.function(**chosen.keywords, **run.model_arguments)
+    model = group.config.model.function(**run.model_arguments)
     inputs = group.data.normalized(jnp.asarray(group.data.inputs[:1]))
     if isinstance(model, nn.Module):
         text = nn.tabulate(

@@ -2,11 +2,10 @@
 
 They are measured at every evaluation if `config.diagnostics` names them, on the first
 `config.diagnostic_examples` training examples. All they know of a run is its objective:
-`objective(params, rows, mask) -> []` is what training minimises, on the examples `rows`, int [B];
-only those count for which `mask`, bool [B], is True (None: all). It has the penalties and label
-smoothing, because whether a step is stable depends on the curvature of all that is minimised. It
-is deterministic, in evaluation mode: no dropout, no augmentation, and batch normalisation by its
-running statistics. A new diagnostic is an entry in `DIAGNOSTICS`.
+`objective(params, rows, mask) -> []` is what training minimises on the examples `rows`, int [B],
+penalties and label smoothing included; only those count for which `mask`, bool [B], is True (None:
+all). It is in evaluation mode, without dropout or augmentation. A new diagnostic is an entry in
+`DIAGNOSTICS`.
 """
 
 from collections.abc import Callable
@@ -35,11 +34,9 @@ def sharpness(objective: Objective, params: Any, num_examples: int, key: jax.Arr
     "Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability", arXiv
     2103.00065).
 
-    Measured by a fixed number of power iterations, and the Rayleigh quotient v'Hv of the last unit
-    vector, which is at most the eigenvalue: mostly 0.5% below it, and up to 5% at the edge of
-    stability, where several eigenvalues are close together. Power iteration finds the eigenvalue of
-    largest magnitude; if the quotient is negative, the Hessian is shifted by it, so that this is
-    the largest one.
+    It is the Rayleigh quotient v'Hv after a fixed number of power iterations: mostly 0.5% below the
+    eigenvalue, and up to 5% where several are close together. Power iteration finds the eigenvalue
+    of largest magnitude; if it is negative, the Hessian is shifted so that this is the largest one.
 
     Args:
       objective: see above.
@@ -88,15 +85,9 @@ def noise_scale(objective: Objective, params: Any, num_examples: int, key: jax.A
     The batch size about which the noise of a mini-batch's gradient is as large as the gradient
     itself (McCandlish et al. 2018, "An Empirical Model of Large-Batch Training", arXiv 1812.06162,
     appendix A.1). The gradient of b examples has the expected squared norm |G|² + tr(Σ) / b, which
-    is measured for small batches and for all of them together. Infinite if the examples are too few
-    to tell the gradient from zero.
-
-    Args:
-      objective: see above.
-      params: the parameters at which it is measured.
-      num_examples: how many training examples it is measured on, the first ones; those that do not
-        fill a small batch are left out.
-      key: not used.
+    is measured for small batches and for all of them together; examples that do not fill a small
+    batch are left out. Infinite if they are too few to tell the gradient from zero. Arguments as of
+    `sharpness`; the key is not used.
     """
     del key
     flat, unravel = flatten_util.ravel_pytree(params)

@@ -19,13 +19,10 @@ BATCH_SIZE = 256  # examples of one forward pass
 
 
 def evaluation_steps(config: Config, num_train: int) -> np.ndarray:
-    """Returns the steps before which a run is evaluated: 0, every `eval_every` epochs, the last.
+    """Returns the steps before which a run is evaluated, int32 [E], increasing.
 
-    `config.eval_in_first_epoch` adds so many evaluations, evenly within the first epoch; fewer if
-    the epoch has fewer steps.
-
-    Returns:
-      int32 [E], increasing; the last one is the number of steps of the run.
+    They are 0, every `eval_every` epochs, and the number of steps of the run; and as many as
+    `config.eval_in_first_epoch`, evenly within the first epoch, if it has so many steps.
     """
     epochs = [*range(0, config.epochs, config.eval_every), config.epochs]
     first = steps_per_epoch(config, num_train)
@@ -145,8 +142,7 @@ def _better(
 ) -> Best:
     """Returns the better of `best` and a new evaluation; the earlier one if they are equal.
 
-    The score is the accuracy on the split that selects, or minus its loss where numbers are
-    predicted. It is NaN where the loss is not finite, and NaN is never better.
+    The score is NaN where the loss is not finite, and NaN is never better.
     """
     column = f'{metrics.selection_split(row)}_{metrics.headline(row)}'
     score = row[column] if metrics.higher_is_better(column) else -row[column]

@@ -1,9 +1,8 @@
 """Losses: one value per example, from a model's outputs and the labels.
 
 A loss is `loss(outputs, labels, **fields) -> [B]`, with outputs `[B, K]` and labels either int32
-`[B]` (classification) or float32 `[B, K]` (regression). Training takes the mean over a batch,
-because it knows which examples of a last, short batch are real. Which labels a loss accepts, and
-what its outputs mean, is in its `Traits`.
+`[B]` (classification) or float32 `[B, K]` (regression). Which labels it accepts, and what its
+outputs mean, is in its `Traits`.
 
 Losses for numbers (`squared_error`, `absolute_error`, `huber`) compare one-hot class labels with
 the outputs themselves, without a softmax.
@@ -63,11 +62,7 @@ def _are_distributions(labels: np.ndarray) -> bool:
     return adds_up and _are_shares(labels)
 
 
-@Traits(
-    takes=_are_distributions,
-    needs='class labels, or distributions over classes',
-    link=jax.nn.softmax,
-)
+@Traits(takes=_are_distributions, needs='class labels, or distributions', link=jax.nn.softmax)
 def softmax_cross_entropy(
     outputs: jax.Array, labels: jax.Array, *, label_smoothing: Fraction | None = None
 ) -> jax.Array:
@@ -89,12 +84,7 @@ def softmax_cross_entropy(
     return (1 - label_smoothing) * loss - label_smoothing * log_p.mean(axis=-1)
 
 
-@Traits(
-    is_binary=True,
-    takes=_are_shares,
-    needs='class labels or labels from 0 to 1',
-    link=jax.nn.sigmoid,
-)
+@Traits(is_binary=True, takes=_are_shares, needs='labels from 0 to 1', link=jax.nn.sigmoid)
 def binary_cross_entropy(
     outputs: jax.Array, labels: jax.Array, *, label_smoothing: Fraction | None = None
 ) -> jax.Array:
@@ -115,24 +105,25 @@ def squared_error(
     outputs: jax.Array, labels: jax.Array, *, reduction: Reduction = 'mean'
 ) -> jax.Array:
     """Returns the `'mean'` or the `'sum'` over the K outputs of (output - label)²."""
-    return _reduce(jnp.square(outputs - _targets(outputs, labels)), reduction)
+    return getattr(jnp, reduction)(jnp.square(outputs - _targets(outputs, labels)), axis=-1)
 
 
 def absolute_error(
     outputs: jax.Array, labels: jax.Array, *, reduction: Reduction = 'mean'
 ) -> jax.Array:
     """Returns the `'mean'` or the `'sum'` over the K outputs of |output - label|."""
-    return _reduce(jnp.abs(outputs - _targets(outputs, labels)), reduction)
+    return getattr(jnp, reduction)(jnp.abs(outputs - _targets(outputs, labels)), axis=-1)
 
 
 def huber(
     outputs: jax.Array, labels: jax.Array, *, delta: Positive = 1.0, reduction: Reduction = 'mean'
 ) -> jax.Array:
-    """Returns Huber's loss (1964): e²/2 for errors |e| up to `delta`, then delta (|e| - delta/2).
+    """Returns Huber's loss (1964), its `'mean'` or `'sum'` over the K outputs.
 
-    Its `'mean'` or `'sum'` over the K outputs.
+    It is e²/2 for errors |e| up to `delta`, then delta (|e| - delta/2).
     """
-    return _reduce(optax.huber_loss(outputs, _targets(outputs, labels), delta=delta), reduction)
+    loss = optax.huber_loss(outputs, _targets(outputs, labels), delta=delta)
+    return getattr(jnp, reduction)(loss, axis=-1)
 
 
 @Traits(takes=lambda labels: False, needs='class labels')
@@ -148,18 +139,12 @@ def binary_hinge(outputs: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def zero_one(outputs: jax.Array, labels: jax.Array) -> jax.Array:
-    """Returns 1. where the predicted class is wrong, else 0.
-
-    For measuring: its gradient is zero, so it is none of `LOSSES`.
-    """
+    """Returns 1. where the predicted class is wrong, else 0; its gradient is zero."""
     return (predicted_class(outputs) != labels).astype(jnp.float32)
 
 
 def predicted_class(outputs: jax.Array) -> jax.Array:
-    """Returns the class of each example, int `[B]`, from outputs `[B, K]`.
-
-    It is the largest of the outputs, or 1 where a single one is above 0.
-    """
+    """Returns the class of outputs `[B, K]`, int `[B]`; of a single one, 1 where it is above 0."""
     if outputs.shape[-1] == 1:
         return (outputs[:, 0] > 0).astype(jnp.int32)
     return jnp.argmax(outputs, axis=-1)
@@ -211,7 +196,3 @@ def _targets(outputs: jax.Array, labels: jax.Array) -> jax.Array:
     if outputs.shape[-1] == 1:
         return labels[:, None].astype(jnp.float32)
     return jax.nn.one_hot(labels, outputs.shape[-1])
-
-
-def _reduce(values: jax.Array, reduction: Reduction) -> jax.Array:
-    return {'mean': jnp.mean, 'sum': jnp.sum}[reduction](values, axis=-1)

@@ -1,8 +1,7 @@
 """What is measured beside the loss, on the whole of a split.
 
-A metric is what it sums over the examples, and what it computes from the sums: accuracy is the
-number of hits over the number of examples; R² needs sums of squares too. So a split of any size is
-measured in batches, in one pass. A new metric is an entry in `METRICS`.
+A metric is what it sums over the examples, and what it computes from the sums. So a split of any
+size is measured in batches, in one pass. A new metric is an entry in `METRICS`.
 """
 
 import re
@@ -24,8 +23,7 @@ class Metric(NamedTuple):
     Attributes:
       statistics: `statistics(outputs, labels) -> [B, ...]`, from outputs `[B, K]` and labels int32
         `[B]` or float32 `[B, K]`: what is summed over the examples.
-      value: `value(sums, count) -> [...]`, from the sums and the number of examples; by default the
-        mean.
+      value: `value(sums, count) -> [...]`, for `count` examples; by default the mean.
       is_regression: whether it compares numbers; if not, classes.
       min_classes: with fewer classes it is always the same.
       is_array: whether the value is more than one number.
@@ -129,14 +127,10 @@ def directions() -> dict[str, bool]:
 
 
 def higher_is_better(column: str, known: Mapping[str, bool] | None = None) -> bool:
-    """Whether more of a column is better: as of the metric that its name ends with.
+    """Whether more of a column of the tables is better: as of the metric that its name ends with.
 
-    So it is for `test_accuracy`, `best_test_accuracy`, `moved_accuracy`, and the elements of an
-    array, `test_class_accuracy_0` and so on. Of a column of no metric, less is better.
-
-    Args:
-      column: of the tables.
-      known: as `directions` has it; None for those of the metrics as they are now.
+    Such as `best_test_accuracy`, or an element of an array, `test_class_accuracy_0`. Of a column of
+    no metric, less is better. `known` is what `directions` has returned; None: as it is now.
     """
     known = directions() if known is None else known
     for name in (column, re.sub(r'(_\d+)+$', '', column)):
@@ -149,15 +143,11 @@ def higher_is_better(column: str, known: Mapping[str, bool] | None = None) -> bo
 def headline(columns: Container[str]) -> str:
     """Returns what runs and points are judged by: `'accuracy'`, or `'loss'` for regression.
 
-    Args:
-      columns: names of what is measured, of a table or of one evaluation.
+    `columns` are the names of what is measured, of a table or of one evaluation.
     """
     return 'accuracy' if 'test_accuracy' in columns else 'loss'
 
 
 def selection_split(columns: Container[str]) -> str:
-    """Returns the split that chooses the best evaluation and the best point.
-
-    It is `'validation'` where there is one, else `'test'`; see `headline` for the argument.
-    """
+    """Returns the split that chooses the best: `'validation'` where there is one, else `'test'`."""
     return 'validation' if 'validation_loss' in columns else 'test'

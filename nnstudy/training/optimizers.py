@@ -1,8 +1,7 @@
 """Optimizers: those of optax, by name, with the section's fields as keyword arguments.
 
 `make` calls `optax.<name>(**fields)` inside the traced step, where the learning rate and the other
-dynamic fields are traced scalars. An optax transform consists of functions only; what is kept
-between steps is its state.
+dynamic fields are traced scalars.
 """
 
 import inspect
@@ -54,10 +53,8 @@ def shared_arguments(optimizer: Callable[..., Any]) -> dict[str, Field]:
     """Returns the arguments that an optimizer's section has besides the optimizer's own.
 
     `clip_norm` scales a gradient down to that norm where it is larger (Pascanu et al. 2013).
-
-    `weight_decay` is there for every optimizer. One that has no weight decay of its own gets the
-    decoupled one of AdamW (Loshchilov & Hutter 2019): a step subtracts learning_rate *
-    weight_decay * parameter. Its default is optax's where there is one, otherwise it is off.
+    An optimizer without `weight_decay` gets the decoupled one of AdamW (Loshchilov & Hutter 2019),
+    off by default: a step subtracts learning_rate * weight_decay * parameter.
     """
     own = values.signature(optimizer).get('weight_decay')
     weight_decay = None if own is None else float(own.default)
@@ -96,12 +93,9 @@ def make(
 ) -> optax.GradientTransformationExtraArgs:
     """Returns the optax transform of one step.
 
-    Its `update` takes `value`, `grad` and `value_fn` too, for optimizers with a line search.
-
     Args:
       optimizer: a value of `OPTIMIZERS`.
-      arguments: `learning_rate` of this step, by the schedule, and the section's other fields; the
-        dynamic ones traced.
+      arguments: the section's fields, with the `learning_rate` of this step.
       mask: which parameters the weight decay applies to.
     """
     arguments, own = dict(arguments), values.signature(optimizer)

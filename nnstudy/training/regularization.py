@@ -29,38 +29,35 @@ def make_mask(include: str | None = None, exclude: str | None = None) -> Mask:
         parameter is left.
     """
 
-    def found(name: str, pattern: str, paths: Any) -> Any:
-        what = f'config.regularization.{name} {pattern!r}'
-        try:
-            found = jax.tree.map(lambda path: bool(re.search(pattern, path)), paths)
-        except re.error as error:
-            raise errors.UserError(f'{what} is not a regular expression: {error}') from error
-        if not any(jax.tree.leaves(found)):
-            raise errors.UserError(f'{what} is found in no parameter: there are {_listed(paths)}')
-        return found
-
     def mask(params: Any) -> Any:
         paths = jax.tree.map_with_path(lambda keys, _: path(keys), params)
+
+        def refuse_none(chosen: Any, what: str) -> None:
+            if not any(jax.tree.leaves(chosen)):
+                known = ', '.join(sorted(jax.tree.leaves(paths)))
+                raise errors.UserError(f'config.regularization.{what}: there are {known}')
+
+        def found(name: str, pattern: str) -> Any:
+            try:
+                found = jax.tree.map(lambda path: bool(re.search(pattern, path)), paths)
+            except re.error as error:
+                raise errors.UserError(
+                    f'config.regularization.{name} {pattern!r} is not a regular expression: {error}'
+                ) from error
+            refuse_none(found, f'{name} {pattern!r} is found in no parameter')
+            return found
+
         if include is None:
             chosen = jax.tree.map(lambda leaf: leaf.ndim >= 2, params)
         else:
-            chosen = found('include', include, paths)
-        if exclude is None:
-            return chosen
-        excluded = found('exclude', exclude, paths)
-        chosen = jax.tree.map(lambda chosen, out: chosen and not out, chosen, excluded)
-        if not any(jax.tree.leaves(chosen)):
-            raise errors.UserError(
-                f'config.regularization.exclude {exclude!r} leaves no parameter: there are '
-                f'{_listed(paths)}'
-            )
+            chosen = found('include', include)
+        if exclude is not None:
+            excluded = found('exclude', exclude)
+            chosen = jax.tree.map(lambda chosen, out: chosen and not out, chosen, excluded)
+            refuse_none(chosen, f'exclude {exclude!r} leaves no parameter')
         return chosen
 
     return mask
-
-
-def _listed(paths: Any) -> str:
-    return ', '.join(sorted(jax.tree.leaves(paths)))
 
 
 def path(keys: Any) -> str:
@@ -72,12 +69,8 @@ def penalty(params: Any, mask: Mask, strengths: Mapping[str, jax.Array]) -> jax.
     """Returns l2 Σ w² + l1 Σ |w| over the parameters of the mask, float32 [].
 
     There is no factor 1/2, as in Keras; so with SGD an L2 of a / 2 is a weight decay of a. The
-    gradient of |w| is sign(w), which makes no weight exactly zero.
-
-    Args:
-      params: the parameters.
-      mask: see `make_mask`.
-      strengths: `'l2'`, `'l1'`, both or neither; other keys are ignored.
+    gradient of |w| is sign(w), which makes no weight exactly zero. `strengths` has `'l2'`, `'l1'`,
+    both or neither; other keys are ignored.
     """
     pairs = zip(jax.tree.leaves(params), jax.tree.leaves(mask(params)), strict=True)
     leaves = [leaf for leaf, chosen in pairs if chosen]
@@ -95,8 +88,7 @@ def shrink(params: Any, mask: Mask, amount: jax.Array) -> Any:
     """Returns the parameters moved towards zero by `amount`, and set to zero if nearer than that.
 
     The proximal step of L1 with `amount` = learning rate · strength (soft thresholding; Beck and
-    Teboulle 2009), which makes weights exactly zero. `amount` is the same for optimizers that scale
-    their steps, such as Adam.
+    Teboulle 2009), whatever the optimizer.
     """
 
     def one(leaf: jax.Array, chosen: bool) -> jax.Array:

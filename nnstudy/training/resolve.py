@@ -41,29 +41,22 @@ NEEDED = {
 class Resolved(NamedTuple):
     """A config and the points of a sweep.
 
-    Attributes:
-      config: without the sweep.
-      points: the swept fields of each point, converted to the types of the fields. A point that
-        leaves a swept field out gets the value of the config, or the default of the component.
-      settings: the config of each point, with all fields.
+    A point that leaves a swept field out gets the value of the config, or the component's default.
     """
 
-    config: Config
-    points: list[sweep.Point]
-    settings: list[Config]
+    config: Config  # without the sweep
+    points: list[sweep.Point]  # the swept fields of each, of the types of the fields
+    settings: list[Config]  # the config of each point, with all fields
 
 
 def study(
     config: config_lib.Written, points: Iterable[Mapping[str, Value]] | None = None
 ) -> Resolved:
-    """Returns a config and the points of a sweep, checked and converted.
+    """Returns a config and the points of a sweep, checked and converted; else raises UserError.
 
     Args:
       config: see `nnstudy.default_config`; fields that it leaves out get their defaults.
       points: None or `[{}]` for the config's own values.
-
-    Raises:
-      UserError: something is wrong with the fields, their values or the points.
     """
     flat = config_lib.complete(config)
     given = [{}] if points is None else _checked(flat, points)
@@ -79,10 +72,7 @@ def study(
 
 
 def one(flat: Mapping[str, Value]) -> Config:
-    """Returns the config with these fields, each of them checked.
-
-    Args:
-      flat: fields by dotted name.
+    """Returns the config with these fields by dotted name, each of them checked.
 
     Raises:
       UserError: a value is out of range, or a component is unknown or does not take a field.
@@ -110,12 +100,7 @@ def range_of(config: Config, field: str) -> Range:
 
 
 def check(config: Config, data: Data) -> None:
-    """Raises UserError if the parts of a resolved config do not fit the data or each other.
-
-    Args:
-      config: resolved.
-      data: in host memory.
-    """
+    """Raises UserError if the parts of a resolved config do not fit the data or each other."""
     if config.batch_size > data.num_train:
         raise errors.UserError(
             f'config.batch_size {config.batch_size} is larger than the training set '
@@ -135,13 +120,13 @@ def check(config: Config, data: Data) -> None:
     for part in (losses, metrics, optimizers, diagnostics):
         part.check(config, data)
     augmentation.check(config.augmentation, config.dataset, data)
-    measured = metrics.select(config.metrics, data)
-    numbers = ['loss', *(name for name, metric in measured.items() if not metric.is_array)]
-    watched = {f'{split}_{name}' for split, _ in data.sizes for name in numbers}
     if config.stop.target is not None:
+        measured = metrics.select(config.metrics, data)
+        numbers = ['loss', *(name for name, metric in measured.items() if not metric.is_array)]
+        watched = {f'{split}_{name}' for split, _ in data.sizes for name in numbers}
         errors.check_known('config.stop.metric', config.stop.metric, watched)
-    fitting = [n for n, m in models.MODELS.items() if models.takes_tokens(m) == data.is_text]
     if models.takes_tokens(config.model.function) != data.is_text:
+        fitting = [n for n, m in models.MODELS.items() if models.takes_tokens(m) == data.is_text]
         raise errors.UserError(
             f'config.model.name {config.model.name!r} does not take '
             f'{"texts" if data.is_text else "numbers"}, which {config.dataset!r} has; accepted are '
@@ -160,19 +145,18 @@ def sources(config: Config) -> dict[str, str]:
 
     A study with a changed model is another study.
     """
-    codes = {name: components.source(function) for name, function in run.functions(config).items()}
     return {
         name: hashlib.sha256(code.encode()).hexdigest()[:16]
-        for name, code in codes.items()
-        if code is not None
+        for name, function in run.functions(config).items()
+        if (code := components.source(function)) is not None
     }
 
 
 def _checked(flat: Mapping[str, Value], points: Iterable[Mapping[str, Value]]) -> list[sweep.Point]:
-    """Returns the points, with fields that a sweep can vary."""
-    listed = [] if isinstance(points, Mapping) else list(points)
+    """Returns the points; UserError unless a sweep can vary their fields."""
+    listed = list(points)
     is_right = all(isinstance(p, Mapping) and all(isinstance(f, str) for f in p) for p in listed)
-    if isinstance(points, Mapping) or not is_right:
+    if not is_right:
         raise errors.UserError(
             "points must be a list of dicts such as [{'optimizer.learning_rate': 0.1}, ...]; see "
             'nnstudy.grid, chain, zip_'

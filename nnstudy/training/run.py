@@ -22,10 +22,9 @@ HParams = Mapping[str, jax.Array | np.ndarray]
 
 
 def make_keys(seed: int | jax.Array, data_seed: int | jax.Array | None = None) -> Keys:
-    """Returns the random keys of a run: `{'init': ..., 'data': ...}`, both from its seed.
+    """Returns the random keys of a run, `'init'` and `'data'`, the latter of `data_seed` if given.
 
-    `jax.vmap(make_keys)` gives the keys of several runs. With `data_seed`, the key `'data'` is that
-    of another seed.
+    `jax.vmap(make_keys)` gives the keys of several runs.
     """
     init_key, data_key = jax.random.split(jax.random.key(seed))
     if data_seed is not None:
@@ -51,12 +50,11 @@ class TrainState(struct.PyTreeNode):
 
     Attributes:
       variables: of the model, with `'params'`.
-      opt_state: state of the optax transform.
-      schedule: state of the schedule; most have none, `()`.
-      order: the order of the training examples in this epoch, int32 [num_train]; None without
-        shuffling. It follows from the data key and the epoch, and is kept because computing it in
-        every step would take longer than the step.
-      loss_sum: sum of the examples' losses over the mini-batches since the last evaluation.
+      opt_state: of the optax transform.
+      schedule: of the schedule; most have none, `()`.
+      order: of the training examples in this epoch, int32 [num_train]; None without shuffling.
+        Computing it in every step would take longer than the step.
+      loss_sum: of the examples in the mini-batches since the last evaluation.
       num_examples: number of those examples.
       frozen_at: the step at which the run ended early, because its loss was not finite or it was
         stopped; -1 before that. From then on nothing changes.
@@ -115,23 +113,23 @@ class Run:
     @property
     def model(self) -> models.Model:
         """The network, as two pure functions."""
-        chosen = self.config.model
-        return models.make(chosen.function, **chosen.keywords, **self.model_arguments)
+        return models.make(self.config.model.function, **self.model_arguments)
 
     @property
     def model_arguments(self) -> dict[str, Any]:
-        """The arguments of the model that follow from the data."""
-        arguments: dict[str, Any] = {'num_outputs': self.num_outputs}
-        if models.takes_tokens(self.config.model.function):
-            arguments['num_tokens'] = self.data.num_tokens
-        return arguments
+        """The arguments of the model, those that follow from the data among them."""
+        chosen = self.config.model
+        tokens = (
+            {'num_tokens': self.data.num_tokens} if models.takes_tokens(chosen.function) else {}
+        )
+        return {**chosen.keywords, 'num_outputs': self.num_outputs, **tokens}
 
     @property
     def schedule(self) -> schedules.Schedule:
         """The learning rate at each step."""
-        chosen, rate = self.config.schedule, self.config.optimizer.arguments['learning_rate']
-        epochs = self.config.epochs
-        return schedules.make(chosen.function, chosen.keywords, rate, self.steps_per_epoch, epochs)
+        config, chosen = self.config, self.config.schedule
+        rate, per_epoch = config.optimizer.arguments['learning_rate'], self.steps_per_epoch
+        return schedules.make(chosen.function, chosen.keywords, rate, per_epoch, config.epochs)
 
     @property
     def penalized(self) -> regularization.Mask:
@@ -148,8 +146,7 @@ class Run:
     def loss(self, outputs: jax.Array, labels: jax.Array, *, train: bool) -> jax.Array:
         """Returns the loss of each example, [B]; without label smoothing unless `train`.
 
-        Raises:
-          UserError: the model's outputs [B, K] have another shape than the data need.
+        UserError if the model's outputs [B, K] have another shape than the data need.
         """
         expected = len(labels), self.num_outputs
         if outputs.shape != expected:
@@ -206,8 +203,7 @@ class Run:
 def functions(config: Config) -> dict[str, Callable[..., Any]]:
     """Returns the functions that a config names: components, activations, metrics and others."""
     found = {f'{section} {c.name}': c.function for section, c in config.components.items()}
-    values = jax.tree.leaves({**config.model.defaults, **config.model.arguments})
-    named = {value for value in values if isinstance(value, str)}
+    named = jax.tree.leaves({**config.model.defaults, **config.model.arguments})
     registries = {'activation': layers.ACTIVATIONS, 'initializer': layers.KERNEL_INITS}
     for kind, registry in registries.items():
         found |= {f'{kind} {name}': registry[name] for name in registry if name in named}
@@ -221,13 +217,10 @@ def functions(config: Config) -> dict[str, Callable[..., Any]]:
 
 @dataclasses.dataclass(frozen=True)
 class Static:
-    """A config but for its dynamic fields: two are equal where one compiled program serves both.
+    """A resolved config but for its dynamic fields: two are equal if one program serves both.
 
-    With a function of a user's own they are only if the config is the same one, since such code
-    may read a global that changes between two studies.
-
-    Attributes:
-      config: resolved.
+    With a function of a user's own only the very same config is, since such code may read a global
+    that changes between two studies.
     """
 
     config: Config = dataclasses.field(compare=False)

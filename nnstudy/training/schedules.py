@@ -24,26 +24,18 @@ from nnstudy.spec import components, values
 from nnstudy.spec.values import Count, Fraction, NonNegative, Positive, Range
 
 Rate = Callable[[jax.Array], jax.Array]
+Whole = Annotated[int, Range(0)]
 
 # What training gives a schedule itself, so that a config cannot.
 RESERVED = ('learning_rate', 'clock')
 
-# What every schedule's section takes beside its own fields: the length of the warm-up, in epochs.
-SHARED = {'warmup_epochs': values.read(NonNegative | None, None)}
-
 
 class Clock(NamedTuple):
-    """How steps make epochs, and how long a schedule lasts.
-
-    Attributes:
-      steps_per_epoch: mini-batches in an epoch.
-      epochs: duration of the schedule. After a warm-up it is traced, and need not be whole.
-      max_epochs: the epochs of the whole run, and so the length of a table of all rates.
-    """
+    """How steps make epochs, and how long a schedule lasts."""
 
     steps_per_epoch: int
-    epochs: int | jax.Array
-    max_epochs: int
+    epochs: int | jax.Array  # of the schedule; after a warm-up traced, and perhaps not whole
+    max_epochs: int  # of the whole run
 
     @property
     def num_steps(self) -> int | jax.Array:
@@ -67,7 +59,7 @@ class Schedule(NamedTuple):
     """A schedule with a state, which is part of the run's state.
 
     Attributes:
-      rate: `rate(state, step) -> rate`, the learning rate of step number `step`, float32 [].
+      rate: `rate(state, step) -> rate`, float32 [].
       init: `init() -> state`, a tree of arrays.
       observe: `observe(state, loss) -> state`, called after each evaluation, that of step 0
         included, with the loss on the split that selects.
@@ -87,17 +79,16 @@ def make(
 ) -> Schedule:
     """Returns the schedule of a run, after a warm-up if there is one (Goyal et al. 2017).
 
-    In the w steps of the warm-up the rate rises linearly from 0 to the schedule's first rate, at
-    step w. There the schedule begins: it counts its steps from w and lasts for the remaining
-    epochs, so that one with an end, such as `cosine`, reaches it at the last step. It observes the
-    evaluations during the warm-up too.
+    In a warm-up the rate rises linearly from 0 to the schedule's first rate. Then the schedule
+    begins to count steps, and lasts for those that are left, so that `cosine` ends with the run.
+    It observes the evaluations during the warm-up too.
 
     Args:
       component: a value of `SCHEDULES`.
       arguments: the section's fields; dynamic ones may be traced.
       learning_rate: `optimizer.learning_rate`.
       steps_per_epoch: mini-batches of an epoch.
-      epochs: epochs of the run.
+      epochs: of the run.
     """
     own = dict(arguments)
     warmup_epochs = own.pop('warmup_epochs', None)
@@ -127,15 +118,10 @@ def constant(learning_rate: jax.Array, clock: Clock) -> Rate:
 def step_decay(
     learning_rate: jax.Array,
     clock: Clock,
-    *,
     boundaries: tuple[float, ...] = (),
     factor: NonNegative = 0.1,
 ) -> Rate:
-    """Multiplies by `factor` at each of the epochs `boundaries`, to the nearest step.
-
-    Raises:
-      UserError: `boundaries` is empty or not increasing.
-    """
+    """Multiplies by `factor` at each of the epochs `boundaries`, to the nearest step."""
     is_increasing = all(a < b for a, b in itertools.pairwise((0, *boundaries)))
     if not boundaries or not is_increasing:
         raise _bad('boundaries', boundaries, 'increasing epochs above 0, such as (5, 8)')
@@ -146,7 +132,6 @@ def step_decay(
 def exponential(
     learning_rate: jax.Array,
     clock: Clock,
-    *,
     factor: NonNegative = 0.95,
     every_epochs: Count = 1,
     staircase: bool = False,
@@ -159,7 +144,7 @@ def exponential(
     )
 
 
-def linear(learning_rate: jax.Array, clock: Clock, *, final_factor: NonNegative = 0.0) -> Rate:
+def linear(learning_rate: jax.Array, clock: Clock, final_factor: NonNegative = 0.0) -> Rate:
     """Falls from 1 to `final_factor` along a straight line, until the last step."""
     return lambda step: learning_rate * (1 + (final_factor - 1) * clock.progress(step))
 
@@ -167,7 +152,6 @@ def linear(learning_rate: jax.Array, clock: Clock, *, final_factor: NonNegative 
 def linear_staircase(
     learning_rate: jax.Array,
     clock: Clock,
-    *,
     decrement: NonNegative = 0.1,
     every_epochs: Count = 1,
     final_factor: NonNegative = 0.0,
@@ -180,7 +164,6 @@ def linear_staircase(
 def polynomial(
     learning_rate: jax.Array,
     clock: Clock,
-    *,
     power: NonNegative = 2.0,
     final_factor: NonNegative = 0.0,
 ) -> Rate:
@@ -193,7 +176,7 @@ def polynomial(
     return rate
 
 
-def cosine(learning_rate: jax.Array, clock: Clock, *, final_factor: NonNegative = 0.0) -> Rate:
+def cosine(learning_rate: jax.Array, clock: Clock, final_factor: NonNegative = 0.0) -> Rate:
     """Falls from 1 to `final_factor` along half a cosine (Loshchilov & Hutter 2017, SGDR)."""
     return lambda step: learning_rate * _cosine(1, final_factor, clock.progress(step))
 
@@ -201,16 +184,15 @@ def cosine(learning_rate: jax.Array, clock: Clock, *, final_factor: NonNegative 
 def one_cycle(
     learning_rate: jax.Array,
     clock: Clock,
-    *,
     rise: Fraction = 0.3,
     start_factor: NonNegative = 0.04,
     final_factor: NonNegative = 4e-6,
 ) -> Rate:
     """Rises from `start_factor` to 1, then falls to `final_factor`, both along half a cosine.
 
-    The share `rise` of the steps is spent rising. As in `optax.cosine_onecycle_schedule`, after
-    Smith & Topin 2018, "Super-Convergence: Very Fast Training of Neural Networks Using Large
-    Learning Rates".
+    The share `rise` of the steps is spent rising. As `optax.cosine_onecycle_schedule`, after Smith
+    & Topin 2018, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning
+    Rates".
     """
     num_steps = jnp.round(clock.num_steps)
     # 0.01 more, because a whole number may come out of float32 slightly too small.
@@ -224,7 +206,7 @@ def one_cycle(
     return rate
 
 
-def inverse_sqrt(learning_rate: jax.Array, clock: Clock, *, timescale: Positive = 1.0) -> Rate:
+def inverse_sqrt(learning_rate: jax.Array, clock: Clock, timescale: Positive = 1.0) -> Rate:
     """Stays at 1 for `timescale` epochs, then falls as sqrt(timescale / epoch).
 
     Raffel et al. 2020, "Exploring the Limits of Transfer Learning with a Unified Text-to-Text
@@ -235,12 +217,8 @@ def inverse_sqrt(learning_rate: jax.Array, clock: Clock, *, timescale: Positive 
     )
 
 
-def table(learning_rate: jax.Array, clock: Clock, *, factors: tuple[float, ...] = ()) -> Rate:
-    """Takes its factor for each epoch from `factors`; the last one goes on.
-
-    Raises:
-      UserError: `factors` is empty.
-    """
+def table(learning_rate: jax.Array, clock: Clock, factors: tuple[float, ...] = ()) -> Rate:
+    """Takes its factor for each epoch from `factors`; the last one goes on."""
     if not factors:
         raise _bad('factors', factors, 'a number for each epoch, such as (1, 0.1)')
     values = jnp.array(factors, jnp.float32)
@@ -250,8 +228,7 @@ def table(learning_rate: jax.Array, clock: Clock, *, factors: tuple[float, ...] 
 def rounded(
     learning_rate: jax.Array,
     clock: Clock,
-    *,
-    constant_epochs: Annotated[int, Range(0)] = 1,
+    constant_epochs: Whole = 1,
     decay: float = 0.1,
     decimals: Annotated[int, Range(0, 20)] = 4,
 ) -> Schedule:
@@ -289,10 +266,9 @@ class Plateau(NamedTuple):
 def reduce_on_plateau(
     learning_rate: jax.Array,
     clock: Clock,
-    *,
     factor: NonNegative = 0.1,
     patience: Count = 10,
-    cooldown: Annotated[int, Range(0)] = 0,
+    cooldown: Whole = 0,
     min_factor: NonNegative = 0.0,
     threshold: NonNegative = 1e-4,
 ) -> Schedule:
@@ -300,15 +276,12 @@ def reduce_on_plateau(
 
     A loss is better if it is below the best one by the share `threshold` of it; NaN never is. The
     `cooldown` evaluations after a reduction do not count, and the factor never falls below
-    `min_factor`. All as in `optax.contrib.reduce_on_plateau`; Keras counts the patience in the same
-    way, PyTorch waits for one evaluation more.
+    `min_factor`. As `optax.contrib.reduce_on_plateau`, which takes no traced numbers, and as Keras;
+    PyTorch waits for one evaluation more.
     """
     del clock
-
-    def init() -> Plateau:
-        # Not infinity: infinity minus a share of itself is NaN.
-        best = jnp.float32(jnp.finfo(jnp.float32).max)
-        return Plateau(jnp.float32(1), best, jnp.int32(0), jnp.int32(0))
+    # Not infinity: infinity minus a share of itself is NaN.
+    best = jnp.finfo(jnp.float32).max
 
     def observe(state: Plateau, loss: jax.Array) -> Plateau:
         better = loss < state.best - threshold * jnp.abs(state.best)
@@ -322,7 +295,11 @@ def reduce_on_plateau(
             cooldown=jnp.where(lowers, cooldown, jnp.maximum(state.cooldown - 1, 0)),
         )
 
-    return Schedule(lambda state, step: learning_rate * state.scale, init, observe)
+    return Schedule(
+        lambda state, step: learning_rate * state.scale,
+        lambda: Plateau(jnp.float32(1), jnp.float32(best), jnp.int32(0), jnp.int32(0)),
+        observe,
+    )
 
 
 def _cosine(start: float, end: float, progress: jax.Array) -> jax.Array:
@@ -352,4 +329,6 @@ SCHEDULES: dict[str, Callable[..., Rate | Schedule]] = {
     'rounded': rounded,
     'reduce_on_plateau': reduce_on_plateau,
 }
+# Every schedule takes the length of a warm-up too, in epochs.
+SHARED = {'warmup_epochs': values.read(NonNegative | None, None)}
 SLOT = components.Slot('schedule', SCHEDULES, RESERVED, shared=lambda schedule: SHARED)

@@ -59,14 +59,12 @@ def segment(
       start: int32 [].
       stop: int32 []. Both may be traced, so that one program serves segments of any length.
       evaluate: bool [].
-      log_size: number of rows of the log of single steps: at least the number of steps from
-        `start` to `stop` that `config.log_every_steps` divides.
+      log_size: rows of the log of single steps; at least as many as there are steps to log.
 
     Returns:
-      The state, and `{'metrics': ..., 'log': ..., 'is_over': ...}`: the metrics of the
-      evaluation (NaN without one); batch loss and metric of single steps, float32 [log_size]
-      each; and whether the run is frozen, bool []. What only training measures is NaN for a frozen
-      run.
+      The state, and a dict of `'metrics'`: those of the evaluation, NaN without one; `'log'`: batch
+      loss and metric of the steps that `config.log_every_steps` divides, float32 [log_size] each;
+      and `'is_over'`: whether the run is frozen, bool []. What only training measures is then NaN.
     """
     log_every = run.config.log_every_steps or 1
     first_row = (start + log_every - 1) // log_every
@@ -109,12 +107,6 @@ def step(
     run: Run, state: TrainState, number: jax.Array, stop: jax.Array
 ) -> tuple[TrainState, jax.Array, jax.Array, dict[str, jax.Array]]:
     """Takes one step. It changes nothing if the step is not before `stop`, or the run is frozen.
-
-    Args:
-      run: the run.
-      state: before it.
-      number: of the step, int32 [].
-      stop: int32 [].
 
     Returns:
       The state; loss and metric of the mini-batch, float32 []; and what `of_grads` measures of the
