@@ -18,6 +18,15 @@ def within(where: str) -> Iterator[None]:
         raise UserError(f'{where}: {error}') from error.__cause__
 
 
+@contextlib.contextmanager
+def writing(path: object) -> Iterator[None]:
+    """Makes it a user's mistake if what is done inside cannot write a file or folder."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f'cannot write {str(path)!r}: {error.strerror or error}') from error
+
+
 def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     """Returns the error for a name, of a kind such as `'model'`, that is not a known one."""
     known = sorted(known)

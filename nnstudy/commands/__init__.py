@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from nnstudy import errors
 from nnstudy.spec import config as config_lib
@@ -24,9 +24,10 @@ INTERRUPTED = 130  # exit code: 128 + SIGINT, as shells have it
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises UserError, and accepts no shortened flags."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, prog: str, description: str | None, epilog: str | None = None):
         formatter = argparse.RawDescriptionHelpFormatter
-        super().__init__(formatter_class=formatter, allow_abbrev=False, **kwargs)
+        options: dict[str, Any] = {'formatter_class': formatter, 'allow_abbrev': False}
+        super().__init__(prog, description=description, epilog=epilog, **options)
 
     def error(self, message: str) -> NoReturn:
         raise errors.UserError(f'{message} (--help lists the flags)')

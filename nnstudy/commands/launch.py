@@ -1,6 +1,13 @@
 """Trains every point of a study with every seed, and shows the results.
 
 Everything is checked before anything is compiled or written.
+
+    python launch.py --config=configs/lr_sweep.py
+    python launch.py --config=configs/lr_sweep.py:mnist,lenet --data_dir=data
+    python launch.py --config=configs/lr_sweep.py --config.num_seeds=3 --config.epochs=2
+    python launch.py --config=configs/lr_sweep.py --sweep=optimizer.learning_rate=1e-3,1e-2,0.1
+    python launch.py --config=configs/lr_sweep.py --part=0/4
+    python launch.py --config=configs/lr_sweep.py --dry_run
 """
 
 import argparse
@@ -20,23 +27,9 @@ from nnstudy.running import workdir as workdir_lib
 from nnstudy.spec import study_file, values
 from nnstudy.spec import sweep as spec
 
-EXAMPLES = """
-examples:
-  python launch.py --config=configs/lr_sweep.py
-  python launch.py --config=configs/lr_sweep.py:mnist,lenet --data_dir=data
-  python launch.py --config=configs/lr_sweep.py --config.num_seeds=3 --config.epochs=2
-  python launch.py --config=configs/lr_sweep.py --sweep=optimizer.learning_rate=1e-3,1e-2,0.1
-  python launch.py --config=configs/lr_sweep.py --part=0/4
-  python launch.py --config=configs/lr_sweep.py --dry_run
-"""
-
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = commands.Parser(
-        prog='launch.py',
-        description='Trains every point of a sweep with every seed in one compiled call.',
-        epilog=EXAMPLES,
-    )
+    parser = commands.Parser('launch.py', __doc__)
     parser.add_config()
     parser.add_argument(
         '--sweep',

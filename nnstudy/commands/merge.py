@@ -1,4 +1,8 @@
-"""Joins the parts of a study into one working directory."""
+"""Joins the parts of a study into one working directory.
+
+nnstudy merge runs/lr_sweep-1a2b3c4d --workdir=runs/lr_sweep
+nnstudy merge first second third --workdir=joined
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,16 +11,10 @@ from nnstudy import commands
 from nnstudy.report import conclusion
 from nnstudy.running import merge
 
-EXAMPLES = """
-examples:
-  nnstudy merge runs/lr_sweep-1a2b3c4d --workdir=runs/lr_sweep
-  nnstudy merge first second third --workdir=joined
-"""
-
 
 def run(argv: Sequence[str]) -> None:
     """Runs the command, see `nnstudy.commands`."""
-    parser = commands.Parser(prog='nnstudy merge', description=__doc__, epilog=EXAMPLES)
+    parser = commands.Parser('nnstudy merge', __doc__)
     parser.add_argument(
         'directories',
         nargs='+',

@@ -36,7 +36,7 @@ TIME_CAPTION = (
 
 def run(argv: Sequence[str]) -> None:
     """Runs the command, see `nnstudy.commands`."""
-    parser = commands.Parser(prog='nnstudy models', description=__doc__)
+    parser = commands.Parser('nnstudy models', __doc__)
     parser.add_argument('names', nargs='*', metavar='NAME', help='models; default: all')
     parser.add_argument('--no_time', action='store_true', help='does not measure times')
     parser.add_argument(

@@ -129,7 +129,7 @@ def _describe(strengths: Mapping[str, float]) -> str:
 
 def run(argv: Sequence[str]) -> None:
     """Runs the command, see `nnstudy.commands`."""
-    parser = commands.Parser(prog='nnstudy preview', description=__doc__)
+    parser = commands.Parser('nnstudy preview', __doc__)
     parser.add_config()
     parser.add_data_dir()
     parser.add_number('--epochs', 8, 'number of columns')

@@ -108,7 +108,7 @@ def _text(value: Any) -> str:
 
 def run(argv: Sequence[str]) -> None:
     """Runs the command, see `nnstudy.commands`."""
-    parser = commands.Parser(prog='nnstudy schedules', description=__doc__)
+    parser = commands.Parser('nnstudy schedules', __doc__)
     parser.add_argument('names', nargs='*', metavar='NAME', help='schedules; default: all')
     parser.add_number('--epochs', 12, 'number of epochs')
     parser.add_out('schedules.png')

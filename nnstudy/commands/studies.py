@@ -3,6 +3,7 @@
     nnstudy studies                     # lists them, with status and time
     nnstudy studies run --quick         # small versions of all, in half an hour
     nnstudy studies run                 # the full ones, hours; the same command goes on
+    nnstudy studies run boston_lr_decay lenet_activations:mnist
     nnstudy studies page                # docs/studies.md from what has been run so far
 
 Every config file is a study, with claims or without. Its constant `RECORDED` lists the variants
@@ -31,14 +32,6 @@ from nnstudy.results import results as results_lib
 from nnstudy.running import workdir
 from nnstudy.spec import study_file
 from nnstudy.training import resolve
-
-EXAMPLES = """
-examples:
-  nnstudy studies
-  nnstudy studies run --quick --data_dir=data
-  nnstudy studies run boston_lr_decay lenet_activations:mnist
-  nnstudy studies page --out=docs/studies.md
-"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,11 +103,7 @@ class Variant:
 
 def run(argv: Sequence[str]) -> None:
     """Runs the command, see `nnstudy.commands`."""
-    parser = commands.Parser(
-        prog='nnstudy studies',
-        description='Lists the studies of a folder of configs, runs them, and writes a page.',
-        epilog=EXAMPLES,
-    )
+    parser = commands.Parser('nnstudy studies', __doc__)
     parser.add_argument('action', nargs='?', default='list', choices=('list', 'run', 'page'))
     told = 'studies as listed, or config files; default: all'
     parser.add_argument('names', nargs='*', metavar='NAME', help=told)
@@ -231,10 +220,8 @@ def _carry_out(studies: Sequence[Variant], args: argparse.Namespace) -> None:
         listed = conclusion.claims_text(judged)
         listed.insert(0, 'study', judged['study'])
         tables.console().print(tables.printed(listed))
-        try:
+        with errors.writing(path):
             judged.to_csv(path, index=False)
-        except OSError as error:
-            raise errors.UserError(f'cannot write to {str(path)!r}: {error}') from error
         tables.console().print(f'all claims: {path}', markup=False)
     if failed:
         raise errors.UserError(f'{len(failed)} of {len(studies)} failed: {", ".join(failed)}')

@@ -9,7 +9,7 @@ from nnstudy.report import labels, tensorboard
 
 def run(argv: Sequence[str]) -> None:
     """Runs the command, see `nnstudy.commands`."""
-    parser = commands.Parser(prog='nnstudy tensorboard', description=__doc__)
+    parser = commands.Parser('nnstudy tensorboard', __doc__)
     parser.add_argument('workdir', type=Path, metavar='DIR', help='working directory of the study')
     parser.add_argument('--out', type=Path, help='folder; default: tensorboard in DIR')
     args = parser.parse_args(argv)

@@ -50,10 +50,8 @@ def save(
     figures['curves'] = histories.curves(results, swept)
     figures |= {name.removesuffix('.png'): picture for name, picture in (others or {}).items()}
     directory = pathlib.Path(directory)
-    try:
+    with errors.writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise errors.UserError(f'cannot write to {str(directory)!r}: {error.strerror}') from error
     written = {directory / f'{name}.png': picture for name, picture in figures.items()}
     for path, picture in written.items():
         style.save(picture, path)

@@ -91,7 +91,7 @@ def record(
         parts.append('\n'.join(f'- {sentence}' for sentence in summary.conclusions(results)))
     if results.references:
         parts.append(tables.markdown(conclusion.references_text(judging.place(results))))
-    try:
+    with errors.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / 'section.md').write_text('\n\n'.join(parts) + '\n')
         (folder / 'claims.csv').unlink(missing_ok=True)
@@ -103,8 +103,6 @@ def record(
                 if small.width > WIDTH:
                     small = small.resize((WIDTH, round(small.height * WIDTH / small.width)))
                 small.quantize(256).save(folder / 'picture.png', optimize=True)
-    except OSError as error:
-        raise errors.UserError(f'cannot write to {str(folder)!r}: {error}') from error
 
 
 def _machine(results: Results) -> str:
@@ -144,10 +142,8 @@ def write(path: Path, command: str) -> Path:
         return own.read_text().strip() + '\n\n' if own.is_file() else ''
 
     parts += [re.sub(r'<!-- (\S+\.md) -->\n*', notes, section).strip() for section in sections]
-    try:
+    with errors.writing(path):
         path.write_text('\n\n'.join(parts) + '\n')
-    except OSError as error:
-        raise errors.UserError(f'cannot write to --out {str(path)!r}: {error}') from error
     return path
 
 

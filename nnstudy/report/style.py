@@ -172,13 +172,12 @@ def save(picture: figure.Figure, path: pathlib.Path) -> None:
     if not isinstance(picture, figure.Figure):
         raise errors.UserError(f'picture {path.stem!r} must be a matplotlib Figure')
     unfinished = path.parent / f'.{path.name}.{os.getpid()}.tmp'
-    try:
-        picture.savefig(unfinished, format='png', dpi=200)
-        unfinished.replace(path)
-    except OSError as error:
-        raise errors.UserError(f'cannot write {str(path)!r}: {error.strerror}') from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with errors.writing(path):
+        try:
+            picture.savefig(unfinished, format='png', dpi=200)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
 
 def say_empty(panel: axes.Axes, why: str = 'no finite value') -> None:

@@ -50,7 +50,7 @@ def write(results: Results, out: Path) -> list[Path]:
     for run, point, seed in results.runs[['run', 'point', 'seed']].itertuples(index=False):
         name = names[point].replace('/', '-').replace('\\', '-')
         folder = out / (name or 'study') / f'seed {seed}'
-        try:
+        with errors.writing(folder):
             for old in folder.glob(EVENTS):
                 old.unlink()
             with tensorboardX.SummaryWriter(str(folder)) as writer:
@@ -59,8 +59,6 @@ def write(results: Results, out: Path) -> list[Path]:
                     _add_scalars(writer, logged[run].add_prefix('step/'), 'step/step')
                 if results.config.histograms:
                     _add_histograms(writer, results.histograms(run), history[run]['step'])
-        except OSError as error:
-            raise errors.UserError(f'cannot write to {str(folder)!r}: {error}') from error
         folders.append(folder)
     return folders
 

@@ -85,13 +85,11 @@ def open_session(plan: Plan, workdir: Path) -> str:
         json.dumps(about)
     except TypeError as error:
         raise errors.UserError(f'values of fields in claims and references: {error}') from error
-    try:
+    with errors.writing(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
         sessions = json.loads(path.read_text())['sessions'] if path.is_file() else []
         files.write_json(workdir / 'config.json', content)
         files.write_json(path, {'sessions': [*sessions, session]})
-    except OSError as error:
-        raise errors.UserError(f'cannot write to --workdir {str(workdir)!r}: {error}') from error
     changed = [k for k in ROUNDING if sessions and sessions[-1].get(k) != session[k]]
     if changed:
         print(
