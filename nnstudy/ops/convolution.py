@@ -43,21 +43,11 @@ def conv(
     feature_group_count: int = 1,
     precision: Any = None,
 ) -> jax.Array:
-    """Convolves `x` with `kernel` (no flip: the cross-correlation of deep learning).
+    """Convolves images `[B, H, W, C]` with a kernel `[kh, kw, C, F]` into `[B, H', W', F]`.
 
-    Args:
-      x: `[B, H, W, C]`.
-      kernel: `[kh, kw, C, F]`.
-      strides: rows and columns between two windows.
-      padding: see `windows.pads`.
-      lhs_dilation: as the arguments after it, see `lax.conv_general_dilated`.
-      rhs_dilation: the same.
-      dimension_numbers: of that layout, or None.
-      feature_group_count: 1.
-      precision: the same.
-
-    Returns:
-      `[B, H', W', F]`.
+    There is no flip: it is the cross-correlation of deep learning. The arguments are those of
+    `lax.conv_general_dilated`, so that `flax.linen.Conv` can call it; `padding` is as in
+    `windows.pads`.
 
     Raises:
       UserError: the shapes do not fit, another layout, or feature groups.

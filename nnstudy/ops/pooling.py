@@ -7,7 +7,7 @@ are each the gradient of the other, so that derivatives of any order are fast in
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -94,7 +94,7 @@ def avg_pool(
     total = x
     for part in over.by_direction if over.overlap else [over]:
         total = _gather(total, None, part)
-    # How many elements of the image each window has, by direction.
+    # How many elements of the image each window has.
     rows, columns = (
         np.convolve(np.pad(np.ones(n), pads), np.ones(size), 'valid')[::stride]
         for n, size, stride, pads in zip(x.shape[1:3], *over, strict=True)
@@ -124,14 +124,11 @@ def global_max_pool(x: jax.Array) -> jax.Array:
     return jnp.sum(jnp.where(chosen, x, 0), axis=1)
 
 
-def _windows(
-    x: jax.Array, window: Sequence[int], strides: Sequence[int] | None, padding: str
-) -> _Windows:
+def _windows(x: jax.Array, window: Any, strides: Any, padding: str) -> _Windows:
     if x.ndim != 4:
         raise errors.UserError(f'pooling takes x [B, H, W, C], got the shape {x.shape}')
-    strides = strides or window
-    pads = windows.pads('pooling', x.shape[1:3], window, strides, padding)
-    return _Windows((window[0], window[1]), (strides[0], strides[1]), pads)
+    size, strides = tuple(window), tuple(strides or window)
+    return _Windows(size, strides, windows.pads('pooling', x.shape[1:3], size, strides, padding))
 
 
 def _pad(x: jax.Array, pads: Sequence[Pair], value: float) -> jax.Array:

@@ -38,11 +38,8 @@ def sharpness(objective: Objective, params: Any, num_examples: int, key: jax.Arr
     eigenvalue, and up to 5% where several are close together. Power iteration finds the eigenvalue
     of largest magnitude; if it is negative, the Hessian is shifted so that this is the largest one.
 
-    Args:
-      objective: see above.
-      params: the parameters at which it is measured.
-      num_examples: how many training examples it is measured on, the first ones.
-      key: for the random vector to start from.
+    It is measured at `params`, on the first `num_examples` training examples; the first vector is
+    random, from `key`.
     """
     flat, unravel = flatten_util.ravel_pytree(params)
     batch_size = min(HESSIAN_BATCH_SIZE, num_examples)
@@ -109,16 +106,10 @@ def noise_scale(objective: Objective, params: Any, num_examples: int, key: jax.A
 
 
 class Diagnostic(NamedTuple):
-    """A diagnostic.
-
-    Attributes:
-      measure: `measure(objective, params, num_examples, key) -> []`, see `sharpness`.
-      passes: its cost in forward passes over the examples; a gradient costs three.
-      min_examples: how many examples it needs.
-    """
+    """A function such as `sharpness`, what it costs and what it needs."""
 
     measure: Callable[[Objective, Any, int, jax.Array], jax.Array]
-    passes: int
+    passes: int  # its cost in forward passes over the examples; a gradient costs three
     min_examples: int = 1
 
 

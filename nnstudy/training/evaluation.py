@@ -124,7 +124,11 @@ def evaluated(
     row |= {name: jnp.where(is_alive, value, jnp.nan) for name, value in of_training.items()}
     if run.config.histograms:
         row['params_histogram'] = histograms.count(state.variables['params'])
-    best = _better(state.best, state.variables, row, step)
+    column = f'{metrics.selection_split(row)}_{metrics.headline(row)}'
+    score = row[column] if metrics.higher_is_better(column) else -row[column]
+    new = Best(state.variables, score.astype(jnp.float32), jnp.asarray(step, jnp.int32))
+    # The earlier one if they are equal. The score is NaN where the loss is not finite.
+    best = optax.tree.where(new.score > state.best.score, new, state.best)
     stops = is_alive & _is_over(run, best, row, step)
     state = state.replace(
         schedule=watched,
@@ -135,19 +139,6 @@ def evaluated(
         best=best,
     )
     return state, row
-
-
-def _better(
-    best: Best, variables: models.Variables, row: Mapping[str, jax.Array], step: jax.Array
-) -> Best:
-    """Returns the better of `best` and a new evaluation; the earlier one if they are equal.
-
-    The score is NaN where the loss is not finite, and NaN is never better.
-    """
-    column = f'{metrics.selection_split(row)}_{metrics.headline(row)}'
-    score = row[column] if metrics.higher_is_better(column) else -row[column]
-    new = Best(variables, score.astype(jnp.float32), jnp.asarray(step, jnp.int32))
-    return optax.tree.where(new.score > best.score, new, best)
 
 
 def _is_over(run: Run, best: Best, row: Mapping[str, jax.Array], step: jax.Array) -> jax.Array:

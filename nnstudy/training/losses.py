@@ -27,19 +27,12 @@ _Function = TypeVar('_Function', bound=Callable[..., jax.Array])
 
 
 class Traits(NamedTuple):
-    """Which labels a loss accepts, and what its outputs mean; by default, all and predictions.
+    """Which labels a loss accepts, and what its outputs mean; by default, all and predictions."""
 
-    Attributes:
-      is_binary: whether class labels must be of two classes, which a single output tells apart.
-      takes: whether it accepts given labels that are numbers, float32 [N, K].
-      needs: the labels that it accepts, for messages.
-      link: from outputs `[B, K]` to predictions on the scale of labels that are numbers, such as
-        from logits to probabilities.
-    """
-
-    is_binary: bool = False
-    takes: Callable[[np.ndarray], bool] = lambda labels: True
-    needs: str = 'any labels'
+    is_binary: bool = False  # whether it is for two classes, told apart by a single output
+    takes: Callable[[np.ndarray], bool] = lambda labels: True  # whether these numbers, [N, K]
+    needs: str = 'any labels'  # for messages
+    # From outputs [B, K] to predictions of numbers, such as from logits to probabilities.
     link: Callable[[jax.Array], jax.Array] = lambda outputs: outputs
 
     def __call__(self, loss: _Function) -> _Function:

@@ -24,17 +24,13 @@ class Metric(NamedTuple):
       statistics: `statistics(outputs, labels) -> [B, ...]`, from outputs `[B, K]` and labels int32
         `[B]` or float32 `[B, K]`: what is summed over the examples.
       value: `value(sums, count) -> [...]`, for `count` examples; by default the mean.
-      is_regression: whether it compares numbers; if not, classes.
-      min_classes: with fewer classes it is always the same.
-      is_array: whether the value is more than one number.
-      higher_is_better: whether more of it is better.
     """
 
     statistics: Callable[[jax.Array, jax.Array], jax.Array]
     value: Callable[[jax.Array, jax.Array], jax.Array] = lambda sums, count: sums / count
-    is_regression: bool = False
-    min_classes: int = 0
-    is_array: bool = False
+    is_regression: bool = False  # whether it compares numbers; if not, classes
+    min_classes: int = 0  # with fewer it is always the same
+    is_array: bool = False  # whether the value is more than one number
     higher_is_better: bool = False
 
     def __call__(self, outputs: jax.Array, labels: jax.Array) -> jax.Array:

@@ -182,7 +182,7 @@ def _checked(flat: Mapping[str, Value], points: Iterable[Mapping[str, Value]]) -
 
 
 def _default(config: Config, field: str) -> Value:
-    """Returns a component's default for an argument, if it is a value that a config can have."""
+    """Returns a component's default for an argument, None unless a config can have it."""
     section, _, name = field.rpartition('.')
     default = config.components[section].defaults.get(name)
     return default if isinstance(default, (bool, int, float, str, tuple)) else None

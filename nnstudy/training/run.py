@@ -46,30 +46,20 @@ class Best(struct.PyTreeNode):
 
 
 class TrainState(struct.PyTreeNode):
-    """The state of a run between two steps.
+    """The state of a run between two steps."""
 
-    Attributes:
-      variables: of the model, with `'params'`.
-      opt_state: of the optax transform.
-      schedule: of the schedule; most have none, `()`.
-      order: of the training examples in this epoch, int32 [num_train]; None without shuffling.
-        Computing it in every step would take longer than the step.
-      loss_sum: of the examples in the mini-batches since the last evaluation.
-      num_examples: number of those examples.
-      frozen_at: the step at which the run ended early, because its loss was not finite or it was
-        stopped; -1 before that. From then on nothing changes.
-      stopped: whether it was stopped by `config.stop`.
-      best: see `Best`.
-    """
-
-    variables: Any
-    opt_state: Any
-    schedule: Any
+    variables: Any  # of the model, with 'params'
+    opt_state: Any  # of the optax transform
+    schedule: Any  # of the schedule; most have none, ()
+    # Of the training examples in this epoch, int32 [num_train]; None without shuffling. Computing
+    # it in every step would take longer than the step.
     order: jax.Array | None
-    loss_sum: jax.Array
-    num_examples: jax.Array
+    loss_sum: jax.Array  # of the examples in the mini-batches since the last evaluation
+    num_examples: jax.Array  # how many they are
+    # The step at which the run ended early, because its loss was not finite or it was stopped; -1
+    # before that. From then on nothing changes.
     frozen_at: jax.Array
-    stopped: jax.Array
+    stopped: jax.Array  # whether by `config.stop`
     best: Best
 
 
@@ -83,14 +73,9 @@ class Run:
 
     Model, schedule and optimizer are made where they are used, not once: they are functions of
     traced numbers, which must not leave the loop or branch that they were traced in.
-
-    Attributes:
-      config: resolved, with the run's own traced values in its dynamic fields.
-      keys: see `make_keys`.
-      data: the splits.
     """
 
-    config: Config
+    config: Config  # resolved, with the run's own traced values in its dynamic fields
     keys: Keys
     data: Data
 

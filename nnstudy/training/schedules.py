@@ -56,17 +56,12 @@ class Clock(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """A schedule with a state, which is part of the run's state.
+    """A schedule with a state, a tree of arrays that is part of the run's state."""
 
-    Attributes:
-      rate: `rate(state, step) -> rate`, float32 [].
-      init: `init() -> state`, a tree of arrays.
-      observe: `observe(state, loss) -> state`, called after each evaluation, that of step 0
-        included, with the loss on the split that selects.
-    """
-
-    rate: Callable[[Any, jax.Array], jax.Array]
-    init: Callable[[], Any] = lambda: ()
+    rate: Callable[[Any, jax.Array], jax.Array]  # (state, step) -> rate, float32 []
+    init: Callable[[], Any] = lambda: ()  # () -> state
+    # (state, loss) -> state: called after each evaluation, that of step 0 included, with the loss
+    # on the split that selects.
     observe: Callable[[Any, jax.Array], Any] = lambda state, loss: state
 
 
