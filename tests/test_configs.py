@@ -14,6 +14,7 @@ from nnstudy.results import checkpoints
 from nnstudy.results import results as results_lib
 from nnstudy.running import plan as plan_lib
 from nnstudy.running import tables
+from nnstudy.running.records import Records
 from nnstudy.spec import claims, study_file
 from nnstudy.training import losses, optimizers, schedules
 
@@ -115,7 +116,7 @@ def planned(study, data, data_dir):
         references=study.references,
     )
     rng = np.random.default_rng(0)
-    chunks = []
+    records = Records(len(plan.points) * plan.config.num_seeds, checkpoints.Memory())
     for group in plan.groups:
         count, steps = len(group.runs), group.evaluation_steps
         measures = tables.measures(group)
@@ -130,10 +131,10 @@ def planned(study, data, data_dir):
             'stopped': np.zeros(count, bool),
             'seconds': np.ones(count),
         }
-        about = {'group': group.index, 'runs': group.runs.tolist()}
+        about = {'runs': group.runs.tolist(), 'steps': outcome['at'].tolist()}
         items = {'history': history, 'log': {}, 'outcome': outcome}
-        chunks.append(checkpoints.Checkpoint(about, items))
-    results = tables.results(plan, chunks)
+        records.keep(checkpoints.Checkpoint(about, items))
+    results = tables.results(plan, records)
     for what in quantities_of(study):
         if study.measure is not None and what not in results.runs:
             results.runs[what] = rng.random(len(results.runs))

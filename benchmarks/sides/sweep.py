@@ -179,9 +179,9 @@ class Trainer:
         state, own = self._begin()
         runs, end = np.arange(len(self.group.runs)), self.group.num_steps
         at, alive = np.zeros_like(runs), np.ones(len(runs), bool)
-        chosen, mesh = self.group.layout, self.program.mesh
+        group_layout = self.group.layout
         began = time.perf_counter()
-        while segment := layout.next_segment(chosen, at, alive, np.array([end]), end, mesh.size):
+        while segment := group_layout.next_segment(at, alive, np.array([end]), end):
             segment = segment._replace(evaluate=False)
             state, _ = self.program.advance(state, own, segment)
             at[segment.runs] = segment.stop

@@ -16,8 +16,8 @@ def setup() -> None:
     """Makes every CPU core a device of its own; call it before anything else uses JAX.
 
     One run per core needs no synchronisation, whereas the threads that XLA uses inside of an
-    operation wait for each other after each one. With an accelerator, JAX uses that instead. After
-    JAX has started its backends it is too late: it warns, and the devices stay as they are.
+    operation wait for each other after each one. After JAX has started its backends it is too late:
+    it warns, and the devices stay as they are.
 
     JAX will also keep compiled programs in the user's cache folder, or in
     `JAX_COMPILATION_CACHE_DIR`, so that the next process starts faster.

@@ -25,10 +25,8 @@ def start(
     """Joins the other processes; call it after `nnstudy.setup` and before anything else.
 
     `coordinator` is `'host:port'` of the first process, `process_id` the number of this one, from
-    0. On Slurm, Open MPI and Cloud TPU, JAX finds out by itself what is None.
-
-    Raises:
-      UserError: JAX does not find the others.
+    0. On Slurm, Open MPI and Cloud TPU, JAX finds out by itself what is None. It raises UserError
+    if JAX does not find the others.
     """
     try:
         print(f'waiting for the other processes, {PATIENCE} s at most', file=sys.stderr)
@@ -94,9 +92,8 @@ def anywhere(flag: bool) -> bool:
 
 
 def check_same(digest: str) -> None:
-    """Raises UserError if not all processes have the same study, by its digest in hexadecimal."""
-    own = np.frombuffer(bytes.fromhex(digest), np.uint8)
-    if anywhere(bool((from_first(lambda: own) != own).any())):
+    """Raises UserError if not all processes have the same study, by its digest."""
+    if anywhere(from_first(lambda: digest) != digest):
         raise errors.UserError(
             '--distributed: the processes have different studies; start them with the same '
             'arguments, code and data'

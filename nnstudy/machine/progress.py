@@ -25,16 +25,14 @@ class Display:
         self._began = self._last_line = time.monotonic()
         self._compiling = 0.0  # seconds
         # In a notebook, rich would need widgets that may not be installed.
-        console = Console(file=sys.stderr, quiet=quiet, force_jupyter=False)
-        self._has_bar = console.is_terminal and not quiet
-        self._has_lines = not console.is_terminal and not quiet
+        self._console = Console(file=sys.stderr, quiet=quiet, force_jupyter=False, highlight=False)
         self._bar = Progress(
             TextColumn('{task.description}'),
             BarColumn(bar_width=24),
             TextColumn('{task.fields[stand]}'),
-            console=console,
+            console=self._console,
             transient=True,
-            disable=not self._has_bar,
+            disable=quiet or not self._console.is_terminal,
         )
         self._task = self._bar.add_task('', total=1.0, stand='')
 
@@ -44,16 +42,16 @@ class Display:
 
     def __exit__(self, error: type | None, *_: Any) -> None:
         self._bar.stop()
-        if error is None and (self._has_bar or self._has_lines):
+        if error is None:
             seconds = time.monotonic() - self._began
             compiling = f'{self._compiling:.1f} s of it compiling'
-            print(f'trained in {seconds:.1f} s, {compiling}', file=sys.stderr)
+            self._console.out(f'trained in {seconds:.1f} s, {compiling}')
 
     def say(self, text: str) -> None:
         """Shows what is being done."""
         self._bar.update(self._task, description=text)
-        if self._has_lines:
-            print(text, file=sys.stderr, flush=True)
+        if not self._console.is_terminal:
+            self._console.out(text)
 
     def advance(self, cost: float, text: str) -> None:
         """Adds to what is done, and shows how far training is, after a text such as `'epoch 3'`."""
@@ -67,9 +65,9 @@ class Display:
             seconds = taken * max(0.0, self._total - self._done) / (self._done - self._first)
             stand += f', about {datetime.timedelta(seconds=round(seconds))} left'
         self._bar.update(self._task, completed=share, description=text, stand=stand)
-        if self._has_lines and now - self._last_line >= SECONDS_BETWEEN_LINES:
+        if not self._console.is_terminal and now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
-            print(f'{text}: {stand}', file=sys.stderr, flush=True)
+            self._console.out(f'{text}: {stand}')
 
     def compiled(self, seconds: float) -> None:
         """Leaves time that was spent on compiling out of the estimate of the time that is left."""

@@ -25,8 +25,8 @@ class Checkpoint:
     """Arrays of some runs of a group.
 
     Attributes:
-      about: plain data: `'group'`, its number; `'runs'` and `'steps'`, the numbers of the R runs
-        and the steps that they have reached, in the order of the rows of the arrays.
+      about: plain data: `'runs'` and `'steps'`, the numbers of the R runs and the steps that they
+        have reached, in the order of the rows of the arrays.
       items: trees of arrays [R, ...] by name, see `ITEMS`. Each can be read without the others.
     """
 

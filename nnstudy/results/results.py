@@ -70,6 +70,12 @@ class Results:
         """The swept fields."""
         return spec.swept(self.points)
 
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables by name, `'history'` last."""
+        found = {'runs': self.runs, 'steps': self.steps, 'history': self.history}
+        return {name: table for name, table in found.items() if table is not None}
+
     def higher_is_better(self, column: str) -> bool:
         """Whether more of a column is better, see `nnstudy.training.metrics`."""
         return metrics.higher_is_better(column, self.directions)
@@ -101,9 +107,7 @@ class Results:
     def only(self, points: Iterable[int]) -> 'Results':
         """Returns the results with the runs of some points alone."""
         chosen = list(points)
-        names = ('runs', 'history', 'steps')
-        tables = {name: t for name in names if (t := getattr(self, name)) is not None}
-        kept = {name: table[table['point'].isin(chosen)] for name, table in tables.items()}
+        kept = {name: table[table['point'].isin(chosen)] for name, table in self.tables.items()}
         return dataclasses.replace(self, **kept)
 
     def params(self, run: int, which: str = 'best') -> Mapping[str, Any]:
@@ -264,11 +268,9 @@ def write(results: Results, workdir: Path) -> None:
     texts = {field: runs[field].map(lambda v: v if v is None else str(v)) for field in mixed}
     with files.whole(workdir / 'runs.csv') as path:
         runs.to_csv(path, index=False)
-    tables = {'runs': runs.assign(**texts), 'steps': results.steps, 'history': results.history}
-    for name, table in tables.items():
-        if table is not None:
-            with files.whole(workdir / f'{name}.parquet') as path:
-                table.to_parquet(path, index=False)
+    for name, table in (results.tables | {'runs': runs.assign(**texts)}).items():
+        with files.whole(workdir / f'{name}.parquet') as path:
+            table.to_parquet(path, index=False)
 
 
 def with_columns(results: Results, columns: Mapping[str, Any]) -> Results:

@@ -1,7 +1,7 @@
 """A chunk in training: the runs that are on the devices at once, and what was measured so far."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,26 +9,24 @@ import numpy as np
 
 from nnstudy.results import checkpoints
 from nnstudy.results.checkpoints import Checkpoint
-from nnstudy.running import execute, layout
+from nnstudy.running import execute
 from nnstudy.running.layout import Segment
 from nnstudy.running.program import Program
-
-# The items of a checkpoint from which a run goes on.
-RESUMED = ('state', 'history', 'log', 'outcome')
+from nnstudy.running.records import Records
 
 
 class Chunk:
     """Runs of a group that are trained together. Each goes on from the step that it has reached.
 
     To keep the devices busy, the next segment is started before the outputs of the last one are
-    fetched. `is_new` says whether all runs are at step 0.
+    fetched.
     """
 
     def __init__(
         self,
         program: Program,
         runs: np.ndarray,
-        begun: Iterable[tuple[np.ndarray, Checkpoint]],
+        records: Records,
         show: Callable[[Segment], None],
     ) -> None:
         """Puts the runs on the devices.
@@ -36,11 +34,10 @@ class Chunk:
         Args:
           program: of their group.
           runs: their numbers, int [R].
-          begun: what was kept of those that were begun before, see `Records.newest`.
+          records: have the states of those that were begun before.
           show: is called with each segment that is finished.
         """
-        self._program, self._group, self._runs = program, program.group, runs
-        self._show = show
+        self._program, self._group, self._runs, self._show = program, program.group, runs, show
         self._began = time.monotonic()
         self._state, self._own = program.init(np.searchsorted(self._group.runs, runs))
         # The step that each run has reached, its evaluation included; -1: not begun.
@@ -49,24 +46,19 @@ class Chunk:
         self._seconds = np.zeros(len(runs))
         self._tables: dict[str, dict[str, np.ndarray]] = {'history': {}, 'log': {}}
         self._pending: tuple[Segment, Any] | None = None
-        self.is_new = True
-        for places, saved in begun:
-            self.is_new = False
-            self._state = program.replaced(self._state, places, saved.items['state'])
-            outcome = saved.items['outcome']
+        for places, saved in records.newest(runs, 'state', 'outcome', *self._tables):
+            self._state = program.replaced(self._state, places, saved['state'])
+            outcome = saved['outcome']
             self._at[places], self._alive[places] = outcome['at'], outcome['alive']
             self._seconds[places] = outcome['seconds']
             for item in self._tables:
-                for name, values in saved.items[item].items():
+                for name, values in saved[item].items():
                     self._table(item, name, values.shape[1:])[places] = values
 
     def next_segment(self, until: int) -> Segment | None:
         """Returns the next segment up to the step `until`, or None if there is none."""
-        group, num_devices = self._group, self._program.mesh.size
-        evaluations = group.evaluation_steps
-        return layout.next_segment(
-            group.layout, self._at, self._alive, evaluations, until, num_devices
-        )
+        evaluations = self._group.evaluation_steps
+        return self._group.layout.next_segment(self._at, self._alive, evaluations, until)
 
     def advance(self, segment: Segment) -> None:
         """Starts a segment, and collects the one before it."""
@@ -112,27 +104,26 @@ class Chunk:
         if some of them go on later, it has the states to resume from.
         """
         is_done = self.next_segment(until) is None
-        state = self._fetch(self._state)
-        kept: dict[str, Any] = {}
         if is_done:
             self._at[:] = until
-            kept = {**self._tables, 'final': state.variables, 'best': state.best.variables}
-        else:  # the next segments write to the tables while these are being saved
-            kept = jax.tree.map(np.copy, self._tables)
-        if not is_done or until < self._group.num_steps:
-            kept['state'] = checkpoints.state_dict(state)
-        kept['outcome'] = {
-            'at': self._at.copy(),
-            'alive': self._alive.copy(),
+        state = self._fetch(self._state)
+        outcome = {
+            'at': self._at,
+            'alive': self._alive,
             'seconds': self._seconds + (time.monotonic() - self._began) / len(self._runs),
             'best_step': state.best.step,
             'frozen_at': state.frozen_at,
             'stopped': state.stopped,
         }
+        # Copies, because the next segments write to the tables while these are being saved.
+        kept: dict[str, Any] = jax.tree.map(np.copy, {**self._tables, 'outcome': outcome})
+        if is_done:
+            kept |= {'final': state.variables, 'best': state.best.variables}
+        if not is_done or until < self._group.num_steps:
+            kept['state'] = checkpoints.state_dict(state)
         # No run counts as having reached `until` before its whole chunk has.
         steps = self._at if is_done else np.minimum(self._at, until - 1)
-        about = {'group': self._group.index, 'runs': self._runs.tolist(), 'steps': steps.tolist()}
-        return Checkpoint(about, kept)
+        return Checkpoint({'runs': self._runs.tolist(), 'steps': steps.tolist()}, kept)
 
     def _fetch(self, tree: Any) -> Any:
         return execute.fetch(tree, self._program.mesh, len(self._runs))

@@ -119,8 +119,6 @@ def fetch(tree: Any, mesh: Mesh, num_runs: int) -> Any:
 
 
 def _on_devices(tree: Any, sharding: NamedSharding) -> Any:
-    if sharding.is_fully_addressable:
-        return jax.device_put(tree, sharding)
     # Every process has the whole array and gives each of its devices that device's part.
     return jax.tree.map(
         lambda leaf: jax.make_array_from_callback(

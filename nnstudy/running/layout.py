@@ -1,9 +1,8 @@
 """How the runs of a group are laid out on the devices: lanes, chunks and segments, by fixed rules.
 
-The number of lanes changes how a run's numbers round. So it depends only on the cost of the model,
-which is traced without compiling, and on the backend, never on the number of runs, free memory or a
-timing. Chunks and segments do not change the numbers. Their sizes follow from the memory, and from
-how often progress is shown.
+The number of lanes changes how a run's numbers round. So it depends only on the cost of the model
+and on the backend, never on the number of runs, free memory or a timing. Chunks and segments do not
+change the numbers.
 """
 
 import functools
@@ -30,6 +29,15 @@ CACHE_BYTES = 2**20  # of a CPU core
 FLOPS_PER_SECOND = {'cpu': 8e10, 'gpu': 3e12, 'tpu': 3e12}
 
 
+class Segment(NamedTuple):
+    """What the devices do before the host sees their results again."""
+
+    runs: np.ndarray  # which runs of the chunk, int [K]
+    start: int  # the first step
+    stop: int  # the step after the last one
+    evaluate: bool  # whether an evaluation follows
+
+
 class Layout(NamedTuple):
     """What a run costs, and how the runs of a group are executed."""
 
@@ -44,24 +52,48 @@ class Layout(NamedTuple):
         """The number of runs in a block on each device; a chunk has a multiple of it."""
         return jax.device_count() * self.lanes
 
-    def chunk_size(self, num_runs: int, fitting: float) -> int:
-        """Returns the size of chunks of about equal size, of so many runs at most."""
-        num_chunks = math.ceil(num_runs / (max(1, fitting // self.unit) * self.unit))
-        return math.ceil(num_runs / num_chunks / self.unit) * self.unit
+    def chunk_size(self, num_runs: int, memory: float) -> int:
+        """Returns the size of chunks of about equal size, whose states take so many bytes."""
+        # While a checkpoint is written, there are two copies of the states.
+        fitting = max(1, memory / (2 * self.state_bytes) // self.unit) * self.unit
+        return math.ceil(num_runs / math.ceil(num_runs / fitting) / self.unit) * self.unit
 
     @property
     def segment_steps(self) -> int:
         """The most steps of a segment."""
         return max(1, round(SEGMENT_SECONDS / self.step_seconds))
 
-    def segment_blocks(self, num_steps: int, evaluate: bool) -> int:
-        """Returns the most blocks of a segment on each device."""
-        seconds = num_steps * self.step_seconds + evaluate * self.evaluation_seconds
-        return max(1, math.floor(SEGMENT_SECONDS / max(seconds, 1e-9)))
+    def next_segment(
+        self, at: np.ndarray, alive: np.ndarray, evaluation_steps: np.ndarray, until: int
+    ) -> Segment | None:
+        """Returns the next segment of about SEGMENT_SECONDS, of the runs that are furthest behind.
+
+        Args:
+          at: the step that each run of the chunk has reached, its evaluation included, int [R]; -1
+            before the first one.
+          alive: which runs go on, bool [R].
+          evaluation_steps: int [E], increasing.
+          until: the evaluation step where all runs wait. When all are there, None is returned.
+        """
+        waiting = np.unique(at[alive & (at < until)])
+        if not waiting.size:
+            return None
+        reached, *ahead = waiting.tolist()
+        start = max(reached, 0)
+        evaluation = int(evaluation_steps[evaluation_steps.searchsorted(reached, side='right')])
+        # Not past runs that are ahead, as after a checkpoint between two segments, so that all runs
+        # go on together.
+        stop = min(evaluation, start + self.segment_steps, *ahead[:1])
+        evaluate = stop == evaluation
+        seconds = (stop - start) * self.step_seconds + evaluate * self.evaluation_seconds
+        most = self.lanes * max(1, math.floor(SEGMENT_SECONDS / max(seconds, 1e-9)))
+        runs, num_devices = np.flatnonzero(alive & (at == reached)), jax.device_count()
+        by_device = [runs[runs % num_devices == d][:most] for d in range(num_devices)]
+        return Segment(np.sort(np.concatenate(by_device)), start, stop, evaluate)
 
 
 def choose(config: Config, data: Data) -> Layout:
-    """Returns the layout of runs on data in host memory. Tracing one also finds what cannot work.
+    """Returns the layout of runs on data in host memory. A run is traced, and not compiled.
 
     Raises:
       UserError: a component fails on the data, or with its fields, or memory is too small.
@@ -132,47 +164,3 @@ def num_lanes(num_params: int, has_convolutions: bool, flops_per_step: float) ->
             if flops_per_step <= most_flops and lanes * num_params * 4 <= CACHE_BYTES:
                 return lanes
     return 1
-
-
-class Segment(NamedTuple):
-    """What the devices do before the host sees their results again."""
-
-    runs: np.ndarray  # which runs of the chunk, int [K]
-    start: int  # the first step
-    stop: int  # the step after the last one
-    evaluate: bool  # whether an evaluation follows
-
-
-def next_segment(
-    layout: Layout,
-    at: np.ndarray,
-    alive: np.ndarray,
-    evaluation_steps: np.ndarray,
-    until: int,
-    num_devices: int,
-) -> Segment | None:
-    """Returns the next segment of about SEGMENT_SECONDS, of the runs that are furthest behind.
-
-    Args:
-      layout: of the group.
-      at: the step that each run of the chunk has reached, its evaluation included, int [R]; -1
-        before the first one.
-      alive: which runs go on, bool [R].
-      evaluation_steps: int [E], increasing.
-      until: the evaluation step where all runs wait. When all are there, None is returned.
-      num_devices: run r of the chunk is on device r mod `num_devices`.
-    """
-    waiting = np.unique(at[alive & (at < until)])
-    if not waiting.size:
-        return None
-    reached, *ahead = waiting.tolist()
-    start = max(reached, 0)
-    evaluation = int(evaluation_steps[np.searchsorted(evaluation_steps, reached, side='right')])
-    # Not past runs that are ahead, as after a checkpoint between two segments, so that all runs go
-    # on together.
-    stop = min(evaluation, start + layout.segment_steps, *ahead[:1])
-    evaluate = stop == evaluation
-    runs = np.flatnonzero(alive & (at == reached))
-    most = layout.lanes * layout.segment_blocks(stop - start, evaluate)
-    by_device = [runs[runs % num_devices == d][:most] for d in range(num_devices)]
-    return Segment(np.sort(np.concatenate(by_device)), start, stop, evaluate)

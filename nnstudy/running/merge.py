@@ -26,7 +26,6 @@ from nnstudy.running import parts
 from nnstudy.running import workdir as workdir_lib
 from nnstudy.running.parts import Part
 
-SHOWN_RUNS = 10
 # The tables of a study, and what a row of each is of.
 TABLES = {'runs': ['run'], 'history': ['run', 'step'], 'steps': ['run', 'step']}
 
@@ -58,24 +57,24 @@ def merge(directories: Iterable[Path], out: Path) -> Results:
       UserError: they are no parts of one study, or do not have all of its runs. If there are
         several such errors, all but the last are printed.
     """
-    folders = _find(directories)
-    first = folders[0]
-    if (out / 'config.json').is_file():
-        there = _read(out)
-        same = there.identity['digest'] == first.identity['digest'] and there.part is None
-        if same and there.results is not None:
-            print(f'{out} is merged already', file=sys.stderr)
-            return there.results
+    folders, there = _find(directories), _read(out)
+    identity = {key: value for key, value in folders[0].identity.items() if key != 'part'}
+    is_same = there and there.part is None and there.identity['digest'] == identity['digest']
+    if there and is_same and there.results is not None:
+        print(f'{out} is merged already', file=sys.stderr)
+        return there.results
     problems = _problems(folders, out)
     for problem in problems[:-1]:
         print(f'error: {problem}', file=sys.stderr)
     if problems:
         raise errors.UserError(problems[-1])
-    all_sessions = [session for folder in folders for session in folder.sessions]
-    used = {key: [session.get(key) for session in all_sessions] for key in workdir_lib.ROUNDING}
     # A session has the lanes of its own groups alone.
-    used['lanes'] = [folder.identity['config']['execution']['lanes'] for folder in folders]
-    differing = [key for key, values in used.items() if any(v != values[0] for v in values)]
+    used = [
+        {**session, 'lanes': folder.identity['config']['execution']['lanes']}
+        for folder in folders
+        for session in folder.sessions
+    ]
+    differing = [k for k in workdir_lib.ROUNDING if any(u.get(k) != used[0].get(k) for u in used)]
     if differing:
         print(
             f'warning: the parts were trained with different {", ".join(differing)}; the same run '
@@ -83,24 +82,22 @@ def merge(directories: Iterable[Path], out: Path) -> Results:
             file=sys.stderr,
         )
     all_results = [folder.results for folder in folders if folder.results is not None]
-    tables = {}
-    for name, keys in TABLES.items():
-        rows = _rows(all_results, name)
-        if rows is not None:
-            tables[name] = rows.drop_duplicates(keys).sort_values(keys, ignore_index=True)
+    tables = {
+        name: rows.drop_duplicates(TABLES[name]).sort_values(TABLES[name], ignore_index=True)
+        for name, rows in _rows(all_results).items()
+    }
     tables['runs'] = results_lib.with_settings(tables['runs'], all_results[0].points)
     results = dataclasses.replace(all_results[0], workdir=out, **tables)
-    identity = {key: value for key, value in first.identity.items() if key != 'part'}
     sessions = [{'part': f.part, **session} for f in folders for session in f.sessions]
+    found = [path for f in folders for path in sorted((f.workdir / 'chunks').iterdir())]
+    chunks = [path for path in found if path.name.isdigit()]
     begun = out.absolute().with_name(f'.{out.name}.merging')
     shutil.rmtree(begun, ignore_errors=True)  # of a merge that was interrupted
     try:
-        (begun / 'chunks').mkdir(parents=True)
+        begun.mkdir(parents=True)
         files.write_json(begun / 'config.json', identity)
         files.write_json(begun / 'environment.json', {'sessions': sessions})
-        found = [path for f in folders for path in sorted((f.workdir / 'chunks').iterdir())]
-        checkpoints = [path for path in found if path.name.isdigit()]
-        for number, path in enumerate(checkpoints, start=1):
+        for number, path in enumerate(chunks, start=1):
             shutil.copytree(path, begun / 'chunks' / str(number), copy_function=_link)
         results_lib.write(results, begun)
         begun.replace(out)
@@ -112,24 +109,24 @@ def merge(directories: Iterable[Path], out: Path) -> Results:
 
 def _find(directories: Iterable[Path]) -> list[Folder]:
     """Returns the studies in the directories, or in the folders right in them."""
-    workdirs = []
+    found: dict[Path, Folder] = {}
     for directory in directories:
-        within = [directory, *directory.iterdir()] if directory.is_dir() else []
-        found = [path for path in within if (path / 'config.json').is_file()]
-        if not found:
+        own = _read(directory)
+        inside = directory.iterdir() if own is None and directory.is_dir() else ()
+        here = [folder for folder in (own, *map(_read, inside)) if folder is not None]
+        if not here:
             raise errors.UserError(
                 f'{str(directory)!r} holds no study and no folder with one; name the working '
                 'directories of the parts'
             )
-        workdirs += found[:1] if found[0] == directory else found
-    distinct = {path.resolve(): path for path in workdirs}.values()
-    return sorted(map(_read, distinct), key=lambda folder: (folder.part or (0, 1))[::-1])
+        found |= {folder.workdir.resolve(): folder for folder in here}
+    return sorted(found.values(), key=lambda folder: (folder.part or (0, 1))[::-1])
 
 
-def _read(workdir: Path) -> Folder:
+def _read(workdir: Path) -> Folder | None:
     identity = files.read_identity(workdir)
     if identity is None:
-        raise errors.UserError(f'{str(workdir)!r} holds no study: its config.json is another')
+        return None
     part = identity.get('part')
     return Folder(
         workdir=workdir,
@@ -157,18 +154,19 @@ def _problems(folders: Sequence[Folder], out: Path) -> list[str]:
         for folder in folders
         if folder.results is None
     ]
-    runs = {str(f): set(f.results.runs['run']) for f in folders if f.results is not None}
-    if differing := _contradictions([f.results for f in folders if f.results is not None]):
+    finished = {str(f): f.results for f in folders if f.results is not None}
+    runs = {name: set(results.runs['run']) for name, results in finished.items()}
+    if differing := _contradictions(finished.values()):
         names = [name for name, own in runs.items() if differing & own]
         found.append(
             f'{_listed(differing)} came out differently in {", ".join(names)}; give one of them'
         )
     total = len(first.identity['points']) * first.identity['config']['num_seeds']
     if missing := set(range(total)).difference(*runs.values()):
-        given = {folder.part for folder in folders} - {None}
+        given = {folder.part for folder in folders if folder.part is not None}
         absent = [
             str(part)
-            for n in sorted({part.total for part in given if part})
+            for n in sorted({part.total for part in given})
             for part in (Part(i, n) for i in range(n))
             # Whether a part has any runs shows in the first round of dealing.
             if part not in given and len(part.dealt(0, min(n, total)))
@@ -180,22 +178,22 @@ def _problems(folders: Sequence[Folder], out: Path) -> list[str]:
     return found
 
 
-def _contradictions(all_results: Sequence[Results]) -> set[int]:
+def _contradictions(all_results: Iterable[Results]) -> set[int]:
     """Returns the runs that several results have, and that did not come out the same."""
     differing: set[int] = set()
-    for name in ('runs', 'history'):
-        rows = _rows(all_results, name)
-        if rows is not None:
-            rows = rows.drop(columns='seconds', errors='ignore').drop_duplicates()
-            differing |= set(rows.loc[rows.duplicated(TABLES[name]), 'run'])
+    for name, rows in _rows(all_results).items():
+        rows = rows.drop(columns='seconds', errors='ignore').drop_duplicates()
+        differing |= set(rows.loc[rows.duplicated(TABLES[name]), 'run'])
     return differing
 
 
-def _rows(all_results: Sequence[Results], name: str) -> pd.DataFrame | None:
-    """Returns all rows of a table, or None if there is no such table."""
-    tables = [getattr(results, name) for results in all_results]
-    tables = [table for table in tables if table is not None]
-    return pd.concat(tables, ignore_index=True) if tables else None
+def _rows(all_results: Iterable[Results]) -> dict[str, pd.DataFrame]:
+    """Returns the rows of all results together, by the name of the table."""
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for results in all_results:
+        for name, table in results.tables.items():
+            tables.setdefault(name, []).append(table)
+    return {name: pd.concat(found, ignore_index=True) for name, found in tables.items()}
 
 
 def _link(source: str, target: str) -> None:
@@ -207,7 +205,6 @@ def _link(source: str, target: str) -> None:
 
 
 def _listed(runs: set[int]) -> str:
-    """Returns how many runs there are, and the first of them."""
-    more = ', ...' if len(runs) > SHOWN_RUNS else ''
-    shown = ', '.join(map(str, sorted(runs)[:SHOWN_RUNS]))
-    return f'{labels.count(len(runs), "run")} ({shown}{more})'
+    """Returns how many runs there are, and the first ten of them."""
+    shown = [*map(str, sorted(runs)[:10]), *(['...'] if len(runs) > 10 else [])]
+    return f'{labels.count(len(runs), "run")} ({", ".join(shown)})'

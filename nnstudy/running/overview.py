@@ -1,5 +1,7 @@
 """A plan as text: what a study will do."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -44,7 +46,7 @@ def describe(plan: plan_lib.Plan) -> str:
             f'batch size {config.batch_size}), '
             f'{labels.count(layout.num_params, "parameter")} each',
             f'  examples: {group.data.describe()}',
-            f'  layout: {labels.count(group.num_chunks, "chunk")} of {size} runs, '
+            f'  layout: {labels.count(math.ceil(len(group.runs) / size), "chunk")} of {size} runs, '
             f'{labels.count(layout.lanes, "lane")} a device, '
             f'at most {labels.count(layout.segment_steps, "step")} a segment',
             f'  memory: about {_gib(size * layout.state_bytes)} for the runs, {_gib(data)} for '

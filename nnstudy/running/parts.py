@@ -20,11 +20,6 @@ class Part(NamedTuple):
     def __str__(self) -> str:
         return f'part {self.number}/{self.total}'
 
-    @property
-    def folder(self) -> str:
-        """The folder that the part has in that of the study."""
-        return f'part-{self.number}-of-{self.total}'
-
     def dealt(self, start: int, stop: int) -> np.ndarray:
         """Returns which of the runs `start` to before `stop`, counted group by group, are its own.
 

@@ -68,13 +68,7 @@ class Group:
 
     def chunk_size(self, fixed_bytes: float = 0) -> int:
         """Returns how many runs are on the devices at once, beside so many bytes."""
-        # While a checkpoint is written, there are two copies of the states.
-        fitting = max(self.budget - fixed_bytes, 0) / (2 * self.layout.state_bytes)
-        return self.layout.chunk_size(len(self.runs), fitting)
-
-    @property
-    def num_chunks(self) -> int:
-        return math.ceil(len(self.runs) / self.chunk_size())
+        return self.layout.chunk_size(len(self.runs), self.budget - fixed_bytes)
 
     def num_logged(self, steps: int) -> int:
         """Returns how many of the first steps are in the log of single steps."""
@@ -123,20 +117,18 @@ class Plan:
             'sources': self.sources,
         }
 
-        def is_off(field: str, value: Value) -> bool:
-            section, _, name = field.rpartition('.')
-            component = self.config.components.get(section)
-            default = None if component is None else component.defaults.get(name)
-            if field in fields.closed():
-                default = fields.closed()[field].default
-            return value in (None, ()) and value == default
-
+        defaults = {
+            f'{section}.{name}': value
+            for section, component in self.config.components.items()
+            for name, value in component.defaults.items()
+        } | {name: field.default for name, field in fields.closed().items()}
         # Fields that have nothing as their value, and by default, are left out, so that a study can
         # be resumed by a version that has more fields.
         config = {
             field: value
             for field, value in self.config.flat.items()
-            if not (field.startswith(NOT_IDENTITY) or is_off(field, value))
+            if not field.startswith(NOT_IDENTITY)
+            and not (value in (None, ()) and value == defaults.get(field))
         }
         text = json.dumps({**content, 'config': config}, sort_keys=True)
         part = {} if self.part is None else {'part': self.part}
@@ -181,7 +173,6 @@ class Plan:
 
     @property
     def num_run_steps(self) -> int:
-        """The steps of all runs, see `total`."""
         return round(self.total(lambda group: 1.0))
 
     def stage(self, split: str, points: Sequence[Mapping[str, Value]]) -> 'Plan':
@@ -202,14 +193,8 @@ def make(
 ) -> Plan:
     """Returns the plan of a study. Nothing is compiled, written or put on a device.
 
-    Args:
-      config: see `nnstudy.default_config`; fields that it leaves out get their defaults.
-      points: see `nnstudy.spec.sweep`; None or `[{}]` for the config's own values.
-      data: a data set in memory, in place of `config.dataset`.
-      data_dir: directory of the files of named data sets, see `nnstudy.data.load`.
-      part: `(i, n)` or `'i/n'` for part i of n of the runs, i from 0 to n - 1; None for all. With
-        more parts than runs some have none, and then the plan has no groups.
-      **about: the study's name (for titles and the working directory), claims and references.
+    For the arguments see `nnstudy.run`; `about` is the study's name, claims and references. A part
+    may be `'i/n'` too. With more parts than runs some have none, and then the plan has no groups.
 
     Raises:
       UserError: anything that is wrong with the fields, their values, the points or the data.
@@ -237,7 +222,7 @@ def make(
     for index, numbers in enumerate(members.values()):
         settings = [resolved.settings[n] for n in numbers]
         num_runs = len(numbers) * resolved.config.num_seeds
-        own = np.arange(num_runs) if chosen is None else chosen.dealt(dealt, dealt + num_runs)
+        own = (chosen or Part(0, 1)).dealt(dealt, dealt + num_runs)
         groups.append(_group(index, settings, np.array(numbers), own, prepare))
         dealt += num_runs
     used = {group.config.dataset for group in groups}
@@ -284,11 +269,7 @@ def _group(
     own: np.ndarray,
     prepare: Callable[..., device.Data],
 ) -> Group:
-    """Returns the group of the points with these settings and numbers; only shapes are computed.
-
-    `own` says which of the runs of these points it has, int [R]. `prepare` loads a data set by name
-    and prepares it with options.
-    """
+    """Returns the group of points with these settings, and those of their runs that are its own."""
     config = settings[0]
     data = prepare(config.dataset, **resolve.data_options(config))
     resolve.check(config, data)

@@ -22,7 +22,6 @@ class Program:
     Attributes:
       group, mesh, size: as given; the size is the number of runs of a chunk.
       fixed_bytes: the memory that a chunk takes by XLA, beside the states of its runs.
-      excess_bytes: what a chunk takes beyond its budget; not positive if it fits.
     """
 
     def __init__(self, group: Group, mesh: Mesh, size: int) -> None:
@@ -32,10 +31,12 @@ class Program:
             Static(group.config), shapes, mesh, group.layout.lanes, size, group.log_size
         )
         taken = mesh.size * max(map(device_bytes, (self._init, self._advance)))
-        states = size * group.layout.state_bytes
-        self.fixed_bytes = max(0, taken - states)
-        # While a checkpoint is written, there are two copies of the states.
-        self.excess_bytes = taken + states - group.budget
+        self.fixed_bytes = max(0, taken - size * group.layout.state_bytes)
+
+    @property
+    def excess_bytes(self) -> float:
+        """What a chunk takes beyond its budget, with two copies of the states."""
+        return self.fixed_bytes + 2 * self.size * self.group.layout.state_bytes - self.group.budget
 
     @functools.cached_property
     def _data(self) -> Data:
@@ -78,12 +79,10 @@ def for_group(group: Group, mesh: Mesh, most: int | None = None) -> Program:
     compiled once more.
     """
     size = group.chunk_size()
-    program = Program(group, mesh, size if most is None else min(most, size))
-    if program.excess_bytes > 0:
-        smaller = group.chunk_size(program.fixed_bytes)
-        if smaller < program.size:
-            program = Program(group, mesh, smaller)
-    return program
+    program = Program(group, mesh, min(size, most or size))
+    smaller = group.chunk_size(program.fixed_bytes)
+    is_too_large = program.excess_bytes > 0 and smaller < program.size
+    return Program(group, mesh, smaller) if is_too_large else program
 
 
 @functools.lru_cache(maxsize=32)

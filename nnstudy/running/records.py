@@ -33,23 +33,22 @@ class Records:
         left = runs[self.step[runs] < step]
         return left[np.argsort(-self._number[left], kind='stable')]
 
-    def newest(self, runs: np.ndarray, *items: str) -> Iterator[tuple[np.ndarray, Checkpoint]]:
-        """Reads the newest checkpoints of some runs, one at a time, with these items.
+    def newest(self, runs: np.ndarray, *names: str) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+        """Reads the newest checkpoints of some runs, one at a time.
 
         Yields:
-          The places of K of the runs in `runs`, int [K], and a checkpoint of these K alone. Runs
-          that have not begun are in none.
+          The places of K of the runs in `runs`, int [K], and items of the checkpoint that has them,
+          by name, [K, ...]. Runs that have not begun are in none.
         """
         numbers = self._number[runs]
         for number in sorted(set(numbers.tolist()) - {-1}):
             places = np.flatnonzero(numbers == number)
 
-            def load(number: int = number, own: np.ndarray = runs[places]) -> list[Any]:
-                kept = self._series.load(number, *items)
-                own_items = jax.tree.map(lambda leaf: leaf[self._row[own]], kept.items)
-                return [{**kept.about, 'runs': own.tolist()}, own_items]
+            def load(number: int = number, rows: np.ndarray = self._row[runs[places]]) -> Any:
+                kept = self._series.load(number, *names).items
+                return jax.tree.map(lambda leaf: leaf[rows], kept)
 
-            yield places, Checkpoint(*processes.from_first(load))
+            yield places, processes.from_first(load)
 
     def keep(self, checkpoint: Checkpoint) -> None:
         """Saves a checkpoint, and deletes those that were replaced before.

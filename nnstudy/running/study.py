@@ -1,13 +1,9 @@
 """The host loop of a study. While a study trains, all side effects are here.
 
-It compiles a program for each group of the plan. It takes each chunk of the group's runs from
-segment to segment: start the next segment, fetch what the last one measured while the devices work,
-show progress, save a checkpoint. With `config.halving` it does so once for every rung, with the
-points that are left.
-
-A study that was interrupted resumes from its checkpoints, and ends with the same bits. `chunks/`
-has the newest one of each run; its state and step are all that is needed to go on. The tables are
-written at the end, `history.parquet` last: where it is, the study is finished.
+It compiles a program for each group of the plan, and takes each chunk of the group's runs from
+segment to segment. With `config.halving` it does so once for every rung, with the points that are
+left. A study that was interrupted resumes from its checkpoints, and ends with the same bits. The
+tables are written at the end.
 """
 
 import dataclasses
@@ -34,7 +30,7 @@ from nnstudy.running import plan as plan_lib
 from nnstudy.running import program as program_lib
 from nnstudy.running import tables
 from nnstudy.running import workdir as workdir_lib
-from nnstudy.running.chunk import RESUMED, Chunk
+from nnstudy.running.chunk import Chunk
 from nnstudy.running.layout import Segment
 from nnstudy.running.plan import Group, Plan
 from nnstudy.running.program import Program
@@ -103,9 +99,8 @@ def rerun(
     Args:
       results: of the study.
       num_seeds: number of seeds; None for that of the study.
-      workdir: see `run`.
+      workdir, quiet: see `run`.
       point: its number; None for the best one by the table of the study.
-      quiet: no progress display on stderr.
 
     Returns:
       The results of a study of this one point.
@@ -156,26 +151,22 @@ def carry_out(
         if processes.is_first():
             series = checkpoints.Series(workdir / 'chunks')
 
-    everyone = np.arange(len(plan.points) * plan.config.num_seeds)
-    records = Records(len(everyone), series)
+    records = Records(len(plan.points) * plan.config.num_seeds, series)
     cost = plan.total(lambda group: group.step_seconds)
     done = sum(records.step[g.runs].clip(0).sum() * g.step_seconds for g in plan.groups)
     points = list(range(len(plan.points)))
-
-    def trained() -> list[Checkpoint]:
-        return [checkpoint for _, checkpoint in records.newest(everyone, *tables.ITEMS)]
-
     try:
         with progress.Display(cost, done, quiet) as display, signals.interrupts() as stops:
-            loop = _Loop(plan, records, display, stops, is_kept=workdir is not None)
+            seconds = math.inf if workdir is None else plan.config.execution.checkpoint_seconds
+            loop = _Loop(plan, records, display, stops, seconds)
             for epochs in plan.rungs:
                 for group in plan.groups:
                     loop.train_group(group, points, epochs)
                 if epochs != plan.rungs[-1]:
-                    kept = _survivors(plan, points, epochs, trained())
+                    kept = _survivors(plan, points, records, epochs)
                     display.say(f'after epoch {epochs}: {len(kept)} of {len(points)} points go on')
                     points = kept
-        results = tables.results(plan, trained(), workdir)
+        results = tables.results(plan, records, workdir)
         if workdir is None:
             return dataclasses.replace(results, chunks=series)
         if processes.is_first():
@@ -186,7 +177,7 @@ def carry_out(
 
 
 def _carry_out_stages(plan: Plan, workdir: Path | None, *, quiet: bool) -> Results:
-    """Trains the stages of `config.zoom`: each is a study of its own, in a folder of its own.
+    """Trains the stages of `config.zoom`, each a study in a folder of its own.
 
     From the second on, the points are around the best one of the stage before.
     """
@@ -221,16 +212,14 @@ def _best_point(results: Results) -> int:
     return best.point
 
 
-def _survivors(
-    plan: Plan, points: Sequence[int], epochs: int, chunks: Sequence[Checkpoint]
-) -> list[int]:
+def _survivors(plan: Plan, points: Sequence[int], records: Records, epochs: int) -> list[int]:
     """Returns the points that go on after a rung, by the ranking of the table.
 
     Successive halving: Karnin, Koren & Somekh 2013, "Almost Optimal Exploration in Multi-Armed
     Bandits"; for networks Jamieson & Talwalkar 2016, "Non-stochastic Best Arm Identification and
     Hyperparameter Optimization".
     """
-    runs = tables.results(plan, chunks, epochs=epochs).runs
+    runs = tables.results(plan, records, epochs=epochs).runs
     runs = runs[runs['point'].isin(points)]
     # At this rung, none of these points was pruned yet.
     runs = runs.assign(status=runs['status'].replace('pruned', 'finished'))
@@ -239,16 +228,13 @@ def _survivors(
 
 @dataclasses.dataclass
 class _Loop:
-    """Goes through the chunks of a group, and through the segments of each chunk.
-
-    It saves checkpoints, and ends the study after a signal.
-    """
+    """Goes through the chunks of a group, and through the segments of each chunk."""
 
     plan: Plan
     records: Records
     display: progress.Display
     stops: threading.Event
-    is_kept: bool
+    checkpoint_seconds: float
     last_kept: float = dataclasses.field(default_factory=time.monotonic)
     # By group, where memory was not enough: the size of its chunks, also for later rungs.
     sizes: dict[int, int] = dataclasses.field(default_factory=dict)
@@ -256,22 +242,19 @@ class _Loop:
     def train_group(self, group: Group, points: Sequence[int], epochs: int) -> None:
         """Trains those runs of a group that belong to the points, chunk by chunk, up to a rung."""
         runs, until = group.runs[np.isin(group.points, points)], group.step_of(epochs)
-        program: Program | None = None
-        number = 1
+        program, number = None, 1
         while (left := self.records.behind(runs, until)).size:
             try:
-                if program is None:
-                    program = self._compiled(group, is_new=epochs == self.plan.rungs[0])
+                program = program or self._compiled(group, is_new=epochs == self.plan.rungs[0])
                 groups, count = self.plan.groups, number - 1 + math.ceil(left.size / program.size)
                 where = [f'group {groups.index(group) + 1}/{len(groups)}'] if groups[1:] else []
                 where += [f'chunk {number}/{count}'] if count > 1 else []
                 told = ', '.join(where) or 'training'
                 self._train_chunk(program, left[: program.size], until, told)
+                number += 1
             except jax.errors.JaxRuntimeError as error:
                 self._halve(group, program.size if program else group.chunk_size(), error)
                 program = None
-            else:
-                number += 1
 
     def _train_chunk(self, program: Program, runs: np.ndarray, until: int, where: str) -> None:
         """Trains the runs of a chunk up to a step, each from the step that it has reached."""
@@ -282,8 +265,8 @@ class _Loop:
             epoch = done.stop * epochs // group.num_steps
             self.display.advance(cost, f'{where}: epoch {epoch}/{epochs}')
 
-        chunk = Chunk(program, runs, self.records.newest(runs, *RESUMED), show)
-        self.display.say(f'{where}: starting' if chunk.is_new else f'{where}: resuming')
+        chunk, is_new = Chunk(program, runs, self.records, show), self.records.step[runs].max() < 0
+        self.display.say(f'{where}: {"starting" if is_new else "resuming"}')
         while segment := chunk.next_segment(until):
             chunk.advance(segment)
             if self._is_due():
@@ -296,9 +279,8 @@ class _Loop:
 
     def _is_due(self) -> bool:
         """Whether to save a checkpoint now; the same on all processes."""
-        seconds = self.plan.config.execution.checkpoint_seconds
-        is_time = processes.is_first() and time.monotonic() - self.last_kept >= seconds
-        return processes.anywhere((is_time and self.is_kept) or self.stops.is_set())
+        is_time = time.monotonic() - self.last_kept >= self.checkpoint_seconds
+        return processes.anywhere(self.stops.is_set() or (processes.is_first() and is_time))
 
     def _keep(self, checkpoint: Checkpoint) -> None:
         """Saves a checkpoint, and ends the study if there was a signal on any process."""

@@ -1,22 +1,20 @@
 """From checkpoints to the tables of a study: one row for each run, and the history of each run."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from nnstudy.results import checkpoints
 from nnstudy.results import results as results_lib
 from nnstudy.running import plan as plan_lib
+from nnstudy.running.records import Records
 from nnstudy.training import metrics
-
-ITEMS = ('history', 'log', 'outcome')  # the items of a checkpoint that the tables need
 
 
 def results(
     plan: plan_lib.Plan,
-    chunks: Iterable[checkpoints.Checkpoint],
+    records: Records,
     workdir: Path | None = None,
     epochs: int | None = None,
 ) -> results_lib.Results:
@@ -24,33 +22,29 @@ def results(
 
     Args:
       plan: of the study.
-      chunks: checkpoints, each run in one of them.
+      records: of all its runs.
       workdir: the working directory of the study.
       epochs: as they were after so many epochs, where all runs were evaluated; None for the end.
     """
-    by_index = {group.index: group for group in plan.groups}
     runs, history, steps = [], [], []
-    for chunk in chunks:
-        group = by_index[chunk.about['group']]
-        outcome = chunk.items['outcome']
-        if epochs is not None:
-            outcome = _as_of(outcome, group.step_of(epochs))
-        rows = np.searchsorted(group.runs, chunk.about['runs'])
-        numbers = pd.DataFrame(
-            {'run': group.runs[rows], 'point': group.points[rows], 'seed': group.seeds[rows]}
-        )
-        at, evaluations = outcome['at'], group.evaluation_steps
+    for group in plan.groups:
+        evaluations, config = group.evaluation_steps, group.config
         times = pd.DataFrame({'step': evaluations})
-        times['epoch'] = evaluations / max(group.num_steps, 1) * group.config.epochs
-        kept = chunk.items['history']
-        measured = {name: kept[name] for name in measures(group)}
-        measured = _columns(_held(measured, evaluations, outcome['frozen_at']))
-        of_training = {name: kept[name] for name in ('batch_loss', 'learning_rate', 'l2_grads')}
-        history.append(_long(numbers, times, {**measured, **of_training}, at))
-        if log := chunk.items['log']:
-            logged = np.arange(0, group.num_steps, group.config.log_every_steps)
-            steps.append(_long(numbers, pd.DataFrame({'step': logged}), log, at))
-        runs.append(_runs(numbers, group, measured, outcome))
+        times['epoch'] = evaluations / max(group.num_steps, 1) * config.epochs
+        for rows, items in records.newest(group.runs, 'history', 'log', 'outcome'):
+            kept, outcome = items['history'], items['outcome']
+            if epochs is not None:
+                outcome = _as_of(outcome, group.step_of(epochs))
+            numbers = pd.DataFrame(
+                {'run': group.runs[rows], 'point': group.points[rows], 'seed': group.seeds[rows]}
+            )
+            measured = _columns(group, kept, outcome['frozen_at'])
+            of_training = {name: kept[name] for name in ('batch_loss', 'learning_rate', 'l2_grads')}
+            history.append(_long(numbers, times, {**measured, **of_training}, outcome['at']))
+            if log := items['log']:
+                logged = np.arange(0, group.num_steps, config.log_every_steps)
+                steps.append(_long(numbers, pd.DataFrame({'step': logged}), log, outcome['at']))
+            runs.append(_runs(numbers, group, measured, outcome))
     return results_lib.Results(
         name=plan.name,
         config=plan.config,
@@ -89,21 +83,20 @@ def _runs(
 ) -> pd.DataFrame:
     (metric,) = metrics.select((), group.data)
     evaluations, each = group.evaluation_steps, np.arange(len(numbers))
-    last, best = (np.searchsorted(evaluations, outcome[key]) for key in ('at', 'best_step'))
-    frozen_at, stopped = outcome['frozen_at'], outcome['stopped']
-    not_finite_at = np.where(stopped, -1, frozen_at)
-    train_loss = measured['train_loss']
-    reached = np.where(
-        evaluations <= outcome['at'][:, None], train_loss, train_loss[each, last, None]
-    )
-    diverged_step = _diverged_steps(reached, evaluations, not_finite_at)
-    status = np.where(outcome['at'] < group.num_steps, 'pruned', 'finished')
-    status = np.where(stopped, 'stopped', status)
+    at, frozen_at, stopped = outcome['at'], outcome['frozen_at'], outcome['stopped']
+    last, best = (np.searchsorted(evaluations, steps) for steps in (at, outcome['best_step']))
+    up_to_last = np.minimum(np.arange(len(evaluations)), last[:, None])
+    train_loss = measured['train_loss'][each[:, None], up_to_last]
+    diverged = _diverged_steps(train_loss, evaluations, np.where(stopped, -1, frozen_at))
     columns = {
         'group': group.index,
-        'status': np.where(diverged_step >= 0, 'diverged', status),
-        'diverged_step': pd.Series(diverged_step, dtype='Int64').where(diverged_step >= 0),
-        'steps': np.where(frozen_at >= 0, frozen_at, outcome['at']),
+        'status': np.select(
+            [diverged >= 0, stopped, at < group.num_steps],
+            ['diverged', 'stopped', 'pruned'],
+            'finished',
+        ),
+        'diverged_step': pd.Series(diverged, dtype='Int64').where(diverged >= 0),
+        'steps': np.where(frozen_at >= 0, frozen_at, at),
         'num_params': group.layout.num_params,
         'seconds': np.round(outcome['seconds'], 4),
         **{name: column[each, last] for name, column in measured.items()},
@@ -113,21 +106,6 @@ def _runs(
     return pd.concat([numbers, pd.DataFrame(columns)], axis=1)
 
 
-def _held(
-    measured: Mapping[str, np.ndarray], evaluation_steps: np.ndarray, frozen_at: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Returns histories [R, E, ...] in which a run that is over keeps its last values.
-
-    The host stops evaluating such a run a little later than it was frozen, int [R] or -1. How much
-    later depends on the segments. Without this, so would the tables.
-    """
-    ends = np.searchsorted(evaluation_steps, frozen_at)
-    ends = np.where(frozen_at < 0, len(evaluation_steps), ends)
-    columns = np.minimum(np.arange(len(evaluation_steps)), ends[:, None])
-    rows = np.arange(len(frozen_at))[:, None]
-    return {name: values[rows, columns] for name, values in measured.items()}
-
-
 def measures(group: plan_lib.Group) -> list[str]:
     """Returns the names of the losses, metrics and diagnostics, in the order of the tables."""
     measured = ['loss', *metrics.select(group.config.metrics, group.data)]
@@ -135,12 +113,21 @@ def measures(group: plan_lib.Group) -> list[str]:
     return [*of_splits, *group.config.diagnostics]
 
 
-def _columns(measured: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns columns [R, E]; a metric [R, E, K] becomes K of them, `<name>_0`, `<name>_1`, ..."""
-    columns = {}
-    for name, values in measured.items():
-        for index in np.ndindex(values.shape[2:]):
-            columns['_'.join([name, *map(str, index)])] = values[:, :, *index]
+def _columns(
+    group: plan_lib.Group, history: Mapping[str, np.ndarray], frozen_at: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Returns the `measures` of a group, [R, E]; one [R, E, K] becomes `<name>_0`, `<name>_1`, ...
+
+    A run that is over keeps its last values: the host stops evaluating it a little later than it
+    was frozen, int [R] or -1, and how much later depends on the segments.
+    """
+    evaluations, columns = group.evaluation_steps, {}
+    ends = np.searchsorted(evaluations, np.where(frozen_at < 0, evaluations[-1], frozen_at))
+    places = np.minimum(np.arange(len(evaluations)), ends[:, None])
+    for name in measures(group):
+        held = history[name][np.arange(len(ends))[:, None], places]
+        for index in np.ndindex(held.shape[2:]):
+            columns['_'.join([name, *map(str, index)])] = held[:, :, *index]
     return columns
 
 
@@ -152,10 +139,10 @@ def _diverged_steps(
     That is the first step with a non-finite loss, int [R] or -1, or if the train loss [R, E] ended
     above that of step 0, the first evaluation from which it stays above.
     """
-    above = ~(train_loss <= train_loss[:, :1])  # NaN is above
-    # True from the first evaluation on after which all are above.
-    stays = np.cumprod(above[:, ::-1], axis=1)[:, ::-1].astype(bool)
-    first = np.where(stays.any(axis=1), evaluation_steps[stays.argmax(axis=1)], -1)
+    is_fine = train_loss <= train_loss[:, :1]  # NaN is not
+    # From the end: how many evaluations in a row are above.
+    above = np.logical_and.accumulate(~is_fine[:, ::-1], axis=1).sum(axis=1)
+    first = np.where(above > 0, evaluation_steps[-above], -1)
     return np.where(not_finite_at >= 0, not_finite_at, first)
 
 

@@ -46,31 +46,25 @@ def status(plan: Plan, workdir: Path) -> str:
         raise errors.UserError(f'cannot read {place}: {error}') from error
     if stored is None and is_free:
         return 'new'
+    problem, mine = '', plan.identity
     if stored is None:
-        has_parts = any(workdir.glob('part-*-of-*/config.json'))
-        hint = '; nnstudy merge joins its parts' if has_parts else ''
-        raise errors.UserError(
-            f'{place} exists and holds no study; name an empty or new one' + hint
-        )
-    mine = plan.identity
-    if stored.get('digest') != mine['digest']:
+        problem = 'exists and holds no study'
+        if any(workdir.glob('part-*-of-*/config.json')):
+            problem += '; nnstudy merge joins its parts'
+    elif stored['digest'] != mine['digest']:
         differing = ', '.join(differences(stored, mine)) or 'what is stored of it'
-        raise errors.UserError(
-            f'{place} holds another study, {stored.get("name")!r}: it differs in {differing}; name '
-            'another directory'
-        )
-    theirs, own = stored.get('part'), mine.get('part')
-    if theirs != own:
-        held, wanted = map(parts.name, (theirs, own))
-        raise errors.UserError(f'{place} holds {held}, not {wanted}; name another directory')
+        problem = f'holds another study, {stored.get("name")!r}: it differs in {differing}'
+    elif stored.get('part') != plan.part:
+        problem = f'holds {parts.name(stored.get("part"))}, not {parts.name(plan.part)}'
+    if problem:
+        raise errors.UserError(f'{place} {problem}; name another directory')
     return 'finished' if files.is_finished(workdir) else 'begun'
 
 
 def open_session(plan: Plan, workdir: Path) -> str:
     """Creates the directory of a study, or adds a session to it, unless the study is finished.
 
-    Returns:
-      See `status`.
+    Returns and raises what `status` does.
 
     Raises:
       UserError: the directory cannot be written, or a claim has a value that JSON does not know.
@@ -106,7 +100,7 @@ def default(plan: Plan) -> Path:
     A part has the folder `part-<i>-of-<n>` in there.
     """
     whole = Path('runs') / f'{plan.name}-{plan.identity["digest"][:8]}'
-    return whole if plan.part is None else whole / plan.part.folder
+    return whole if plan.part is None else whole / 'part-{}-of-{}'.format(*plan.part)
 
 
 def differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -43,21 +43,18 @@ def zoom(
       ranges: of the fields, by name; a field without one has no limits.
       seed: of what is drawn.
     """
-    numeric = {field for field, value in best.items() if _is_number(value)}
-    alike = [
+    alike: list[Mapping[str, Any]] = [
         point
         for point in points
         if all(
-            _is_number(point.get(field)) if field in numeric else point.get(field) == value
+            _is_number(point.get(field)) if _is_number(value) else point.get(field) == value
             for field, value in best.items()
         )
     ]
     axes = {}
     for field, center in best.items():
-        if _is_number(center):
-            values = sorted({value for point in alike if _is_number(value := point[field])})
-            if len(values) > 1:
-                axes[field] = _Axis(values, center, (ranges or {}).get(field, Range()))
+        if _is_number(center) and len(values := sorted({point[field] for point in alike})) > 1:
+            axes[field] = _Axis(values, center, (ranges or {}).get(field, Range()))
     if not axes:
         return [dict(best)]
     combinations = {tuple(point[field] for field in axes) for point in alike}

@@ -10,7 +10,7 @@ from nnstudy.running.records import Records
 def checkpoint(runs, step, value):
     """Returns a checkpoint of runs at a step, whose arrays are of this value plus the run."""
     rows = value + np.asarray(runs, np.float32)
-    about = {'group': 0, 'runs': list(runs), 'steps': [step] * len(runs)}
+    about = {'runs': list(runs), 'steps': [step] * len(runs)}
     items = {name: {name: rows} for name in ('state', 'outcome', 'history', 'final')}
     return checkpoints.Checkpoint(about, items)
 
@@ -37,12 +37,12 @@ def test_the_newest_checkpoint_of_a_run_counts(series):
     records.keep(checkpoint([2, 0], 20, 200))
     assert records.step.tolist() == [20, 10, 20, -1, -1]
     (old, new) = records.newest(np.array([2, 0, 1, 3]), 'state', 'outcome')
-    assert old[0].tolist() == [2] and old[1].about['runs'] == [1]
-    assert old[1].items['state']['state'].tolist() == [101]
+    assert old[0].tolist() == [2]
+    assert old[1]['state']['state'].tolist() == [101]
     # Row by row, in the order of the runs that were asked for.
-    assert new[0].tolist() == [0, 1] and new[1].about['runs'] == [2, 0]
-    assert new[1].items['state']['state'].tolist() == [202, 200]
-    assert new[1].items.keys() == {'state', 'outcome'}
+    assert new[0].tolist() == [0, 1]
+    assert new[1]['state']['state'].tolist() == [202, 200]
+    assert new[1].keys() == {'state', 'outcome'}
 
 
 def test_a_checkpoint_goes_when_all_of_its_runs_have_a_newer_one(series):
@@ -75,5 +75,5 @@ def test_a_later_session_finds_the_same(tmp_path):
     assert second.step.tolist() == [10, 20, -1]
     (old, new) = second.newest(np.arange(3), 'history')
     assert (old[0].tolist(), new[0].tolist()) == ([0], [1])
-    assert new[1].items['history']['history'].tolist() == [201]
+    assert new[1]['history']['history'].tolist() == [201]
     second.close()

@@ -48,7 +48,7 @@ def test_execution_is_no_part_of_the_identity(dataset):
 @pytest.mark.parametrize('place', ['file/sub', 'file', '/proc/nope'])
 def test_a_directory_that_cannot_be(place, dataset, tmp_path):
     (tmp_path / 'file').write_text('mine')
-    with pytest.raises(UserError, match='workdir'):
+    with pytest.raises(UserError, match=place):
         nnstudy.run(make_config(), RATES, tmp_path / place, dataset, quiet=True)
     assert [path.name for path in tmp_path.iterdir()] == ['file']
 
