@@ -169,15 +169,6 @@ def against(runs: pd.DataFrame, point: int) -> pd.DataFrame:
     return table.assign(verdict=verdicts.astype(object)).reset_index()
 
 
-def edges(runs: pd.DataFrame, swept: list[str], point: int) -> dict[str, str]:
-    """Returns the numeric axes at an end of which a point lies, and which: `{field: 'upper'}`."""
-    table = axes.settings(runs, swept)
-    found = {
-        field: axes.edge(axes.axis(field, table[field]), table.loc[point, field]) for field in swept
-    }
-    return {field: side for field, side in found.items() if side}
-
-
 def best_epoch(runs: pd.DataFrame, history: pd.DataFrame, point: int) -> float:
     """Returns the epoch of the lowest loss on the selection split, the median over a point's runs.
 

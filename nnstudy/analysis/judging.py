@@ -52,7 +52,7 @@ def judge(results: Results, claims: Sequence[Claim] | None = None) -> pd.DataFra
 
     Args:
       results: of the study.
-      claims: None for the study's own.
+      claims: at least one; None for the study's own.
 
     Returns:
       A row a claim: `claim`, its name; `statement`; `verdict`; `of`; `n`, the number of seeds;
@@ -67,32 +67,20 @@ def judge(results: Results, claims: Sequence[Claim] | None = None) -> pd.DataFra
     """
     claims = results.claims if claims is None else claims
     found = [_counted(results, claim) for claim in claims]
-    p_values = np.array([_p_values(one) for one in found]).reshape(-1, 3)
-    corrected = np.array([holm(column) for column in p_values.T]).reshape(3, -1).T
+    tests = np.array([_p_values(one) for one in found])
+    corrected = np.apply_along_axis(holm, 0, tests)
     num_tested = sum(claim.of != 'fact' for claim in claims)
-    decided = [_verdict(one, *p) for one, p in zip(found, corrected, strict=True)]
-    tests = [scipy.stats.binomtest(one.successes, one.n) for one in found]
-    shares = [test.proportion_ci(method='exact') for test in tests]
-    needed = [
-        _needed(one, num_tested) if verdict == 'undecided' else None
-        for one, (verdict, _) in zip(found, decided, strict=True)
-    ]
-    return pd.DataFrame(
-        {
-            'claim': [claim.name for claim in claims],
-            'statement': [claim.statement for claim in claims],
-            'verdict': [verdict for verdict, _ in decided],
-            'of': [one.of for one in found],
-            'n': [one.n for one in found],
-            'successes': [one.successes for one in found],
-            'share_low': [share.low for share in shares],
-            'share_high': [share.high for share in shares],
-            'resampled_medians': [one.resampled for one in found],
-            'p_value': [p_value for _, p_value in decided],
-            'seeds_needed': pd.array(needed, 'Int64'),
-            'evidence': [one.evidence for one in found],
-        }
-    )
+    rows = []
+    for claim, one, p_values in zip(claims, found, corrected, strict=True):
+        verdict, p_value = _verdict(one, *p_values)
+        row = {'claim': claim.name, 'statement': claim.statement, 'verdict': verdict}
+        row |= {'of': one.of, 'n': one.n, 'successes': one.successes}
+        share = scipy.stats.binomtest(one.successes, one.n).proportion_ci(method='exact')
+        row |= {'share_low': share.low, 'share_high': share.high}
+        row |= {'resampled_medians': one.resampled, 'p_value': p_value}
+        row['seeds_needed'] = _needed(one, num_tested) if verdict == 'undecided' else None
+        rows.append({**row, 'evidence': one.evidence})
+    return pd.DataFrame(rows).astype({'seeds_needed': 'Int64'})
 
 
 def place(results: Results, references: Sequence[Reference] | None = None) -> pd.DataFrame:
@@ -249,11 +237,9 @@ def _p_values(found: _Counts) -> tuple[float, float, float]:
         return math.nan, math.nan, math.nan
     binomial = scipy.stats.binom
     if of == 'some':
-        return (
-            (0.0, 1.0, math.nan)
-            if successes
-            else (math.nan, binomial.cdf(0, n, 1 - MOST), math.nan)
-        )
+        if successes:
+            return 0.0, 1.0, math.nan
+        return math.nan, binomial.cdf(0, n, 1 - MOST), math.nan
     holds, fails = binomial.sf(successes - 1, n, 0.5), binomial.cdf(successes, n, 0.5)
     mixed = max(binomial.cdf(successes, n, MOST), binomial.sf(successes - 1, n, 1 - MOST))
     if of == 'median':

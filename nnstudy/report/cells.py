@@ -39,17 +39,14 @@ def each(
     where: Mapping[str, Any] = {},
     names: Mapping[str, Name] = {},
 ) -> dict[str, figure.Figure]:
-    """Draws a picture for each point, see `cell`.
+    """Draws a picture for each point, see `cell`, and returns them by file name: `cell_<title>`.
 
     Args:
       results: of the study.
       metric: a metric column of the history.
       where: values of fields, which choose the points; by default all.
-      names: how to write the values of each field of the title. By default the title has all
-        fields that differ between these points, written as `learning_rate = 0.1`.
-
-    Returns:
-      Figures by the names of their files, `cell_<title>`.
+      names: of the fields of the title. By default these are all that differ between the points,
+        written as `learning_rate = 0.1`.
     """
     points = results.points_with(where)
     settings = axes.settings(results.only(points).runs, results.swept).map(repr)
@@ -65,8 +62,6 @@ def cell(
     results: Results, point: int, metric: str = 'train_loss', title: str = ''
 ) -> figure.Figure:
     """Draws a metric of all runs of a point against the epoch, and the first epoch in detail.
-
-    The title has by default the swept fields.
 
     Raises:
       UserError: there is no such metric.
@@ -97,14 +92,8 @@ def overview(
 ) -> figure.Figure:
     """Draws the pictures of many cells side by side, with one y-axis for all.
 
-    Args:
-      results: of the study.
-      rows: fields; each combination of their values is a row. Without any, the columns are
-        wrapped, four in a row.
-      columns: fields; each combination of their values is a column.
-      metric: see `each`, as for the others.
-      where: values of fields.
-      names: how to write values.
+    Each combination of the values of the fields `rows` is a row, and so with `columns`. Without
+    `rows`, the columns are wrapped, four in a row. The other arguments are those of `each`.
 
     Raises:
       UserError: two points are in the same place, or there is no such field or metric.

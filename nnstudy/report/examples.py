@@ -1,6 +1,7 @@
 """Pictures of predictions: the confusion matrix, and misclassified images.
 
 A picture of a single net shows the net of the median seed, and says how many of the others agree.
+A split is `'train'`, `'validation'` or `'test'`.
 """
 
 from typing import Any
@@ -31,11 +32,6 @@ def confusion(results: Results, point: int = 0, split: str = 'test') -> figure.F
     On the left are numbers of examples, on the right shares of each true class, both as medians
     over seeds; the shares also with their range. The numbers are in the tables if the study has
     `config.metrics = ('confusion',)`; otherwise every run predicts the examples again.
-
-    Args:
-      results: of a study of classification.
-      point: number of the point.
-      split: `'train'`, `'validation'` or `'test'`.
 
     Raises:
       UserError: there is no such point or split, or the labels are not classes.
@@ -75,14 +71,10 @@ def confusion(results: Results, point: int = 0, split: str = 'test') -> figure.F
 def misclassified(
     results: Results, point: int = 0, num: int = 20, split: str = 'test', which: str = 'final'
 ) -> figure.Figure:
-    """Draws misclassified images, those with the highest confidence first.
+    """Draws `num` misclassified images at most, those with the highest confidence first.
 
-    Args:
-      results: of a study of classification of images.
-      point: number of the point; the net is that of its median seed.
-      num: the most images.
-      split: `'train'`, `'validation'` or `'test'`.
-      which: the parameters after the `'final'` step or at the `'best'` evaluation.
+    The net is that of the point's median seed, with the parameters after the `'final'` step or at
+    the `'best'` evaluation.
 
     Raises:
       UserError: there is no such point or split, or the data are no images of classes.

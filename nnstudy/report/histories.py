@@ -33,9 +33,7 @@ def curves(results: Results, swept: Sequence[str] | None = None) -> figure.Figur
     points then have no bands. Otherwise a legend names the points; of more than twelve, only the
     best twelve are coloured and named, the others are grey.
 
-    Args:
-      results: of the study.
-      swept: the fields that tell points apart; by default all swept ones.
+    `swept` are the fields that tell points apart; by default all swept ones.
     """
     runs, history = results.runs, results.history
     swept = list(results.swept if swept is None else swept)
@@ -95,15 +93,16 @@ def train_and_test(
 ) -> figure.Figure:
     """Draws loss and metric of the training split and of another one over the epochs.
 
-    Training curves are solid, the others dashed; each setting has its colour and marker.
+    Training curves are solid, those of the `'test'` or `'validation'` split dashed. Each setting
+    has its colour and marker. The metric is by default the accuracy, for regression the mean
+    absolute error.
 
     Args:
       results: of the study.
       where: values of fields by name; they choose one point each, and the legend shows the names.
         By default all points, named by their swept fields.
-      split: compared with the training split, `'test'` or `'validation'`.
-      metric: drawn beside the loss; by default the accuracy, for regression the mean absolute
-        error.
+      split: compared with the training split.
+      metric: drawn beside the loss.
 
     Raises:
       UserError: there are more than six points, a name stands for several, or the split or
@@ -159,12 +158,8 @@ def _compared(results: Results, where: Mapping[str, Mapping[str, Any]] | None) -
 def traces(results: Results, columns: Sequence[str], x: str = 'step') -> figure.Figure:
     """Draws columns of the history, a panel each: medians over seeds, and every seed thinly.
 
-    Values that are not finite leave gaps.
-
-    Args:
-      results: of a study of few points.
-      columns: such as `'sharpness'`.
-      x: the column along the x-axis: `'step'`, `'epoch'`, or a measured one.
+    Along the x-axis is `'step'`, `'epoch'`, or a measured column. Values that are not finite leave
+    gaps. It is for a study of few points.
 
     Raises:
       UserError: there is no such column.
@@ -190,7 +185,7 @@ def traces(results: Results, columns: Sequence[str], x: str = 'step') -> figure.
     return style.finish(
         picture,
         f'{title[0].upper()}{title[1:]} during training',
-        [f'Thick: median over {seeds(runs)} a point; thin: each seed.'],
+        [spread_note(runs, 'thin lines', 'each seed')],
         [style.handle(**look) for look in looks],
         ', '.join(results.swept),
     )
@@ -253,13 +248,11 @@ def _draw_points(
     panel: mpl_axes.Axes, spread: pd.DataFrame, looks: Mapping[int, Look], crowd: Sequence[int]
 ) -> None:
     """Draws a metric's curves of all points; those of a crowd have no bands."""
-    table = spread['median'].reset_index('epoch')
-    points, first = np.unique(table.index, return_index=True)
-    medians = dict(zip(points, np.split(table.to_numpy(), first[1:]), strict=True))
     if crowd:
+        median = spread['median'].reset_index('epoch')
         style.thin(
             panel,
-            [medians[point] for point in crowd],
+            [median.loc[[point]].to_numpy() for point in crowd],
             width=1.5,
             colors=[looks[point]['color'] for point in crowd],
             linestyles=[looks[point].get('linestyle', '-') for point in crowd],
@@ -285,14 +278,12 @@ def _set_axes(
     return style.loss_y([panel], values.to_numpy(), first, MAX_LOSS_RATIO)
 
 
-def seeds(runs: pd.DataFrame) -> str:
-    """Writes how many seeds a point has."""
-    return labels.count(runs.groupby('point').size(), 'seed')
-
-
-def spread_note(runs: pd.DataFrame, mark: str, over: str = '') -> str:
+def spread_note(
+    runs: pd.DataFrame, mark: str, shown: str = 'interquartile range', over: str = ''
+) -> str:
     """Returns the note on what the medians are taken over, and on what `mark` shows."""
-    if len(runs) == runs['point'].nunique() and not over:
+    num = runs.groupby('point').size()
+    if num.max() == 1 and not over:
         return '1 seed a point: no spread is known.'
-    shown = f'; {mark}: interquartile range' if mark else ''
-    return f'Median over {over}{seeds(runs)} a point{shown}.'
+    told = f'; {mark}: {shown}' if mark else ''
+    return f'Median over {over}{labels.count(num, "seed")} a point{told}.'

@@ -41,14 +41,9 @@ def grid(results: Results, x: str, y: str) -> tuple[axes.Axis, axes.Axis, np.nda
 def heat_map(results: Results, x: str, y: str, metric: str | None = None) -> figure.Figure:
     """Draws a metric at the end of training over two swept fields: medians over seeds.
 
-    If other fields are swept too, a cell pools all of their values, and a note says so. A cross
-    marks a cell in which half or more of the runs diverged.
-
-    Args:
-      results: of the study.
-      x: the field along the x-axis.
-      y: the field along the y-axis.
-      metric: a column of `runs`; the test accuracy (regression: the test loss) by default.
+    The metric is a column of `runs`, by default the test accuracy (regression: the test loss). If
+    other fields are swept too, a cell pools all of their values, and a note says so. A cross marks
+    a cell in which half or more of the runs diverged.
 
     Raises:
       UserError: a field is not swept, or the metric is no column of numbers.

@@ -39,8 +39,7 @@ def save(
 ) -> list[pathlib.Path]:
     """Writes `metric_vs_<field>.png` for every swept field, `curves.png`, and `others` by name.
 
-    Fields that only follow another one are left out, see `axes.telling`. The directory is made
-    where it is not there. Returns the paths written.
+    Fields that only follow another one are left out, see `axes.telling`. Returns the paths.
 
     Raises:
       UserError: a file cannot be written.
@@ -63,15 +62,10 @@ def metric_vs(
 ) -> figure.Figure:
     """Draws a final metric against one swept field.
 
-    If other fields are swept too, each of their settings is a line. More than six settings are
-    pooled into one line, and a note says so. With more than a hundred numbers along the axis,
-    neighbours share a median.
-
-    Args:
-      results: of the study.
-      field: dotted name of the swept field along the x-axis.
-      metric: a metric column of `runs`; the test accuracy (regression: the test loss) by default.
-      swept: the fields that tell points apart; by default all swept ones.
+    If other fields tell points apart too (`swept`, by default all swept ones), each of their
+    settings is a line. More than six settings are pooled into one line, and a note says so. With
+    more than a hundred numbers along the axis, neighbours share a median. The metric is a column of
+    `runs`, by default the test accuracy (regression: the test loss).
 
     Raises:
       UserError: the field is not swept, or the metric is no column of `runs`.
@@ -115,7 +109,7 @@ def metric_vs(
         style.log_y(panel)
     panel.set_xlabel(field)
     panel.set_ylabel(labels.metric(metric))
-    notes.insert(0, histories.spread_note(runs, 'band' if x.axis.scale else 'bar', over))
+    notes.insert(0, histories.spread_note(runs, 'band' if x.axis.scale else 'bar', over=over))
     if pooled:
         notes.append(f'Pooled over {", ".join(others)}; the star shows the best point only.')
     title = f'Final {labels.metric(metric).removesuffix(" (%)")} against {field}'

@@ -69,7 +69,6 @@ def record(
     """
     results, runs = stages[-1], pd.concat([stage.runs for stage in stages])
     num_points = sum(len(stage.points) for stage in stages)
-    judged = judging.judge(results)
     parts = [f'## {name}', *about, f'```sh\n{command}\n```']
     parts.append(
         f'{labels.count(num_points, "point")}, {labels.count(len(runs), "run")}, '
@@ -85,6 +84,7 @@ def record(
         parts.append(tables.markdown(points.assign(**{'seconds a run': seconds})))
     if results.claims:
         evidence = {'evidence': 'medians over seeds [smallest, largest]'}
+        judged = judging.judge(results)
         table = judged[['claim', 'verdict', 'evidence']].rename(columns=evidence)
         parts.append(tables.markdown(table))
     elif results.config.num_seeds > 1:

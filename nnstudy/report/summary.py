@@ -1,5 +1,6 @@
 """The summary of a study in the terminal: a row a point, then what may be concluded."""
 
+import functools
 from collections.abc import Hashable, Sequence
 
 import numpy as np
@@ -23,16 +24,11 @@ def summarise(results: Results) -> console.Group:
 
 
 def points(results: Results, shown: Sequence[int] | None = None) -> pd.DataFrame:
-    """Returns a row a point, as text: its settings, and what it reaches.
+    """Returns a row a point, as text, for some points in this order, by default all.
 
-    Args:
-      results: of the study.
-      shown: the points, in order; None for all.
-
-    Returns:
-      A column a swept field, by its short name; the headline metric of the splits that decide,
-      median [quartiles] over seeds, with line breaks in its name; and how many runs of how many
-      diverged.
+    The columns are the swept fields, by their short names; the headline metric of the splits that
+    decide, median [quartiles] over seeds, with line breaks in its name; and how many runs of how
+    many diverged.
     """
     runs, swept = results.runs, results.swept
     summary = comparison.by_point(runs, []).set_index('point')
@@ -41,16 +37,14 @@ def points(results: Results, shown: Sequence[int] | None = None) -> pd.DataFrame
     metric = comparison.headline(runs)
     for split in dict.fromkeys((comparison.selection_split(runs), 'test')):
         name = f'{split}_{metric}'
-        parts = summary[[f'{name}_median', f'{name}_q25', f'{name}_q75']]
-        low_high = parts.map(lambda value, name=name: labels.reading(name, value)).agg(
-            tuple, axis=1
+        median, low, high = (
+            summary[f'{name}_{part}'].map(functools.partial(labels.reading, name))
+            for part in ('median', 'q25', 'q75')
         )
         # Ranking counts a run without a value as the worst; a point of such runs only shows a dash.
         measured = np.isfinite(runs[name].astype(np.float64)).groupby(runs['point']).any()
-        texts[labels.metric(f'{split}\n{metric}') + '\nmedian [IQR]'] = [
-            '{} [{}, {}]'.format(*row) if measured[point] else '–'
-            for point, row in low_high.items()
-        ]
+        spread = (median + ' [' + low + ', ' + high + ']').where(measured, '–')
+        texts[labels.metric(f'{split}\n{metric}') + '\nmedian [IQR]'] = spread
     counts = summary[['diverged', 'n']].astype(str)
     return texts.assign(diverged=counts['diverged'] + '/' + counts['n'])
 
@@ -103,7 +97,14 @@ def conclusions(results: Results) -> list[str]:
             chosen += ' (no validation split, so its test value is optimistic)'
         where = ', '.join(f'{field} = {text}' for field, text in settings.loc[best.point].items())
         lines.append(f'Best point (*): {where}; {chosen}.')
-    lines.append(f'{whose} {_reached(best)}')
+    median, low, high = (labels.reading(best.metric, v) for v in (best.median, *best.interval))
+    interval = f'bootstrap 95% interval [{low}, {high}]'
+    lines.append(
+        f'{whose} {best.metric.replace("_", " ")}: median {median}'
+        f'{" %" if comparison.higher_is_better(best.metric) else ""}, '
+        f'{"no interval" if np.isnan(best.interval[0]) else interval}, '
+        f'n = {labels.count(best.n, "seed")}.'
+    )
     if diverged := ((runs['point'] == best.point) & (runs['status'] == 'diverged')).sum():
         lines.append(f'Warning: {diverged} of {whose.lower()} {best.n} runs diverged.')
     epoch = comparison.best_epoch(runs, results.history, best.point)
@@ -118,25 +119,13 @@ def conclusions(results: Results) -> list[str]:
         names = settings.agg(', '.join, axis=1)
         names = names if len(swept) == 1 else '(' + names + ')'
         lines.append(_not_told_apart(comparison.against(runs, best.point), names))
-    for field, side in comparison.edges(runs, swept, best.point).items():
-        value = labels.value(results.points[best.point][field])
-        lines.append(
-            f'Warning: the best lies at the {side} edge of {field} ({value}): a better value may '
-            'lie beyond.'
-        )
+    for field, column in axes.settings(runs, swept).items():
+        if side := axes.edge(axes.axis(str(field), column), value := column[best.point]):
+            lines.append(
+                f'Warning: the best lies at the {side} edge of {field} ({labels.value(value)}): a '
+                'better value may lie beyond.'
+            )
     return lines + _along_the_rate(results)
-
-
-def _reached(best: comparison.Best) -> str:
-    unit = ' %' if comparison.higher_is_better(best.metric) else ''
-    median, low, high = (labels.reading(best.metric, v) for v in (best.median, *best.interval))
-    interval = f'bootstrap 95% interval [{low}, {high}]'
-    if np.isnan(best.interval[0]):
-        interval = 'no interval'
-    return (
-        f'{best.metric.replace("_", " ")}: median {median}{unit}, {interval}, '
-        f'n = {labels.count(best.n, "seed")}.'
-    )
 
 
 def _not_told_apart(against: pd.DataFrame, names: pd.Series) -> str:

@@ -27,14 +27,9 @@ EVENTS = 'events.out.tfevents.*'
 
 
 def write(results: Results, out: Path) -> list[Path]:
-    """Writes the event files of every run, and removes older ones in the same folders.
+    """Writes the event files of every run into a folder of its own in `out`; returns the folders.
 
-    Args:
-      results: of a study.
-      out: a folder, which gets one folder a run.
-
-    Returns:
-      The folders, in the order of the runs.
+    Older event files in the same folders are removed.
 
     Raises:
       UserError: the folder cannot be written.

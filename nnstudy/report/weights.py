@@ -32,12 +32,8 @@ def histograms(
 
     Every curve is the histogram at one evaluation, over all seeds of the point together. Its base
     line is at its epoch, and all have the same height. Gradients are those of one mini-batch.
-
-    Args:
-      results: of a study with `config.histograms = True`.
-      point: number of the point.
-      layers: names of the layers, such as `'Conv_0'`; by default all, in the order of their kinds
-        and numbers.
+    Layers are named as in `'Conv_0'`; by default all are shown, in the order of their kinds and
+    numbers. The study needs `config.histograms = True`.
 
     Raises:
       UserError: the study has no histograms, or the point or layer is not there.

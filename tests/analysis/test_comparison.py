@@ -161,15 +161,6 @@ def test_against_no_other_point_is_empty():
     assert comparison.against(table([[0.9, 0.8]]), 0).empty
 
 
-def test_edges_are_judged_axis_by_axis():
-    rates, widths = [0.1, 0.1, 0.1, 1.0, 10.0], [8, 16, 32, 16, 16]
-    runs = table([[0.5]] * 5, rate=rates, width=widths, act=list('abcde'))
-    swept = ['rate', 'width', 'act']
-    assert comparison.edges(runs, swept, 1) == {'rate': 'lower'}
-    assert comparison.edges(runs, swept, 2) == {'rate': 'lower', 'width': 'upper'}
-    assert comparison.edges(runs, swept, 3) == {}
-
-
 def test_best_epoch_is_the_median_of_each_runs_lowest():
     runs = table([[0.9, 0.9, 0.9]])
     history = pd.DataFrame(
