@@ -71,8 +71,7 @@ class Axis:
 
     def positions(self, values: Iterable) -> list[int]:
         """Returns for each of `values` which of the axis's values it is, counted from 0."""
-        position = {value: i for i, value in enumerate(self.values)}
-        return [position[value] for value in values]
+        return [self.values.index(value) for value in values]
 
 
 def axis(field: str, values: Iterable) -> Axis:

@@ -11,13 +11,9 @@ from numpy.typing import ArrayLike
 def quartiles_by(groups: ArrayLike, values: ArrayLike, num_groups: int) -> np.ndarray:
     """Returns lower quartile, median and upper quartile of each group of values `[G, 3]`.
 
-    To the bit those of `np.quantile`, of all groups at once; NaN for a group without values or with
-    one that is not finite.
-
-    Args:
-      groups: the group of each value, from 0 `[n]`.
-      values: in any order `[n]`.
-      num_groups: number of groups `G`.
+    `groups` [n] are the groups of the values [n], from 0 to G - 1. To the bit those of
+    `np.quantile`, of all groups at once; NaN for a group without values or with one that is not
+    finite.
     """
     groups, values = np.asarray(groups, int), np.asarray(values, np.float64)
     counts = np.bincount(groups, minlength=num_groups)

@@ -11,7 +11,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -73,8 +73,8 @@ def judge(results: Results, claims: Sequence[Claim] | None = None) -> pd.DataFra
     rows = []
     for claim, one, p_values in zip(claims, found, corrected, strict=True):
         verdict, p_value = _verdict(one, *p_values)
-        row = {'claim': claim.name, 'statement': claim.statement, 'verdict': verdict}
-        row |= {'of': one.of, 'n': one.n, 'successes': one.successes}
+        row: dict[str, Any] = {'claim': claim.name, 'statement': claim.statement}
+        row |= {'verdict': verdict, 'of': one.of, 'n': one.n, 'successes': one.successes}
         share = scipy.stats.binomtest(one.successes, one.n).proportion_ci(method='exact')
         row |= {'share_low': share.low, 'share_high': share.high}
         row |= {'resampled_medians': one.resampled, 'p_value': p_value}
@@ -84,14 +84,10 @@ def judge(results: Results, claims: Sequence[Claim] | None = None) -> pd.DataFra
 
 
 def place(results: Results, references: Sequence[Reference] | None = None) -> pd.DataFrame:
-    """Returns where each printed number falls among those of the seeds.
+    """Returns where each printed number, by default of the study, falls among those of the seeds.
 
     A document had one seed and other random numbers: its number is expected to be one that some
     seed could have given, not to be equal to any.
-
-    Args:
-      results: of the study.
-      references: None for the study's own.
 
     Returns:
       A row a number: `reference`, its name; `printed`; `n`, the number of seeds; their `median`,

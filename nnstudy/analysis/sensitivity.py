@@ -40,10 +40,7 @@ def by_setting(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> p
     The boundary of a seed is between the largest rate up to which no run of it diverged and the
     next one: their geometric mean. Above it there may be rates at which runs did not diverge.
 
-    Args:
-      runs: one row per run.
-      history: one row per run and evaluation.
-      swept: dotted names of the swept fields, the learning rate among them.
+    The learning rate is among the swept fields.
 
     Returns:
       One row per setting: the other swept fields; `values`, how many values the rate has;

@@ -149,12 +149,7 @@ def _chosen(studies: list[Variant], args: argparse.Namespace) -> list[Variant]:
 
 
 def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Variant]:
-    """Yields the studies of a folder of configs, by name.
-
-    Args:
-      configs: the folder.
-      folder: where their working directories are.
-      quick: their small versions, of those that have one.
+    """Yields the studies of a folder of configs, by name, or the small versions that they have.
 
     Raises:
       UserError: there is no config file in the folder, or one fails.

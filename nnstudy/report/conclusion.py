@@ -25,11 +25,8 @@ def conclude(
 ) -> None:
     """Shows the tables of a finished study, and draws its pictures in its working directory.
 
-    Args:
-      results: with a working directory.
-      said: the config file, which measures and draws, and whose claims may be newer than those of
-        the results.
-      is_whole: whether all runs of the study are here; claims of a part are not judged.
+    What the config file has `said` measures and draws too; its claims may be newer than those of
+    the results. Unless the study `is_whole`, with all of its runs, no claim is judged.
     """
     from nnstudy.report import plots  # matplotlib takes a second, and training does not need it
 

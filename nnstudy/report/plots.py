@@ -7,7 +7,6 @@ read in black and white.
 import dataclasses
 import functools
 import math
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,9 +32,7 @@ MAX_LOSS_RATIO = 3.0
 
 
 def save(
-    results: Results,
-    directory: str | os.PathLike,
-    others: Mapping[str, figure.Figure] | None = None,
+    results: Results, directory: pathlib.Path, others: Mapping[str, figure.Figure] = {}
 ) -> list[pathlib.Path]:
     """Writes `metric_vs_<field>.png` for every swept field, `curves.png`, and `others` by name.
 
@@ -47,14 +44,10 @@ def save(
     swept = axes.telling(results.runs, results.swept)
     figures = {f'metric_vs_{field}': metric_vs(results, field, swept=swept) for field in swept}
     figures['curves'] = histories.curves(results, swept)
-    figures |= {name.removesuffix('.png'): picture for name, picture in (others or {}).items()}
-    directory = pathlib.Path(directory)
+    figures |= {name.removesuffix('.png'): picture for name, picture in others.items()}
     with errors.writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
-    written = {directory / f'{name}.png': picture for name, picture in figures.items()}
-    for path, picture in written.items():
-        style.save(picture, path)
-    return list(written)
+    return [style.save(picture, directory / f'{name}.png') for name, picture in figures.items()]
 
 
 def metric_vs(

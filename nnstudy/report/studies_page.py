@@ -54,15 +54,15 @@ def record(
     stages: Sequence[Results],
     picture: Path,
 ) -> None:
-    """Records what a page says of a study.
+    """Records what a page says of a study in its folder, within that of all studies.
 
     Args:
-      folder: of the study, in that of all studies.
+      folder: of the study.
       name: such as `'lenet_activations:mnist'`.
-      about: paragraphs on the study; the first one is its title.
+      about: paragraphs; the first one is the title.
       command: that runs it.
-      stages: its results, of a search in stages all of them; the last one is told.
-      picture: the file of its main picture, if it is there.
+      stages: its results; of a search in stages, the last ones are told.
+      picture: the file of its main picture, which may not be there.
 
     Raises:
       UserError: it cannot be written.
@@ -115,11 +115,7 @@ def _machine(results: Results) -> str:
 
 
 def write(path: Path, command: str) -> Path:
-    """Writes a page of all studies that are recorded in the folder of its name, beside it.
-
-    Args:
-      path: of the page.
-      command: that makes it, which it names.
+    """Writes a page of all studies recorded in the folder of its name; it names its command.
 
     Raises:
       UserError: nothing is recorded there, or it cannot be written.
@@ -175,10 +171,8 @@ def _on_claims(claims: pd.DataFrame) -> list[str]:
 def all_claims(folders: Mapping[str, Path]) -> pd.DataFrame:
     """Reads `claims.csv` of several studies, with the name of each in a further column `study`.
 
-    Claims are sorted by name, with numbers as numbers: B7a, B7b, B10.
-
-    Args:
-      folders: by name of the study; without such a file, a study has no claims.
+    Claims are sorted by name, with numbers as numbers: B7a, B7b, B10. Folders are by name of the
+    study; one without such a file has no claims.
 
     Raises:
       UserError: a file is not a table of verdicts.

@@ -163,8 +163,8 @@ def colour_bar(
     return bar
 
 
-def save(picture: figure.Figure, path: pathlib.Path) -> None:
-    """Writes a picture as PNG, whole or not at all.
+def save(picture: figure.Figure, path: pathlib.Path) -> pathlib.Path:
+    """Writes a picture as PNG, whole or not at all, and returns the path.
 
     Raises:
       UserError: it cannot be written there, or is no matplotlib figure.
@@ -178,6 +178,7 @@ def save(picture: figure.Figure, path: pathlib.Path) -> None:
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
+    return path
 
 
 def say_empty(panel: axes.Axes, why: str = 'no finite value') -> None:

@@ -25,15 +25,12 @@ def printed(
     table: pd.DataFrame,
     title: str | None = None,
     right: Collection[str] = (),
-    styles: Mapping[Hashable, str] | None = None,
+    styles: Mapping[Hashable, str] = {},
 ) -> rich_table.Table:
-    """Returns a table, ready for `rich.console.Console.print`.
+    """Returns a table, ready for `rich.console.Console.print`; cells are written by `str`.
 
-    Args:
-      table: its cells are written by `str`.
-      title: above the table.
-      right: the columns that are aligned to the right.
-      styles: of some rows, such as `'bold'`, by their index.
+    The columns `right` are aligned to the right. Styles, such as `'bold'`, are of some rows by
+    their index.
     """
     rendered = rich_table.Table(
         title=Text(title) if title else None,
@@ -48,7 +45,7 @@ def printed(
     for index, *row in table.itertuples():
         # Text, because rich would read a string like '[nan, nan]' as markup.
         cells = [Text(str(cell)) for cell in row]
-        rendered.add_row(*cells, style=(styles or {}).get(index))
+        rendered.add_row(*cells, style=styles.get(index))
     return rendered
 
 
