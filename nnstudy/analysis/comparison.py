@@ -149,10 +149,9 @@ def against(runs: pd.DataFrame, point: int) -> pd.DataFrame:
     not corrected for the number of points: the aim is to name the points that may well be as good,
     and a correction would only lengthen that list.
 
-    Returns:
-      One row per point, in order: `point`, `n` (number of seeds in common), `difference` (mean over
-      seeds, that point less `point`), `p_value` (see `sign_flip_p`) and `verdict`: `'differs'` (p
-      at most 5%), `'cannot tell'` or, with fewer than six seeds, `'too few seeds'`.
+    The columns are `point`, `n` (number of seeds in common), `difference` (mean over seeds, that
+    point less `point`), `p_value` (see `sign_flip_p`) and `verdict`: `'differs'` (p at most 5%),
+    `'cannot tell'` or, with fewer than six seeds, `'too few seeds'`.
     """
     metric = f'test_{headline(runs)}'
     values = finite_or_worst(runs).pivot(index='point', columns='seed', values=metric)

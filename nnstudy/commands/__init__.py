@@ -57,15 +57,13 @@ class Parser(argparse.ArgumentParser):
 
     def add_number(self, flag: str, default: int, what: str) -> None:
         """Adds a flag for a number of things, 1 or more."""
-        self.add_argument(
-            flag, type=_positive, metavar='N', default=default, help=f'{what}; default: {default}'
-        )
+        what += '; default: %(default)s'
+        self.add_argument(flag, type=_positive, metavar='N', default=default, help=what)
 
     def add_out(self, name: str) -> None:
         """Adds the flag `--out` of a file that is written."""
-        self.add_argument(
-            '--out', type=Path, metavar='FILE', default=name, help='default: %(default)s'
-        )
+        said = 'default: %(default)s'
+        self.add_argument('--out', type=Path, metavar='FILE', default=name, help=said)
 
     def parse_config(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parses arguments with `--config.FIELD=VALUE` or `--config.FIELD VALUE`.
@@ -80,9 +78,7 @@ class Parser(argparse.ArgumentParser):
                 others.append(argument)
                 continue
             field, equals, value = argument.removeprefix('--config.').partition('=')
-            if not equals:
-                value = next(arguments, '--')
-            if not equals and value.startswith('--'):
+            if not equals and (value := next(arguments, '--')).startswith('--'):
                 raise errors.UserError(f'--config.{field} needs a value: --config.{field}=VALUE')
             field = config_lib.full(field)
             if field in overrides:

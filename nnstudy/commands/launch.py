@@ -38,18 +38,11 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         metavar='FIELD=V1,V2,...',
         help='sets the values of a swept field; --sweep=none first removes the sweep of the config',
     )
-    parser.add_argument(
-        '--workdir',
-        type=Path,
-        metavar='DIR',
-        help='working directory of the study; default: runs/<study>-<hash>',
-    )
+    told = 'working directory of the study; default: runs/<study>-<hash>'
+    parser.add_argument('--workdir', type=Path, metavar='DIR', help=told)
     parser.add_data_dir()
-    parser.add_argument(
-        '--part',
-        metavar='i/n',
-        help='trains part i of n of the runs, i from 0 to n-1; nnstudy merge joins the parts',
-    )
+    told = 'trains part i of n of the runs, i from 0 to n-1; nnstudy merge joins the parts'
+    parser.add_argument('--part', metavar='i/n', help=told)
     parser.add_argument(
         '--distributed',
         action='store_true',
@@ -61,8 +54,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument('--process_id', type=int, metavar='I', help='of this process, from 0')
     parser.add_argument('--dry_run', action='store_true', help='prints the plan and stops')
     args = parser.parse_config(argv)
-    told = [args.coordinator, args.num_processes, args.process_id]
-    if any(value is not None for value in told) and (not args.distributed or None in told):
+    given = [args.coordinator, args.num_processes, args.process_id]
+    if any(value is not None for value in given) and (not args.distributed or None in given):
         raise errors.UserError(
             '--coordinator, --num_processes and --process_id go together, with --distributed'
         )

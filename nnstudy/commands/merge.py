@@ -15,19 +15,9 @@ from nnstudy.running import merge
 def run(argv: Sequence[str]) -> None:
     """Runs the command, see `nnstudy.commands`."""
     parser = commands.Parser('nnstudy merge', __doc__)
-    parser.add_argument(
-        'directories',
-        nargs='+',
-        type=Path,
-        metavar='DIR',
-        help='working directory of a part, or a folder with several of them',
-    )
-    parser.add_argument(
-        '--workdir',
-        required=True,
-        type=Path,
-        metavar='OUT',
-        help='new working directory of the whole study',
-    )
+    told = 'working directory of a part, or a folder with several of them'
+    parser.add_argument('directories', nargs='+', type=Path, metavar='DIR', help=told)
+    told = 'new working directory of the whole study'
+    parser.add_argument('--workdir', required=True, type=Path, metavar='OUT', help=told)
     args = parser.parse_args(argv)
     conclusion.conclude(merge.merge(args.directories, args.workdir))

@@ -73,10 +73,9 @@ def run(argv: Sequence[str]) -> None:
 
 
 def size(name: str, shape: tuple[int, ...]) -> tuple[int, float]:
-    """Returns the number of parameters of a model, and the operations of a forward pass.
+    """Returns the number of parameters, and the operations of a forward pass of one example.
 
-    The operations are those of one example of this shape. They are counted for a GPU: on a CPU,
-    convolutions may do more operations where that is faster.
+    They are counted for a GPU: on a CPU, convolutions may do more where that is faster.
     """
     entry = models.MODELS[name]
     arguments = {'num_tokens': NUM_TOKENS} if models.takes_tokens(entry) else {}

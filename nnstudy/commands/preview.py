@@ -41,8 +41,7 @@ def of_config(
     epochs: int = 8,
     data_dir: str | os.PathLike[str] | None = None,
 ) -> figure.Figure:
-    """Draws the first training examples, a row each, under the config's augmentation, a column an
-    epoch.
+    """Draws training examples, a row each, as augmented by the config, a column an epoch.
 
     Raises:
       UserError: something is wrong with the config or the data, or the data are no images.
@@ -84,8 +83,7 @@ def augmented(
 ) -> np.ndarray:
     """Returns training images as stored, then as the run with that seed sees them in each epoch.
 
-    `examples` [N] are numbers in the training set; the images are float32
-    `[N, 1 + epochs, H, W, C]` in [0, 1].
+    They are float32 `[N, 1 + epochs, H, W, C]` in [0, 1], of N examples by number.
     """
     _, _, key = run_lib.data_keys(run_lib.make_keys(seed))
     images = np.asarray(data.inputs[examples], np.float32)

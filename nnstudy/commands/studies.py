@@ -39,19 +39,19 @@ class Variant:
     """A study as it is listed and run: a config file with some of its variants."""
 
     path: Path  # of the config file
-    arg: str  # the variants, separated by commas; empty for the study as it is
+    variants: str  # `:a,b`, or nothing for the study as it is
     folder: Path  # where the working directories of all studies are
     about: Sequence[str]  # the first line of its docstring, and its paragraph `Asked: ...`, if any
     picture: str  # the name of its main picture
 
     @property
     def name(self) -> str:
-        return self.path.stem + (f':{self.arg}' if self.arg else '')
+        return self.path.stem + self.variants
 
     @property
     def spec(self) -> str:
         """What launch.py takes as `--config`."""
-        return str(self.path) + (f':{self.arg}' if self.arg else '')
+        return f'{self.path}{self.variants}'
 
     @property
     def workdir(self) -> Path:
@@ -131,9 +131,6 @@ def _chosen(studies: list[Variant], args: argparse.Namespace) -> list[Variant]:
 
     A name is that of a study, with or without the word quick, or else that of a config file, which
     stands for all of its studies.
-
-    Raises:
-      UserError: there is no such study.
     """
     asked: list[Variant] = []
     plain = {study.name: study.name.removesuffix('quick').rstrip(':,') for study in studies}
@@ -169,14 +166,13 @@ def find(configs: Path, folder: Path, *, quick: bool = False) -> Iterator[Varian
                 continue
             variants = [variant for variant in variants if variant != 'reduced'] or ['']
         for variant in variants:
-            arg = ','.join(filter(None, (variant, study_file.QUICK if quick else '')))
-            yield Variant(path, arg, folder, about, picture)
+            chosen = ','.join(filter(None, (variant, study_file.QUICK if quick else '')))
+            yield Variant(path, chosen and f':{chosen}', folder, about, picture)
 
 
 def listing(studies: Sequence[Variant]) -> Table:
     """Returns the studies with status, number of runs, time and verdicts."""
-    right = ('runs', 'training', 'verdicts')
-    rows = []
+    rows, right = [], ('runs', 'training', 'verdicts')
     for study in studies:
         row = {'study': study.name, 'status': study.status, 'what': study.about[0]}
         row |= dict.fromkeys(right, '')

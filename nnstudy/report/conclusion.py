@@ -39,21 +39,20 @@ def conclude(
     screen.print(summary.summarise(results))
     for name in ('references.csv', 'claims.csv'):
         (workdir / name).unlink(missing_ok=True)  # of an earlier call
-    files = ['runs.csv', 'runs.parquet', 'history.parquet']
+    found = {}
     if results.references and is_whole:
-        placed = judging.place(results)
+        found['references.csv'] = placed = judging.place(results)
         text = references_text(placed)
         title = 'Numbers in the document, and those of our seeds'
         screen.print(tables.printed(text, title, right=[*text][1:]))
-        placed.to_csv(workdir / 'references.csv', index=False)
-        files.append('references.csv')
     if results.claims and is_whole:
-        judged = judging.judge(results)
+        found['claims.csv'] = judged = judging.judge(results)
         title = 'Claims, judged seed by seed; corrected for the number of claims (Holm)'
         styles = {row: VERDICTS[verdict][1] for row, verdict in judged['verdict'].items()}
         screen.print(tables.printed(claims_text(judged), title, styles=styles))
-        judged.to_csv(workdir / 'claims.csv', index=False)
-        files.append('claims.csv')
+    for name, table in found.items():
+        table.to_csv(workdir / name, index=False)
+    files = ['runs.csv', 'runs.parquet', 'history.parquet', *found]
     # Pictures come last: a study that has them has been judged too.
     drawn = said.pictures(results) if said is not None and said.pictures is not None else {}
     written = plots.save(results, workdir / 'plots', drawn)

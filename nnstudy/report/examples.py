@@ -120,11 +120,7 @@ def typical(results: Results, point: int) -> Any:
 
 
 def image_classes(net: Net) -> tuple[str, ...]:
-    """Returns the names of the classes of images.
-
-    Raises:
-      UserError: the data are no images of classes.
-    """
+    """Returns the names of the classes of images; raises UserError for other data."""
     if net.dataset.class_names is None or not net.data.is_image:
         raise errors.UserError(f'{net.dataset.name!r} has no images of classes')
     return net.dataset.class_names

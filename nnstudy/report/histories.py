@@ -140,13 +140,13 @@ def _compared(results: Results, where: Mapping[str, Mapping[str, Any]] | None) -
     """Returns the point of every setting by name."""
     points = {name: point for point, name in labels.points(results.runs, results.swept).items()}
     if where is not None:
-        found = {name: results.points_with(fields) for name, fields in where.items()}
-        for name, several in found.items():
-            if len(several) > 1:
+        points = {}
+        for name, fields in where.items():
+            points[name], *more = results.points_with(fields)
+            if more:
                 raise errors.UserError(
-                    f'{name!r} stands for {len(several)} points; name more fields'
+                    f'{name!r} stands for {1 + len(more)} points; name more fields'
                 )
-        points = {name: point for name, (point,) in found.items()}
     if len(points) > MAX_COMPARED:
         raise errors.UserError(
             f'{len(points)} points are too many for one picture of train and test curves: choose '
