@@ -46,7 +46,13 @@ def curves(results: Results, swept: Sequence[str] | None = None) -> figure.Figur
     if axis.scale:
         values = settings[axis.field]
         shades = _colour_bar(picture, panels, axis, best and values[best.point])
-        looks = {point: _look_along(axis, value, shades) for point, value in values.items()}
+        apart = values.isin(axis.apart)  # from the scale: they are named
+        looks: dict[Any, Look] = {
+            point: {'color': shades.to_rgba(v)} for point, v in values[~apart].items()
+        }
+        for point, value in values[apart].items():
+            color = style.GREY if value is None else 'black'
+            looks[point] = {'color': color, 'marker': 'o', 'label': labels.value(value)}
         crowd = [p for p in looks if 'label' not in looks[p] and len(looks) > MAX_BANDS]
         of_crowd = f'No bands along {axis.field}: more than {MAX_BANDS} points.'
     else:
@@ -198,14 +204,6 @@ def named(names: Sequence[str]) -> list[Look]:
         {'color': style.shade(i, len(names)), 'marker': markers[i % len(markers)], 'label': name}
         for i, name in enumerate(names)
     ]
-
-
-def _look_along(axis: axes.Axis, value: Any, shades: cm.ScalarMappable) -> Look:
-    """Returns the look of a value of a numeric axis; one with no place on its scale is named."""
-    if value not in axis.apart:
-        return {'color': shades.to_rgba(value)}
-    color = style.GREY if value is None else 'black'
-    return {'color': color, 'marker': 'o', 'label': labels.value(value)}
 
 
 def _colour_bar(
