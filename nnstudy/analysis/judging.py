@@ -48,11 +48,8 @@ def judge(results: Results, claims: Sequence[Claim] | None = None) -> pd.DataFra
     seeds errs too often. A claim about some seed holds with the first of which it is true, and does
     not hold if the share is below 5%. A fact holds if it is true of all runs, without a test.
 
-    A tie, or a comparison with a value that is not a number, is not a success.
-
-    Args:
-      results: of the study.
-      claims: at least one; None for the study's own.
+    A tie, or a comparison with a value that is not a number, is not a success. There is at least
+    one claim; by default they are the study's own.
 
     Returns:
       A row a claim: `claim`, its name; `statement`; `verdict`; `of`; `n`, the number of seeds;

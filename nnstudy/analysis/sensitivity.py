@@ -21,12 +21,8 @@ def sensitivity(losses: ArrayLike, initial: ArrayLike) -> np.ndarray | float:
     2309.14322, section 3.1). Compare only sensitivities over the same rates, evenly spaced in the
     logarithm.
 
-    Args:
-      losses: final losses, one a rate `[..., R]`; one that is not finite counts as the initial.
-      initial: losses before training `[...]`.
-
-    Returns:
-      `[...]`, in the unit of the loss; a float for one curve.
+    `losses` [..., R] are final ones, one a rate; one that is not finite counts as the initial one,
+    from before training [...]. The result is in their unit, [...]; a float for one curve.
     """
     initial = np.asarray(initial, np.float64)[..., None]
     # fmin passes NaN over.

@@ -23,8 +23,7 @@ from nnstudy.results import Results
 
 Name = Callable[[Any], str]  # how a value is written
 
-# The axis of a loss ends at this many times the loss of step 0. The factor is large, because these
-# pictures show how high a run goes.
+# The axis of a loss ends at this many times the loss of step 0: it shows how high a run goes.
 MAX_LOSS_RATIO = 1000.0
 # With at least `MIN_EARLY` evaluations within the first epoch, and more than `MAX_UNZOOMED` epochs,
 # the first epoch has a panel of its own.

@@ -224,11 +224,8 @@ def spread_over_seeds(results: Results, metrics: list[str]) -> pd.DataFrame:
     """Returns the quartiles over seeds of every point and evaluation, in the metrics' units.
 
     A run that has stopped keeps its last values until all runs of its point have ended. Otherwise
-    the median would be over the remaining runs only.
-
-    Returns:
-      A row for each `point` and `epoch`, the index; columns (metric, part), the part being
-      `'q25'`, `'median'` or `'q75'`.
+    the median would be over the remaining runs only. The index is (`point`, `epoch`), the columns
+    are (metric, part), the part being `'q25'`, `'median'` or `'q75'`.
     """
     history = comparison.finite_or_worst(results.history, results.directions)
     tables = {}

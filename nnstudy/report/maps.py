@@ -23,9 +23,8 @@ MAX_WRITTEN = 12
 def grid(results: Results, x: str, y: str) -> tuple[axes.Axis, axes.Axis, np.ndarray]:
     """Puts every run into the cell of its values of two swept fields.
 
-    Returns:
-      The axes of the X columns and of the Y rows; and the row and the column of each run, int
-      `[2, R]`. Rows are counted from below.
+    Returns the axes of the X columns and of the Y rows, and the row, counted from below, and the
+    column of each run, int `[2, R]`.
 
     Raises:
       UserError: a field is not swept.
