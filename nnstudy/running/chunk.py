@@ -100,8 +100,8 @@ class Chunk:
     def checkpoint(self, until: int) -> Checkpoint:
         """Returns a checkpoint on the way to the step `until`. No segment is in progress.
 
-        Once all runs have reached that step, or are over, it has their parameters. Before that, and
-        if some of them go on later, it has the states to resume from.
+        It has the parameters once all runs are there or over, and the states until they are at the
+        last step.
         """
         is_done = self.next_segment(until) is None
         if is_done:

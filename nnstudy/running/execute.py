@@ -45,10 +45,9 @@ def advance(function: Callable, mesh: Mesh, lanes: int) -> jax.stages.Wrapped:
     """Returns a function of one run over the runs axis, jitted, for some of the runs.
 
     From `function(state, *own, *shared) -> (state, outputs)` it makes `advanced(state, chosen, own,
-    shared)`, which uses the memory of `state` again. Runs that are not chosen cost nothing; they
-    keep their state, and their outputs are zeros. A device advances `lanes` runs together (vmapped;
-    one after the other where it is 1). A run's bits depend on that, and not on its place or on the
-    other runs. The program has no collectives.
+    shared)`, which uses the memory of `state` again. Runs that are not chosen keep their state, and
+    their outputs are zeros. A device advances `lanes` runs together, vmapped where that is more
+    than 1.
     """
     # It is called twice below, and should be traced once.
     function = jax.jit(function, inline=True)

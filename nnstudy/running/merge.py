@@ -197,7 +197,6 @@ def _rows(all_results: Iterable[Results]) -> dict[str, pd.DataFrame]:
 
 
 def _link(source: str, target: str) -> None:
-    """Gives a file another name; copies it where that cannot be."""
     try:
         os.link(source, target)
     except OSError:

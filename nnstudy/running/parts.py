@@ -23,13 +23,10 @@ class Part(NamedTuple):
     def dealt(self, start: int, stop: int) -> np.ndarray:
         """Returns which of the runs `start` to before `stop`, counted group by group, are its own.
 
-        Runs are dealt like cards, one to each part, so that parts differ by at most one run, and by
-        at most two in every group. The order of dealing follows the golden ratio: it changes from
-        round to round. So the points of a grid do not keep in step with it, and no part gets, say,
-        all the learning rates that diverge.
-
-        Returns:
-          Their places after `start`, rising.
+        They are returned as places after `start`, rising. Runs are dealt like cards, one to each
+        part, so that parts differ by at most one run, and by at most two in every group. The order
+        of dealing follows the golden ratio: it changes from round to round. So the points of a grid
+        do not keep in step with it, and no part gets, say, all the learning rates that diverge.
         """
         number, total = self
         first = start // total

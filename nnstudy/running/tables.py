@@ -63,8 +63,7 @@ def results(
 def _as_of(outcome: Mapping[str, np.ndarray], step: int) -> dict[str, np.ndarray]:
     """Returns an outcome as it was at an evaluation step.
 
-    After an interruption, a study takes the decisions at its rungs again, and must not know more
-    than the first time.
+    After an interruption, decisions at rungs are taken again, and must come out the same.
     """
     is_later = outcome['frozen_at'] > step
     return {
