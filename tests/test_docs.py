@@ -7,7 +7,7 @@ import pytest
 from small import ROOT
 
 from nnstudy import commands, data, models
-from nnstudy.data import normalization
+from nnstudy.data import device
 from nnstudy.models import layers
 from nnstudy.spec import config as config_lib
 from nnstudy.spec import values
@@ -21,7 +21,7 @@ NAMES = set(re.findall(r'[\w.]+', ' '.join(re.findall(r'`([^`]+)`', TEXT))))
     'registry',
     [
         data.DATASETS,
-        normalization.NORMALIZATIONS,
+        device.NORMALIZATIONS,
         models.MODELS,
         layers.KERNEL_INITS,
         layers.ACTIVATIONS,

@@ -61,12 +61,9 @@ def augment(
       key: the run's.
       epoch: int32 [].
       examples: int32 [B], the examples' numbers in the training set.
-      images: `[B, H, W, C]`, float32 in [0, max_value], before normalisation.
+      images: `[B, H, W, C]`, float32 in [0, max_value] as the result, before normalisation.
       strengths: float32 [] each, in the ranges of the config.
       max_value: full intensity.
-
-    Returns:
-      `[B, H, W, C]`, float32 in [0, max_value].
     """
 
     def change(example, image):
@@ -80,20 +77,16 @@ def draw(
 ) -> dict[str, jax.Array]:
     """Returns the changes of one example in an epoch, drawn uniformly within the strengths.
 
-    Args:
-      key: see `augment`, also for `epoch` and `strengths`.
-      example: int32 [], its number.
-      size: height and width of the image.
+    `example` is its number, int32 [], and `size` height and width of the image; for the others see
+    `augment`. The changes are float32, of the kinds in `strengths` only:
 
-    Returns:
-      float32, of the kinds in `strengths` only:
-        - `horizontal_flip` []: -1 is flipped, 1 is not.
-        - `shift` [2]: whole pixels down and to the right.
-        - `rotation` []: degrees, counter-clockwise.
-        - `zoom` []: factor of the size.
-        - `brightness` []: fraction of full intensity to add.
-        - `contrast` []: relative change of the distance from the image's mean.
-        - `cutout` [2, 2]: first row and column of the square, and those just after it.
+    - `horizontal_flip` []: -1 is flipped, 1 is not.
+    - `shift` [2]: whole pixels down and to the right.
+    - `rotation` []: degrees, counter-clockwise.
+    - `zoom` []: factor of the size.
+    - `brightness` []: fraction of full intensity to add.
+    - `contrast` []: relative change of the distance from the image's mean.
+    - `cutout` [2, 2]: first row and column of the square, and those just after it.
     """
     key = jax.random.fold_in(jax.random.fold_in(key, epoch), example)
     # A row for every kind, on or off, so that none depends on the others; in one call, since each

@@ -66,10 +66,7 @@ class Dataset:
             (inputs, _), *_ = splits.values()
             max_value = _max_value(self.max_value, inputs)
             class_names = _class_names(self.class_names, [labels for _, labels in splits.values()])
-        # The way to set a field of a frozen dataclass from within.
-        object.__setattr__(self, 'splits', splits)
-        object.__setattr__(self, 'class_names', class_names)
-        object.__setattr__(self, 'max_value', max_value)
+        vars(self).update(splits=splits, class_names=class_names, max_value=max_value)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -88,15 +85,10 @@ class Dataset:
         return self.input_shape == ()
 
     @property
-    def num_classes(self) -> int | None:
-        """The number of classes; None for regression."""
-        return None if self.class_names is None else len(self.class_names)
-
-    @property
     def num_outputs(self) -> int:
         """The number of outputs a model needs: one a class, or the K of regression labels."""
         _, labels = next(iter(self.splits.values()))
-        return self.num_classes or labels.shape[1]
+        return labels.shape[1] if self.class_names is None else len(self.class_names)
 
     def fingerprint(self) -> str:
         """Returns 16 hex digits that differ between any two data sets of different content.
@@ -134,10 +126,8 @@ def _arrays(split: object, given: object) -> tuple[np.ndarray, np.ndarray]:
     if not (isinstance(given, tuple | list) and len(given) == 2):
         raise errors.UserError('must be a pair (inputs, labels)')
     inputs, labels = _array('inputs', given[0]), _array('labels', given[1])
-    if (
-        inputs.ndim not in ((1,) if inputs.dtype.kind == 'T' else (2, 3, 4))
-        or 0 in inputs.shape[1:]
-    ):
+    axes = (1,) if inputs.dtype.kind == 'T' else (2, 3, 4)
+    if inputs.ndim not in axes or 0 in inputs.shape[1:]:
         raise errors.UserError(
             f'inputs have shape {list(inputs.shape)}; they must be images [N, H, W] or '
             '[N, H, W, C], a table [N, F], or texts [N]'
@@ -165,11 +155,8 @@ def _arrays(split: object, given: object) -> tuple[np.ndarray, np.ndarray]:
 def _array(what: str, values: Any) -> np.ndarray:
     """Returns numbers, or inputs that are texts, as an array."""
     try:
-        if (
-            what == 'inputs'
-            and isinstance(values, list | tuple)
-            and any(isinstance(one, str) for one in values)
-        ):
+        is_list = what == 'inputs' and isinstance(values, list | tuple)
+        if is_list and any(isinstance(one, str) for one in values):
             values = np.asarray(values, object)  # NumPy's own type cuts zeros off the end of texts
         array = np.asarray(values)
         is_text = what == 'inputs' and array.ndim == 1 and array.dtype.kind in 'OUT'
@@ -246,11 +233,10 @@ def _max_value(given: float | None, inputs: np.ndarray) -> float:
 
 def _class_names(given: Any, labels: Sequence[np.ndarray]) -> tuple[str, ...] | None:
     """Returns the names of the classes, from those that are given and the labels of the splits."""
-    is_regression = labels[0].dtype == np.float32
-    if given is None and is_regression:
+    if labels[0].dtype == np.float32:
+        if given is not None:
+            raise errors.UserError('class_names are for integer labels, and these are floats')
         return None
-    if is_regression:
-        raise errors.UserError('class_names are for integer labels, and these are floats')
     largest = max(int(part.max()) for part in labels)
     if given is None:
         return tuple(map(str, range(largest + 1)))

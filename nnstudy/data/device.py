@@ -4,8 +4,9 @@ Inputs stay as they are stored (8-bit images take a quarter of the memory of flo
 floats inside the step; texts are token ids. All runs share one copy per device.
 """
 
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -18,9 +19,12 @@ from nnstudy import errors
 from nnstudy.data import splits
 from nnstudy.data import text as text_lib
 from nnstudy.data.dataset import Dataset
-from nnstudy.data.normalization import NORMALIZATIONS
 from nnstudy.machine import devices
 from nnstudy.spec import fields
+
+CHUNK_SIZE = 100  # examples that are float64 at once
+
+Coefficients = tuple[np.ndarray, np.ndarray]  # scale and offset, see `Data`
 
 
 class Data(struct.PyTreeNode):
@@ -94,16 +98,13 @@ def prepare(
 ) -> Data:
     """Returns the splits of a data set as `Data`, still in host memory.
 
-    All that is learnt from data is learnt from the training split alone: means and standard
-    deviations, the vocabulary and the length of texts.
+    Means, standard deviations, vocabulary and length of texts are those of the training split.
 
     Args:
       dataset: see `nnstudy.data.load`.
-      normalization: a key of `nnstudy.data.normalization.NORMALIZATIONS`; None leaves inputs as
-        they are stored. Texts take the default and None, which both leave them.
-      train: split string, such as `'train[:80%]'`.
-      validation: split string, or None for no validation split.
-      test: split string.
+      normalization: a key of `NORMALIZATIONS`; None leaves inputs as they are stored. Texts take
+        the default and None, which both leave them.
+      train, validation, test: split strings, such as `'train[:80%]'`; None for no validation.
       image_size: height and width in pixels that images are resized to; None leaves them.
       text: how texts become rows of token ids; None for the defaults.
 
@@ -160,14 +161,8 @@ def prepare(
 def resize(images: np.ndarray, size: int) -> np.ndarray:
     """Returns images resized to a square by Pillow, bilinear and antialiased.
 
-    So does torchvision's `Resize`. About 3 s for CIFAR-10's 60,000.
-
-    Args:
-      images: `[N, H, W, C]`, uint8 or float32.
-      size: height and width of the result, in pixels.
-
-    Returns:
-      `[N, size, size, C]` of the same type; `images` themselves if they have that size.
+    `[N, H, W, C]`, uint8 or float32 -> `[N, size, size, C]` of the same type; `images` themselves
+    if they have that size. So does torchvision's `Resize`. About 3 s for CIFAR-10's 60,000.
     """
     if images.shape[1:3] == (size, size):
         return images
@@ -181,6 +176,41 @@ def resize(images: np.ndarray, size: int) -> np.ndarray:
             image = Image.fromarray(source[..., part])
             target[..., part] = image.resize((size, size), Image.Resampling.BILINEAR)
     return resized
+
+
+def to_range(inputs: np.ndarray, max_value: float, low: float, high: float) -> Coefficients:
+    """Maps 0 to `low` and full intensity to `high`."""
+    return np.asarray((high - low) / max_value, np.float32), np.asarray(low, np.float32)
+
+
+def standard(inputs: np.ndarray, max_value: float) -> Coefficients:
+    """Gives each column (channel) of the training inputs mean 0 and standard deviation 1.
+
+    The standard deviation is that of the population, divided by N. A column that is constant, as
+    far as float32 can tell, is only centred.
+    """
+    # Along the examples first: NumPy is slow along the other axes of images.
+    mean = _mean_of_rest(inputs.mean(0, np.float64))
+    centre = np.broadcast_to(mean, inputs.shape[1:]).copy()
+    starts = range(0, len(inputs), CHUNK_SIZE)
+    squares = sum(((inputs[n : n + CHUNK_SIZE] - centre) ** 2).sum(0) for n in starts)
+    deviation = np.sqrt(_mean_of_rest(squares) / len(inputs))
+    is_constant = deviation <= np.finfo(np.float32).eps * np.abs(mean)
+    scale = 1 / np.where(is_constant, 1, deviation)
+    return scale.astype(np.float32), (-mean * scale).astype(np.float32)
+
+
+def _mean_of_rest(values: np.ndarray) -> np.ndarray:
+    """Returns the mean over all axes but the last."""
+    return values.reshape(-1, values.shape[-1]).mean(0)
+
+
+# A normalization gets the training inputs `[N, ...]` and the value that means full intensity.
+NORMALIZATIONS: dict[str, Callable[[np.ndarray, float], Coefficients]] = {
+    'unit': functools.partial(to_range, low=0.0, high=1.0),
+    'symmetric': functools.partial(to_range, low=-1.0, high=1.0),
+    'standard': standard,
+}
 
 
 def _check_options(dataset: Dataset, kind: str, has_any: bool, **options: Any) -> None:

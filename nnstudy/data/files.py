@@ -35,10 +35,8 @@ def read(path: pathlib.Path, members: Sequence[str] = ()) -> bytes:
 
     How it is packed is seen from its content: browsers unpack `.gz` files and keep their name.
 
-    Args:
-      path: a plain or gzipped file; with `members`, an archive that holds them, or the first of
-        them beside the others.
-      members: names of files, whose contents are joined.
+    It is plain or gzipped; or, with the names of members, whose contents are joined, an archive
+    that holds them, or the first of them beside the others.
 
     Raises:
       errors.UserError: the file cannot be read, is damaged, or has not all of the members. The
@@ -114,9 +112,8 @@ class File:
     def find(self, data_dir: DataDir = None) -> pathlib.Path:
         """Returns the path of the file, which is downloaded if need be.
 
-        Args:
-          data_dir: a directory that holds `<dataset>/<name>`, or `<name>` itself. By default
-            `$NNSTUDY_DATA_DIR`; without that, the user's cache.
+        `data_dir` holds `<dataset>/<name>`, or `<name>` itself. By default it is
+        `$NNSTUDY_DATA_DIR`; without that, the user's cache.
 
         Raises:
           errors.UserError: the named directory has no such file, or it cannot be downloaded.

@@ -1,13 +1,8 @@
 """Parts of a data set by strings such as `'train[:90%]'`, as in TensorFlow Datasets.
 
-| string              | selects                                                      |
-|---------------------|--------------------------------------------------------------|
-| `'train'`           | the whole split                                              |
-| `'train[:800]'`     | the first 800 examples                                       |
-| `'train[100:200]'`  | examples 100 to 199                                          |
-| `'train[-500:]'`    | the last 500                                                 |
-| `'train[90%:]'`     | the last tenth                                               |
-| `'train[10%:20%]'`  | the second tenth                                             |
+`'train'` is the whole split, `'train[:800]'` its first 800 examples, `'train[100:200]'` examples
+100 to 199, `'train[-500:]'` the last 500, `'train[90%:]'` the last tenth, and `'train[10%:20%]'`
+the second tenth.
 
 A percentage stands for the closest whole number of examples, and a half goes to the even one
 (Python's `round`): the default rounding of TFDS. `'train[:90%]'` and `'train[90%:]'` share their
@@ -27,13 +22,10 @@ _SPEC = re.compile(rf'({dataset_lib.SPLIT_NAME.pattern})(?:\[(?!:\]){_BOUND}:{_B
 
 
 def select(dataset: dataset_lib.Dataset, spec: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the examples that a split string names, as views of the data set's arrays.
-
-    Returns:
-      Inputs `[N, ...]` and labels `[N]` or `[N, K]`.
+    """Returns inputs and labels of the examples that a split string names, as views of the data.
 
     Raises:
-      errors.UserError: `spec` has none of the forms in the table, names no split of the data set,
+      errors.UserError: `spec` has none of these forms, names no split of the data set,
         reaches beyond its examples or selects none.
     """
     match = _SPEC.fullmatch(spec) if isinstance(spec, str) else None

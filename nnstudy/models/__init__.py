@@ -45,12 +45,9 @@ for _module in pkgutil.iter_modules(__path__, f'{__name__}.'):
 
 
 def make(entry: Callable[..., Any], num_outputs: int, **arguments: Any) -> Model:
-    """Returns a model.
+    """Returns the model of a value of `MODELS` with so many classes, or numbers to predict.
 
-    Args:
-      entry: a value of `MODELS`.
-      num_outputs: number of classes, or of values to predict.
-      **arguments: the fields of the config's `model` section, dynamic ones traced.
+    Arguments are the fields of the config's `model` section, dynamic ones traced.
     """
     model = entry(num_outputs=num_outputs, **arguments)
     return from_linen(model) if isinstance(model, nn.Module) else model

@@ -110,9 +110,7 @@ class VGG(layers.DenseHead, layers.NormedNet):
     activation: str = 'relu'
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, train: bool = False, mask: jax.Array | None = None
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False, mask: layers.Mask = None) -> jax.Array:
         self.check_images(x, smallest=2 ** len(self.groups))
         norm = self.norm(train, mask)
         for group in self.groups:

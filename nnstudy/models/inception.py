@@ -41,9 +41,7 @@ class Inception(layers.NormedNet):
     activation: str = 'relu'
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, train: bool = False, mask: jax.Array | None = None
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False, mask: layers.Mask = None) -> jax.Array:
         self.check_images(x)
         norm = self.norm(train, mask)
         conv = functools.partial(self.conv, activation=self.activation, norm=norm)

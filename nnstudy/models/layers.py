@@ -17,6 +17,7 @@ from nnstudy.spec import components
 from nnstudy.spec.values import Count, DropRate, Fraction, NonNegative
 
 Activation = Callable[[jax.Array], jax.Array]
+Mask = jax.Array | None  # bool [B], the examples that statistics of the batch are of; None: all
 Place = Literal['before', 'after']  # the activation
 Norm = Callable[[jax.Array, Place], jax.Array]  # normalises in its own place, and returns the other
 
@@ -30,24 +31,14 @@ KERNEL_INITS: dict[str, Callable[..., jax.Array]] = {
 # PyTorch's default for dense and convolutional layers is U(±1/sqrt(fan_in)), biases included.
 KERNEL_INITS['pytorch'] = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
-ACTIVATIONS: dict[str, Activation] = {
-    name: getattr(nn, name)
-    for name in (
-        *('relu', 'leaky_relu', 'elu', 'selu', 'gelu', 'silu', 'softplus', 'sigmoid', 'tanh'),
-    )
-}
+_IN_LINEN = 'relu', 'leaky_relu', 'elu', 'selu', 'gelu', 'silu', 'softplus', 'sigmoid', 'tanh'
+ACTIVATIONS: dict[str, Activation] = {name: getattr(nn, name) for name in _IN_LINEN}
 ACTIVATIONS['identity'] = lambda x: x
 
 
 def activation(name: str) -> Activation:
     """Returns an activation function by name; UserError names the known ones."""
     return components.get('activation of config.model', ACTIVATIONS, name)
-
-
-def no_norm(x: jax.Array, place: Place) -> jax.Array:
-    """Returns x: the `Norm` of a network without normalisation."""
-    del place
-    return x
 
 
 class Net(nn.Module, kw_only=True):
@@ -80,27 +71,21 @@ class Net(nn.Module, kw_only=True):
         size: int,
         *,
         activation: str,
-        norm: Norm = no_norm,
+        norm: Norm | None = None,
         stride: int = 1,
         **options: Any,
     ) -> jax.Array:
         """Returns a convolution `[B, H, W, C]` -> `[B, H', W', features]`, normalised, activated.
 
-        Args:
-          x: `[B, H, W, C]`.
-          features: number of filters.
-          size: their height and width, in pixels.
-          activation: a key of `ACTIVATIONS`.
-          norm: see `NormedNet.norm`.
-          stride: pixels between two windows, in both directions.
-          **options: `padding` ('SAME' by default) and `use_bias` of `flax.linen.Conv`.
+        Filters are squares of `size` pixels a side, `stride` apart in both directions. Options are
+        `padding` ('SAME' by default) and `use_bias` of `flax.linen.Conv`.
         """
         options |= self.initializers(fan_in=size * size * x.shape[-1])
         x = ops.Conv(features, (size, size), (stride, stride), **options)(x)
         return _activated(x, activation, norm)
 
     def dense(
-        self, x: jax.Array, width: int, *, activation: str = 'identity', norm: Norm = no_norm
+        self, x: jax.Array, width: int, *, activation: str = 'identity', norm: Norm | None = None
     ) -> jax.Array:
         """Returns a dense layer `[B, N]` -> `[B, width]`, normalised and activated."""
         x = nn.Dense(width, **self.initializers(fan_in=x.shape[-1]))(x)
@@ -124,7 +109,9 @@ class Net(nn.Module, kw_only=True):
                 )
 
 
-def _activated(x: jax.Array, name: str, norm: Norm) -> jax.Array:
+def _activated(x: jax.Array, name: str, norm: Norm | None) -> jax.Array:
+    if norm is None:
+        return activation(name)(x)
     return norm(activation(name)(norm(x, 'before')), 'after')
 
 
@@ -144,12 +131,8 @@ class NormedNet(Net):
     batch_norm_momentum: Fraction | None = None
     batch_norm_epsilon: NonNegative | None = None
 
-    def norm(self, train: bool, mask: jax.Array | None) -> Norm:
+    def norm(self, train: bool, mask: Mask) -> Norm:
         """Returns the normalisation: by the batch in training, else by the running statistics.
-
-        Args:
-          train: whether this is training.
-          mask: bool `[B]`, the examples that count in the statistics of the batch; None for all.
 
         Raises:
           UserError: there is no normalisation and yet a field of it.

@@ -39,9 +39,7 @@ class MLP(layers.NormedNet):
     dropout: DropRate | None = None
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, train: bool = False, mask: jax.Array | None = None
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False, mask: layers.Mask = None) -> jax.Array:
         for field in ('batch_norm', 'dropout'):
             if not self.widths and getattr(self, field) is not None:
                 raise errors.UserError(

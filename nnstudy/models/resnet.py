@@ -28,7 +28,6 @@ def residual_block(
     of the paper). `[B, H, W, C]` -> `[B, ceil(H / stride), ceil(W / stride), width]`.
 
     Args:
-      x: images.
       width: filters of each convolution.
       conv: `Net.conv`, perhaps with normalisation, of the shortcut's convolution too.
       activation: after the first convolution and after the sum.
@@ -68,9 +67,7 @@ class ResNet(layers.NormedNet):
     kernel_init: str = 'he_normal'
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, train: bool = False, mask: jax.Array | None = None
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False, mask: layers.Mask = None) -> jax.Array:
         if not self.widths:
             raise errors.UserError('config.model.widths must have a width for each stage, not ()')
         two_a_stage = 2 * len(self.widths)

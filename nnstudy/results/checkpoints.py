@@ -80,17 +80,16 @@ class Series:
         )
         return Checkpoint(restored['about'], {name: restored.get(name) or {} for name in names})
 
-    def retain(self, numbers: Collection[int], wait: bool = False) -> None:
-        """Deletes all checkpoints but some; `wait`: when everything is written."""
-        if wait:
-            self._manager.wait_until_finished()
+    def retain(self, numbers: Collection[int]) -> None:
+        """Deletes all checkpoints but some."""
         for number in self._manager.all_steps():
             if number not in numbers:
                 self._manager.delete(number)
 
-    def close(self) -> None:
-        """Waits until everything is written."""
+    def close(self, numbers: Collection[int]) -> None:
+        """Waits until everything is written, and deletes all checkpoints but some."""
         self._manager.wait_until_finished()
+        self.retain(numbers)
         self._manager.close()
 
 
@@ -112,11 +111,10 @@ class Memory:
         saved = self._saved[number]
         return Checkpoint(saved.about, {name: saved.items.get(name, {}) for name in names})
 
-    def retain(self, numbers: Collection[int], wait: bool = False) -> None:
+    def retain(self, numbers: Collection[int]) -> None:
         self._saved = {n: saved for n, saved in self._saved.items() if n in numbers}
 
-    def close(self) -> None:
-        pass
+    close = retain
 
 
 AnySeries = Series | Memory

@@ -94,9 +94,7 @@ class Net:
     def feature_maps(self, variables: Any, inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the output of every convolution on inputs [B, H, W, C], before the activation.
 
-        Returns:
-          float32 [B, H', W', F] by the name of the layer, such as `'Conv_0'`, in the order of
-          computation.
+        float32 [B, H', W', F] by the name of the layer, such as `'Conv_0'`, in their order.
 
         Raises:
           UserError: the model has no Linen convolutions.

@@ -26,8 +26,6 @@ from nnstudy.spec.claims import Claim, Reference
 from nnstudy.spec.fields import Config, Value
 from nnstudy.training import histograms, metrics
 
-WHICH = ('final', 'best')
-
 
 @dataclasses.dataclass(frozen=True, eq=False)  # tables have no one answer to ==
 class Results:
@@ -37,16 +35,15 @@ class Results:
       name: of the study.
       config: resolved, without the sweep.
       points: values of the swept fields, one dict a point.
-      runs: one row per run: `run`, `point`, `seed`, `group`, the swept fields, `status`
-        ('finished', 'diverged', 'stopped' or 'pruned'), `diverged_step`, `steps`, `num_params`,
-        `seconds` (the run's share of the wall time), the final loss and metric of every split,
-        the diagnostics, `best_<metric>` on the test split at the best evaluation, and `best_step`.
-      history: one row per run and evaluation, step 0 included. A run that is over keeps the metrics
-        of its last evaluation, and has neither learning rate nor gradient; the rows of a pruned
-        run end where it did.
-      steps: one row per run and logged step, or None without `config.log_every_steps`.
+      runs: a row a run: `run`, `point`, `seed`, `group`, the swept fields, `status` ('finished',
+        'diverged', 'stopped' or 'pruned'), `diverged_step`, `steps`, `num_params`, `seconds` (its
+        share of the wall time), the final loss and metric of every split, the diagnostics, and
+        `best_<metric>` on the test split at the best evaluation, that of `best_step`.
+      history: a row a run and evaluation, step 0 included. A run that is over keeps its last
+        metrics, without learning rate and gradient; the rows of a pruned run end where it did.
+      steps: a row a run and logged step, or None without `config.log_every_steps`.
       claims, references: of the config file.
-      directions: of the loss and of each metric by name, whether more of it is better.
+      directions: by name of the loss or metric, whether more of it is better.
       workdir: where it is kept, or None; then `chunks` has the parameters.
       data: the data set, where it was given in memory; if not, `data_dir` has its files.
     """
@@ -111,24 +108,20 @@ class Results:
         return dataclasses.replace(self, **kept)
 
     def params(self, run: int, which: str = 'best') -> Mapping[str, Any]:
-        """Returns the parameters of a run, as a nested dict of NumPy arrays.
-
-        They are those at the evaluation of `best_step`, or the `'final'` ones.
-        """
+        """Returns a run's parameters, NumPy arrays: those at `best_step`, or the `'final'` ones."""
         return self.variables(run, which)['params']
 
     def variables(self, run: int, which: str = 'best') -> Mapping[str, Any]:
         """Returns all variables of a run, such as `'batch_stats'` beside `'params'`."""
-        errors.check_known('kind of parameters', which, WHICH)
+        errors.check_known('kind of parameters', which, ('final', 'best'))
         return self._item(run, which)
 
     def histograms(self, run: int) -> dict[str, dict[str, np.ndarray]]:
         """Returns how the numbers of each layer of a run were spread, with `config.histograms`.
 
-        Returns:
-          `{'params': ..., 'grads': ...}`, each by the name of the array, such as
-          `'Dense_0/kernel'`: counts in the bins of `nnstudy.training.histograms`, float32 [E, B],
-          a row an evaluation in the order of the history; NaN where the run was over.
+        `{'params': ..., 'grads': ...}`, each by the name of the array, such as `'Dense_0/kernel'`:
+        counts in the bins of `nnstudy.training.histograms`, float32 [E, B], a row for each
+        evaluation of the history; NaN where the run was over.
         """
         measured, names = self._item(run, 'history'), histograms.names(self.params(run))
         if 'params_histogram' not in measured:
@@ -138,12 +131,19 @@ class Results:
             for kind in ('params', 'grads')
         }
 
-    def net(self, point: int) -> predictions.Net:
-        """Returns the model and the data of a point, prepared as for training.
+    # A cache of the method's own would keep the results themselves.
+    @functools.cached_property
+    def net(self) -> Callable[[int], predictions.Net]:
+        """`net(point)` returns the model and the data of a point, prepared as for training.
 
-        The last two are kept, so that reading the data and compiling happen once.
+        The last two are kept: reading the data and compiling happen once.
         """
-        return self._net(point)
+
+        @functools.lru_cache(maxsize=2)
+        def make(point: int) -> predictions.Net:
+            return predictions.make_net(self.settings(point), self.data, self.data_dir)
+
+        return make
 
     def predict(
         self, run: int, split: str = 'test', which: str = 'best', num: int | None = None
@@ -152,9 +152,9 @@ class Results:
 
         Args:
           run: the run's number.
-          split: `'train'`, `'validation'` or `'test'`.
+          split: `'train'`, `'validation'` or `'test'`, of which the first `num` examples are taken.
           which: the parameters, see `params`.
-          num: for the first `num` examples; None for all.
+          num: None for all.
 
         Raises:
           UserError: there is no such run, split or kind of parameters, or the data are not found.
@@ -173,14 +173,6 @@ class Results:
         number, row = self._places[run]
         tree = self._load(number, name).items[name]
         return jax.tree.map(lambda leaf: np.array(leaf[row]), tree)
-
-    # Caches of a method's own would keep the results themselves.
-    @functools.cached_property
-    def _net(self) -> Callable[[int], predictions.Net]:
-        def make(point: int) -> predictions.Net:
-            return predictions.make_net(self.settings(point), self.data, self.data_dir)
-
-        return functools.lru_cache(maxsize=2)(make)
 
     @functools.cached_property
     def _series(self) -> checkpoints.AnySeries:
@@ -250,15 +242,13 @@ def with_settings(runs: pd.DataFrame, points: Sequence[spec.Point]) -> pd.DataFr
 
     Parquet has no columns of tuples, or of values of several types.
     """
-    fields = {f: column([points[p][f] for p in runs['point']]) for f in spec.swept(points)}
-    rest = runs.drop(columns=list(fields), errors='ignore')
-    settings = pd.DataFrame(fields, index=runs.index)
+    settings = pd.DataFrame(index=runs.index)
+    for field in spec.swept(points):
+        values = [points[p][field] for p in runs['point']]
+        kind = None if {*map(type, values)} <= {int, float} else object
+        settings[field] = pd.Series(values, runs.index, kind)
+    rest = runs.drop(columns=list(settings), errors='ignore')
     return pd.concat([rest.iloc[:, :4], settings, rest.iloc[:, 4:]], axis=1)
-
-
-def column(values: list[Any]) -> pd.Series:
-    """Returns a column that keeps None and tuples as they are beside numbers."""
-    return pd.Series(values, dtype=None if {*map(type, values)} <= {int, float} else object)
 
 
 def write(results: Results, workdir: Path) -> None:

@@ -67,8 +67,7 @@ class Records:
     def close(self) -> None:
         """Waits until everything is written, and deletes the checkpoints that were replaced."""
         if processes.is_first():
-            self._series.retain(set(self._number.tolist()), wait=True)
-            self._series.close()
+            self._series.close(set(self._number.tolist()))
 
     def _note(self, number: int, about: dict[str, Any]) -> None:
         runs = about['runs']

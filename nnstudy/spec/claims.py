@@ -63,13 +63,11 @@ class Quantity:
     def at(self, moment: str | float) -> 'Quantity':
         """Takes the number at another moment than the end of the run.
 
-        Args:
-          moment: the number of an epoch; `'end'`, the last evaluation; or, of the evaluations after
-            the start: `'best'`, `'worst'`, `'mean'`; `'rises'`, the share of those with a higher
-            number than the one before; or `'jitter'`, the mean absolute change from one to the next
-            minus the absolute mean change, so 0 if the number only falls or only climbs. Of a
-            difference, less is better. A run that was over early has its last number at later
-            epochs, and no further evaluations.
+        That is the number of an epoch; `'end'`, the last evaluation; or, of the evaluations after
+        the start: `'best'`, `'worst'`, `'mean'`; `'rises'`, the share of those with a higher number
+        than the one before; or `'jitter'`, the mean absolute change from one to the next minus the
+        absolute mean change, so 0 if the number only falls or only climbs. Of a difference, less is
+        better. A run that was over early has its last number at later epochs.
 
         Raises:
           UserError: the word is unknown.
@@ -85,11 +83,10 @@ class Quantity:
     def over(self, choice: str) -> 'Quantity':
         """Takes one number of several points, for each seed.
 
-        Args:
-          choice: `'min'`, `'max'` or `'median'` of the points; `'selected'`, the point that is best
-            among the seed's runs (see `comparison.ranking`); or `'rerun'`, the median over that
-            point's runs with all other seeds, which had no part in the choice; with
-            `config.data_seeds`, with those of other initial weights and another order.
+        That is the `'min'`, `'max'` or `'median'` of the points; `'selected'`, the point that is
+        best among the seed's runs (see `comparison.ranking`); or `'rerun'`, the median over that
+        point's runs with all other seeds, which had no part in the choice; with
+        `config.data_seeds`, with those of other initial weights and another order.
 
         Raises:
           UserError: the word is unknown.
@@ -109,15 +106,11 @@ class Quantity:
         return Trend('falling', self, field)
 
     def lowest_at(self, *first: Fields) -> 'Extreme':
-        """Is true if certain points, in any order, have the lowest values of all of `where`.
-
-        Args:
-          *first: for each of these points the fields that choose it.
-        """
+        """Is true if the points with these fields, in any order, have the lowest of all values."""
         return Extreme('lowest', self, first)
 
     def highest_at(self, *first: Fields) -> 'Extreme':
-        """Is true if certain points have the highest values, see `lowest_at`."""
+        """Is true if the points with these fields have the highest values, see `lowest_at`."""
         return Extreme('highest', self, first)
 
     def __sub__(self, other: 'Quantity') -> 'Quantity':
@@ -191,10 +184,10 @@ class Condition:
         """Returns whether it is true [...], from the two sides of each pair [..., pairs]."""
         return np.all(below < above, axis=-1)
 
-    def written(self, sides: Sequence[str], most: int = 4) -> str:
-        """Writes it with its sides as text."""
-        more = f', and {len(sides) - most} more' if len(sides) > most else ''
-        return f'{self.name}: {"; ".join(sides[:most])}{more}'
+    def written(self, sides: Sequence[str]) -> str:
+        """Writes it with its sides as text, at most four of them."""
+        more = f', and {len(sides) - 4} more' if len(sides) > 4 else ''
+        return f'{self.name}: {"; ".join(sides[:4])}{more}'
 
     def __bool__(self) -> bool:
         raise errors.UserError(
@@ -212,7 +205,7 @@ class Inequality(Condition):
     def compared(self, find: Find) -> Compared:
         return self.sides, [(0, 1) if self.name == '<' else (1, 0)]
 
-    def written(self, sides: Sequence[str], most: int = 4) -> str:
+    def written(self, sides: Sequence[str]) -> str:
         return f' {self.name} '.join(sides)
 
 

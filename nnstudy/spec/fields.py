@@ -251,20 +251,14 @@ class Config:
 
     def replace(self, values: Mapping[str, Any]) -> 'Config':
         """Returns the config with other values, by dotted name."""
-        changed: dict[str, Any] = {}
-        for field, value in values.items():
-            section, _, name = field.rpartition('.')
-            if not section:
-                changed[name] = value
-                continue
-            old = changed.get(section, getattr(self, section))
-            if section == 'study':
-                changed[section] = {**old, name: value}
-            elif section in OPEN_SECTIONS and name != 'name':
-                arguments = {**old.arguments, name: value}
-                changed[section] = dataclasses.replace(old, arguments=arguments)
-            else:
-                changed[section] = dataclasses.replace(old, **{name: value})
+        changed = traverse_util.unflatten_dict(dict(values), sep='.')
+        for section in changed.keys() & {field.rpartition('.')[0] for field in values}:
+            old, new = getattr(self, section), changed[section]
+            if isinstance(old, Component):
+                name = new.pop('name', old.name)
+                new = {'name': name, 'arguments': {**old.arguments, **new}}
+            is_open = isinstance(old, Mapping)
+            changed[section] = {**old, **new} if is_open else dataclasses.replace(old, **new)
         return dataclasses.replace(self, **changed)
 
     @functools.cached_property

@@ -72,12 +72,11 @@ def load(spec: str, overrides: Mapping[str, Value] | None = None) -> StudyFile:
     module = load_module(Path(path))
     function = functools.partial(_function, path, module)
     get_config = function('get_config')
-    if get_config is None:
-        raise errors.UserError(f'{path} has no function get_config()')
-    config = get_config()
+    config = None if get_config is None else get_config()
     if not isinstance(config, ConfigDict):
         raise errors.UserError(
-            f'get_config of {path} must return an ml_collections.ConfigDict, not {type(config)}'
+            f'{path} needs a function get_config, which must return an ml_collections.ConfigDict, '
+            f'not {type(config)}'
         )
     for values in (*_variants(path, module, variants), overrides or {}):
         config = config_lib.override(config, values)
@@ -152,21 +151,16 @@ def load_module(path: Path) -> types.ModuleType:
 def without_hooks(code: str) -> str:
     """Returns the code of a config file without what only tells of the study."""
     parsed = ast.parse(code)
-    parsed.body = [
-        one
-        for one in parsed.body
-        if not _names(one) & _ABOUT
-        and not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
-    ]
+    parsed.body = [one for one in parsed.body if not _is_about(one)]
     return ast.unparse(parsed)
 
 
-def _names(statement: ast.stmt) -> set[str]:
-    """Returns the names that a statement gives, of a function or by an assignment."""
-    if isinstance(statement, ast.FunctionDef):
-        return {statement.name}
-    targets = statement.targets if isinstance(statement, ast.Assign) else []
-    return {target.id for target in targets if isinstance(target, ast.Name)}
+def _is_about(statement: ast.stmt) -> bool:
+    """Whether a statement is a text, or makes one of the names in `_ABOUT`."""
+    if isinstance(statement, ast.Expr):
+        return isinstance(statement.value, ast.Constant)
+    made = statement.targets if isinstance(statement, ast.Assign) else [statement]
+    return any(getattr(one, 'id', getattr(one, 'name', None)) in _ABOUT for one in made)
 
 
 def _function(path: str, module: types.ModuleType, name: str) -> Callable[..., Any] | None:

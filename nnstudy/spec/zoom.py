@@ -37,11 +37,8 @@ def zoom(
     stays below 1, and what was positive stays positive. Whole numbers are rounded, so there may
     be fewer of them; other numbers have six significant digits.
 
-    Args:
-      points: of the sweep.
-      best: one of them.
-      ranges: of the fields, by name; a field without one has no limits.
-      seed: of what is drawn.
+    `ranges` are those of the fields, by name; a field without one has no limits. `seed` is of what
+    is drawn.
     """
     alike: list[Mapping[str, Any]] = [
         point

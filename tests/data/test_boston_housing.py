@@ -14,7 +14,7 @@ def test_published(data_dir):
     housing = data.load('boston_housing', data_dir)
     (train, train_values), (test, test_values) = housing.splits['train'], housing.splits['test']
     assert train.shape == (404, 13) and test.shape == (102, 13) and train.dtype == np.float32
-    assert train_values.shape == (404, 1) and housing.num_classes is None
+    assert train_values.shape == (404, 1) and housing.class_names is None
     # The first rows of the split of Keras, and its means, as found all over the web.
     np.testing.assert_array_equal(
         train[0],

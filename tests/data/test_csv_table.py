@@ -94,8 +94,8 @@ def test_what_is_predicted(tmp_path, values, classes, labels):
 def test_column_by_name(tmp_path):
     content = 'kind,x,y\na,1,0.5\nb,2,1.5\na,3,2.5\n'
     assert _load(tmp_path, content, '#kind').class_names == ('a', 'b')
-    assert _load(tmp_path, content).num_classes is None
-    assert _load(tmp_path, content, '#y').num_classes is None
+    assert _load(tmp_path, content).class_names is None
+    assert _load(tmp_path, content, '#y').class_names is None
     with pytest.raises(errors.UserError, match=r"table.csv: unknown column 'Kind': did you m.*'"):
         _load(tmp_path, content, '#Kind')
     with pytest.raises(errors.UserError, match="unknown column '': known: kind, x, y"):
@@ -177,7 +177,7 @@ def test_whole_numbers_that_are_amounts(tmp_path):
     with pytest.raises(errors.UserError, match=r"'price' has 101 .*\(such as 1000.0\) to predict"):
         _load(tmp_path, content)
     amounts = _load(tmp_path, content.replace('0,1000\n', '0,1000.0\n'))
-    assert amounts.num_classes is None and amounts.splits['train'][1].max() >= 1095
+    assert amounts.class_names is None and amounts.splits['train'][1].max() >= 1095
 
 
 @pytest.mark.parametrize('name', ['absent.csv', 'folder'])

@@ -16,7 +16,7 @@ def test_first_steps():
 
 def test_own_arrays():
     x, y = np.zeros((4, 2)), np.array([0, 1, 0, 1])
-    assert data.Dataset('mine', {'train': (x, y), 'test': (x, y)}).num_classes == 2
+    assert data.Dataset('mine', {'train': (x, y), 'test': (x, y)}).num_outputs == 2
 
 
 def test_own_name(monkeypatch):

@@ -42,19 +42,19 @@ def test_other_inputs_become_float32(dtype):
 
 def test_lists_do():
     data = dataset.Dataset('mine', {'train': ([[1, 2], [3, 4]], [0, 1])})
-    assert data.input_shape == (2,) and data.num_classes == 2
+    assert data.input_shape == (2,) and len(data.class_names) == 2
 
 
 def test_classification():
     data = _dataset()
     assert data.class_names == ('0', '1', '2')
-    assert data.num_classes == data.num_outputs == 3
+    assert len(data.class_names) == data.num_outputs == 3
 
 
 def test_class_count_is_that_of_all_splits():
     x = np.zeros((2, 1))
     data = dataset.Dataset('mine', {'train': (x, [0, 1]), 'test': (x, [0, 4])})
-    assert data.num_classes == 5
+    assert data.num_outputs == 5
 
 
 def test_classes_may_be_named_that_do_not_occur():
@@ -66,7 +66,7 @@ def test_regression(shape):
     data = _dataset(labels=np.ones(shape))
     labels = data.splits['train'][1]
     assert labels.shape == (4, shape[1] if len(shape) == 2 else 1) and labels.dtype == np.float32
-    assert data.num_classes is None and data.class_names is None
+    assert data.class_names is None and data.class_names is None
     assert data.num_outputs == labels.shape[1]
 
 
@@ -89,7 +89,7 @@ def test_texts(values):
     inputs, _ = data.splits['train']
     assert data.is_text and not data.is_image and data.input_shape == ()
     assert inputs.tolist() == TEXTS
-    assert data.max_value == 1 and data.num_classes == 2
+    assert data.max_value == 1 and len(data.class_names) == 2
     assert data.fingerprint() == _dataset(TEXTS, np.array([0, 1, 0, 1])).fingerprint()
     with pytest.raises(ValueError, match='read-only'):
         inputs[0] = 'other'

@@ -10,7 +10,7 @@ def test_digits():
     test, test_labels = data.splits['test']
     assert train.shape == (1437, 8, 8, 1) and test.shape == (360, 8, 8, 1)
     assert train.dtype == np.uint8 and train.max() == 16 == data.max_value
-    assert data.num_classes == 10
+    assert len(data.class_names) == 10
     images, labels = sklearn_datasets.load_digits(return_X_y=True)
     np.testing.assert_array_equal(np.concatenate([train, test]).reshape(1797, 64), images)
     np.testing.assert_array_equal(np.concatenate([train_labels, test_labels]), labels)

@@ -84,7 +84,7 @@ def test_published(published, name, train_mean, train_counts):
     assert data.splits['train'][0].mean() / 255 == pytest.approx(train_mean, abs=5e-5)
     assert data.max_value == 255
     assert np.bincount(data.splits['train'][1]).tolist() == train_counts
-    assert data.num_classes == 10
+    assert len(data.class_names) == 10
 
 
 def test_one_sets_files_are_not_the_others(published):

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from nnstudy.data import normalization
+from nnstudy.data import device
 
 
 def _normalized(name, inputs, max_value=1.0):
-    scale, offset = normalization.NORMALIZATIONS[name](inputs, max_value)
+    scale, offset = device.NORMALIZATIONS[name](inputs, max_value)
     assert scale.dtype == offset.dtype == np.float32
     return inputs.astype(np.float32) * scale + offset
 

@@ -125,7 +125,7 @@ def test_declared_keys_and_columns_by_name(tmp_path):
     inputs, labels = dataset.splits['train']
     np.testing.assert_array_equal(inputs, [[0, 0], [1, 10], [2, 20], [3, 30]])
     np.testing.assert_array_equal(labels, [[0], [0.5], [1], [1.5]])
-    assert dataset.num_classes is None
+    assert dataset.class_names is None
 
 
 def test_texts(tmp_path):
