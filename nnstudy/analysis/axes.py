@@ -50,18 +50,13 @@ def telling(runs: pd.DataFrame, swept: list[str]) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """The distinct values of one swept field.
+    """The distinct values of one swept field."""
 
-    Attributes:
-      field: its dotted name.
-      values: all values; numbers rise, after `None`; others are in the order of the points.
-      scale: the last of them, numbers with a place on a scale; empty on a categorical axis.
-      logarithmic: whether the numbers are spaced more evenly by ratio than by difference.
-    """
-
-    field: str
-    values: tuple
+    field: str  # its dotted name
+    values: tuple  # all values; numbers rise, after `None`; others are in the order of the points
+    # The last of them, numbers with a place on a scale; empty on a categorical axis.
     scale: tuple[float, ...] = ()
+    # Whether the numbers are spaced more evenly by ratio than by difference.
     logarithmic: bool = False
 
     @property

@@ -28,28 +28,22 @@ Coefficients = tuple[np.ndarray, np.ndarray]  # scale and offset, see `Data`
 
 
 class Data(struct.PyTreeNode):
-    """Examples of all splits, with what the program must know of them as static fields.
+    """Examples of all splits, with what the program must know of them as static fields."""
 
-    Attributes:
-      inputs: the examples of the splits one after the other: [N, H, W, C] or [N, F], uint8 or
-        float32; or int32 [N, T], the token ids of texts, see `nnstudy.data.text`.
-      labels: int32 [N] (classification) or float32 [N, K] (regression).
-      scale: normalised input = scale * input + offset: float32 [], [C] or [F].
-      offset: see scale.
-      sizes: `(('train', n), ('validation', n), ('test', n))`, in the order of `inputs`.
-      num_outputs: number of classes, or K.
-      max_value: the input value that stands for full intensity, before normalisation.
-      num_tokens: how many different ids there may be, padding and unknown words among them; None
-        if inputs are not texts.
-    """
-
+    # The examples of the splits one after the other: [N, H, W, C] or [N, F], uint8 or float32; or
+    # int32 [N, T], the token ids of texts, see `nnstudy.data.text`.
     inputs: jax.Array | np.ndarray
-    labels: jax.Array | np.ndarray
+    labels: jax.Array | np.ndarray  # int32 [N] (classification) or float32 [N, K] (regression)
+    # Normalised input = scale * input + offset: float32 [], [C] or [F].
     scale: jax.Array | np.ndarray
-    offset: jax.Array | np.ndarray
+    offset: jax.Array | np.ndarray  # see scale
+    # `(('train', n), ('validation', n), ('test', n))`, in the order of `inputs`.
     sizes: tuple[tuple[str, int], ...] = struct.field(pytree_node=False)
-    num_outputs: int = struct.field(pytree_node=False)
+    num_outputs: int = struct.field(pytree_node=False)  # number of classes, or K
+    # The input value that stands for full intensity, before normalisation.
     max_value: float = struct.field(pytree_node=False)
+    # How many different ids there may be, padding and unknown words among them; None if inputs are
+    # not texts.
     num_tokens: int | None = struct.field(pytree_node=False)
 
     @property

@@ -76,21 +76,14 @@ def _in_archive(path: pathlib.Path, members: Sequence[str]) -> dict[str, bytes]:
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """A file that a data set is published in.
+    """A file that a data set is published in."""
 
-    Attributes:
-      dataset: the data set's name, and that of its folder.
-      names: names that the file may have, best first; the first is the published one.
-      mirrors: addresses of folders that hold it, tried in turn.
-      sha256: hexadecimal, of the unpacked content: the same however the file is packed.
-      members: of an archive, see `read`.
-    """
-
-    dataset: str
+    dataset: str  # the data set's name, and that of its folder
+    # Names that the file may have, best first; the first is the published one.
     names: tuple[str, ...]
-    mirrors: tuple[str, ...]
-    sha256: str
-    members: tuple[str, ...] = ()
+    mirrors: tuple[str, ...]  # addresses of folders that hold it, tried in turn
+    sha256: str  # hexadecimal, of the unpacked content: the same however the file is packed
+    members: tuple[str, ...] = ()  # of an archive, see `read`
 
     def load(self, data_dir: DataDir = None) -> bytes:
         """Returns the content, see `find` and `read`."""

@@ -22,15 +22,12 @@ ITEMS = ('state', 'final', 'best', 'outcome', 'history', 'log')
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """Arrays of some runs of a group.
+    """Arrays of some runs of a group."""
 
-    Attributes:
-      about: plain data: `'runs'` and `'steps'`, the numbers of the R runs and the steps that they
-        have reached, in the order of the rows of the arrays.
-      items: trees of arrays [R, ...] by name, see `ITEMS`. Each can be read without the others.
-    """
-
+    # Plain data: `'runs'` and `'steps'`, the numbers of the R runs and the steps that they have
+    # reached, in the order of the rows of the arrays.
     about: dict[str, Any]
+    # Trees of arrays [R, ...] by name, see `ITEMS`. Each can be read without the others.
     items: dict[str, Any]
 
 

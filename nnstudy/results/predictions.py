@@ -22,17 +22,13 @@ from nnstudy.training.run import Run
 
 
 class Predictions(NamedTuple):
-    """The predictions of a run for N examples.
+    """The predictions of a run for N examples."""
 
-    Attributes:
-      inputs: as stored: [N, H, W, C] or [N, F], uint8 or float32; int32 [N, T] for texts.
-      labels: int32 [N] (classification) or float32 [N, K] (regression).
-      outputs: scores of the classes, float32 [N, K], or [N, 1] for two classes with one score; or
-        predicted numbers, float32 [N, K].
-    """
-
+    # As stored: [N, H, W, C] or [N, F], uint8 or float32; int32 [N, T] for texts.
     inputs: np.ndarray
-    labels: np.ndarray
+    labels: np.ndarray  # int32 [N] (classification) or float32 [N, K] (regression)
+    # Scores of the classes, float32 [N, K], or [N, 1] for two classes with one score; or predicted
+    # numbers, float32 [N, K].
     outputs: np.ndarray
 
     @property
@@ -56,20 +52,14 @@ class Predictions(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Net:
-    """The model of a point, and the data of its runs.
+    """The model of a point, and the data of its runs."""
 
-    Attributes:
-      dataset: with the names of the classes.
-      data: the splits, prepared by the point's config.
-      apply: `apply(variables, inputs) -> outputs` in evaluation mode, jitted: inputs [B, ...] as
-        stored, outputs [B, K] as in `Predictions`.
-      model: see `nnstudy.models`.
-    """
-
-    dataset: data_lib.Dataset
-    data: device.Data
+    dataset: data_lib.Dataset  # with the names of the classes
+    data: device.Data  # the splits, prepared by the point's config
+    # `apply(variables, inputs) -> outputs` in evaluation mode, jitted: inputs [B, ...] as stored,
+    # outputs [B, K] as in `Predictions`.
     apply: Callable[[Any, Any], jax.Array]
-    model: models.Model
+    model: models.Model  # see `nnstudy.models`
 
     def examples(self, split: str = 'test', num: int | None = None) -> tuple[np.ndarray, ...]:
         """Returns inputs and labels of the first `num` examples of a split, of all by default."""

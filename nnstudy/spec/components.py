@@ -29,20 +29,15 @@ def get(kind: str, registry: Mapping[str, Any], name: str) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Slot:
-    """What an open section may hold.
+    """What an open section may hold."""
 
-    Attributes:
-      section: its name.
-      registry: the components by name.
-      given: arguments that training gives its components itself, so that a config cannot.
-      types: annotations of arguments of optax's functions, which have none of ours.
-      shared: returns the arguments that a component has in the section beside its own.
-    """
-
-    section: str
-    registry: Mapping[str, Callable[..., Any]]
+    section: str  # its name
+    registry: Mapping[str, Callable[..., Any]]  # the components by name
+    # Arguments that training gives its components itself, so that a config cannot.
     given: tuple[str, ...] = ()
+    # Annotations of arguments of optax's functions, which have none of ours.
     types: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    # Returns the arguments that a component has in the section beside its own.
     shared: Callable[[Callable[..., Any]], Mapping[str, Field]] = lambda component: {}
 
     def accepted(self, component: Callable[..., Any]) -> dict[str, Field]:

@@ -43,17 +43,12 @@ def _unresolved(**arguments: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Component:
-    """An open section: a component by name, with keyword arguments.
+    """An open section: a component by name, with keyword arguments."""
 
-    Attributes:
-      name: in the registry of the section.
-      arguments: the section's other fields; None means off.
-      function: the component itself, once the config is resolved.
-    """
-
-    name: str
+    name: str  # in the registry of the section
+    # The section's other fields; None means off.
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    function: Callable[..., Any] = _unresolved
+    function: Callable[..., Any] = _unresolved  # the component itself, once the config is resolved
 
     @property
     def defaults(self) -> dict[str, Any]:

@@ -80,25 +80,16 @@ OUTSIDE = 'outside of the program'
 
 
 class Field(NamedTuple):
-    """A field of the config, or an argument of a component.
+    """A field of the config, or an argument of a component."""
 
-    Attributes:
-      kinds: the types of its values, such as `(str, tuple)`; `()` if any value is accepted.
-      is_optional: whether it may be None.
-      range: of its numbers.
-      choices: the texts that are accepted; `()` if all are.
-      items: of a tuple, what each item is.
-      marks: what else `Annotated` adds.
-      default: `REQUIRED` if there is none.
-    """
-
+    # The types of its values, such as `(str, tuple)`; `()` if any value is accepted.
     kinds: tuple[Any, ...] = ()
-    is_optional: bool = False
-    range: Range = Range()
-    choices: tuple[str, ...] = ()
-    items: 'Field | None' = None
-    marks: tuple[Any, ...] = ()
-    default: Any = REQUIRED
+    is_optional: bool = False  # whether it may be None
+    range: Range = Range()  # of its numbers
+    choices: tuple[str, ...] = ()  # the texts that are accepted; `()` if all are
+    items: 'Field | None' = None  # of a tuple, what each item is
+    marks: tuple[Any, ...] = ()  # what else `Annotated` adds
+    default: Any = REQUIRED  # `REQUIRED` if there is none
 
     @property
     def fixed(self) -> str | None:
