@@ -22,19 +22,16 @@ Variables = Mapping[str, Any]
 
 
 class Model(NamedTuple):
-    """A network as two pure functions.
+    """A network as two pure functions."""
 
-    Attributes:
-      init: `init(rng, x) -> variables`, a dict with `'params'` and possibly other collections,
-        such as `'batch_stats'`.
-      apply: `apply(variables, x, *, train, rng=None, mask=None) -> (outputs, updates)`, with x
-        float `[B, ...]`, outputs `[B, K]`, and `updates` the collections other than `'params'`
-        after a training step (`{}` if there are none, or if `train` is False). `mask`, bool `[B]`,
-        says which examples of a last, short batch are real; None if all are. It matters to
-        statistics over the batch only.
-    """
-
+    # `init(rng, x) -> variables`, a dict with `'params'` and possibly other collections, such as
+    # `'batch_stats'`.
     init: Callable[..., Variables]
+    # `apply(variables, x, *, train, rng=None, mask=None) -> (outputs, updates)`, with x float `[B,
+    # ...]`, outputs `[B, K]`, and `updates` the collections other than `'params'` after a training
+    # step (`{}` if there are none, or if `train` is False). `mask`, bool `[B]`, says which examples
+    # of a last, short batch are real; None if all are. It matters to statistics over the batch
+    # only.
     apply: Callable[..., tuple[jax.Array, Variables]]
 
 

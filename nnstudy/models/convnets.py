@@ -15,17 +15,12 @@ class LeNet(layers.DenseHead):
 
     On 28x28 images with 10 classes it has 61,706 parameters with one channel, 62,006 with three.
     The smallest image is 12x12: below that nothing is left after the second pooling.
-
-    Attributes:
-      widths: filters of the two convolutions.
-      conv_activation: after both convolutions.
-      dense_activation: after the hidden dense layers.
     """
 
-    widths: tuple[Count, ...] = (6, 16)
+    widths: tuple[Count, ...] = (6, 16)  # filters of the two convolutions
     dense_widths: tuple[Count, ...] = (120, 84)
-    conv_activation: str = 'relu'
-    dense_activation: str = 'relu'
+    conv_activation: str = 'relu'  # after both convolutions
+    dense_activation: str = 'relu'  # after the hidden dense layers
     kernel_init: str = 'pytorch'
 
     @nn.compact
@@ -46,15 +41,11 @@ class AlexNet(layers.DenseHead):
     times as many, filters see the channels on their own device only, responses are normalised
     locally, and `dense_dropout` is 0.5. On 32x32 images with three channels and 10 classes it has
     7,139,722 parameters. The smallest image is 15x15.
-
-    Attributes:
-      widths: filters of the five convolutions.
-      activation: after every layer but the last.
     """
 
-    widths: tuple[Count, ...] = (96, 256, 384, 384, 256)
+    widths: tuple[Count, ...] = (96, 256, 384, 384, 256)  # filters of the five convolutions
     dense_widths: tuple[Count, ...] = (1024, 1024)
-    activation: str = 'relu'
+    activation: str = 'relu'  # after every layer but the last
     kernel_init: str = 'he_normal'
 
     @nn.compact
@@ -75,15 +66,11 @@ class CNN(layers.DenseHead):
 
     On 28x28 images with one channel and 10 classes it has 360,458 parameters. The smallest image
     has 15 pixels a side, and 2^(n+1) - 1 with n convolutions.
-
-    Attributes:
-      widths: filters of the convolutions.
-      activation: after every layer but the last.
     """
 
-    widths: tuple[Count, ...] = (32, 64, 128)
+    widths: tuple[Count, ...] = (32, 64, 128)  # filters of the convolutions
     dense_widths: tuple[Count, ...] = (512,)
-    activation: str = 'relu'
+    activation: str = 'relu'  # after every layer but the last
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -99,15 +86,12 @@ class VGG(layers.DenseHead, layers.NormedNet):
     On 32x32 images with three channels and 10 classes the default net has 2,395,434 parameters,
     and 896 more with batch normalisation, which is of the convolutions only. The smallest image has
     2^groups pixels a side.
-
-    Attributes:
-      groups: filters of the convolutions, a tuple for each group.
-      activation: after every layer but the last.
     """
 
+    # Filters of the convolutions, a tuple for each group.
     groups: tuple[tuple[Count, ...], ...] = ((32, 32), (64, 64), (128, 128))
     dense_widths: tuple[Count, ...] = (1024,)
-    activation: str = 'relu'
+    activation: str = 'relu'  # after every layer but the last
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False, mask: layers.Mask = None) -> jax.Array:

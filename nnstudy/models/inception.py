@@ -20,25 +20,20 @@ class Inception(layers.NormedNet):
     A module is written as its six numbers of filters, in the order of the paper's table 1:
     (1x1, 3x3 reduction, 3x3, 5x5 reduction, 5x5, pooling projection). On 28x28 images with one
     channel and 10 classes the default net has 196,154 parameters. Takes images of any size.
-
-    Attributes:
-      stem: filters of the 3x3 convolutions before the modules.
-      modules: a tuple of six for each module, and 'pool' where the image is halved.
-      pool_size: height and width of the windows of 'pool', in pixels.
-      pooling: over the whole image before the last layer, 'mean' or 'max'.
-      activation: after every convolution.
     """
 
-    stem: tuple[Count, ...] = ()
+    stem: tuple[Count, ...] = ()  # filters of the 3x3 convolutions before the modules
+    # A tuple of six for each module, and 'pool' where the image is halved.
     modules: tuple[tuple[Count, ...] | Literal['pool'], ...] = (
         (32, 32, 32, 32, 32, 16),
         POOL,
         (32, 64, 64, 64, 64, 16),
         POOL,
     )
-    pool_size: Count = 2
+    pool_size: Count = 2  # height and width of the windows of 'pool', in pixels
+    # Over the whole image before the last layer, 'mean' or 'max'.
     pooling: Literal['mean', 'max'] = 'mean'
-    activation: str = 'relu'
+    activation: str = 'relu'  # after every convolution
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False, mask: layers.Mask = None) -> jax.Array:

@@ -42,15 +42,10 @@ def activation(name: str) -> Activation:
 
 
 class Net(nn.Module, kw_only=True):
-    """A network whose layers have one initialiser.
+    """A network whose layers have one initialiser."""
 
-    Attributes:
-      num_outputs: width of the last layer.
-      kernel_init: a key of `KERNEL_INITS`.
-    """
-
-    num_outputs: int
-    kernel_init: str = 'glorot_uniform'
+    num_outputs: int  # width of the last layer
+    kernel_init: str = 'glorot_uniform'  # a key of `KERNEL_INITS`
 
     def initializers(self, fan_in: int) -> dict[str, Any]:
         """Returns the `kernel_init` and `bias_init` of a Linen layer.
@@ -119,17 +114,14 @@ class NormedNet(Net):
     """A network that may have batch normalisation (Ioffe and Szegedy 2015).
 
     Scales start at 1, shifts at 0. Each run has statistics of its own, in `'batch_stats'`.
-
-    Attributes:
-      batch_norm: 'before' or 'after' each activation but the last; None for none.
-      batch_norm_momentum: share of the old value that running statistics keep in a step; None for
-        0.9. A short batch changes them by as much less as it has fewer examples.
-      batch_norm_epsilon: what is added to the variance; None for 1e-5.
     """
 
+    # 'before' or 'after' each activation but the last; None for none.
     batch_norm: Place | None = None
+    # Share of the old value that running statistics keep in a step; None for 0.9. A short batch
+    # changes them by as much less as it has fewer examples.
     batch_norm_momentum: Fraction | None = None
-    batch_norm_epsilon: NonNegative | None = None
+    batch_norm_epsilon: NonNegative | None = None  # what is added to the variance; None for 1e-5
 
     def norm(self, train: bool, mask: Mask) -> Norm:
         """Returns the normalisation: by the batch in training, else by the running statistics.
@@ -159,17 +151,11 @@ class NormedNet(Net):
 
 
 class DenseHead(Net):
-    """A network with dense layers at its end.
+    """A network with dense layers at its end."""
 
-    Attributes:
-      dense_widths: widths of the hidden dense layers.
-      flatten_dropout: rate before the dense layers; None for none.
-      dense_dropout: rate after each hidden dense layer; None for none.
-    """
-
-    dense_widths: tuple[Count, ...] = ()
-    flatten_dropout: DropRate | None = None
-    dense_dropout: DropRate | None = None
+    dense_widths: tuple[Count, ...] = ()  # widths of the hidden dense layers
+    flatten_dropout: DropRate | None = None  # rate before the dense layers; None for none
+    dense_dropout: DropRate | None = None  # rate after each hidden dense layer; None for none
 
     def head(self, x: jax.Array, activation: str, train: bool) -> jax.Array:
         """Returns the outputs `[B, num_outputs]` of the dense layers on x `[B, ...]`, flattened.

@@ -9,13 +9,9 @@ from nnstudy.spec.values import Count, DropRate
 
 
 class Linear(layers.Net):
-    """A linear function of the flattened input: softmax, logistic or linear regression.
+    """A linear function of the flattened input: softmax, logistic or linear regression."""
 
-    Attributes:
-      output_activation: of the outputs; None for logits or a linear output.
-    """
-
-    output_activation: str | None = None
+    output_activation: str | None = None  # of the outputs; None for logits or a linear output
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -24,19 +20,13 @@ class Linear(layers.Net):
 
 
 class MLP(layers.NormedNet):
-    """Dense layers on the flattened input.
+    """Dense layers on the flattened input."""
 
-    Attributes:
-      widths: widths of the hidden layers; `()` makes it linear.
-      activation: of the hidden layers; one name, or a tuple with one name a layer.
-      output_activation: of the last layer; None for logits or a linear output.
-      dropout: rate after each hidden layer; None for none.
-    """
-
-    widths: tuple[Count, ...] = (64, 64)
+    widths: tuple[Count, ...] = (64, 64)  # widths of the hidden layers; `()` makes it linear
+    # Of the hidden layers; one name, or a tuple with one name a layer.
     activation: str | tuple[str, ...] = 'relu'
-    output_activation: str | None = None
-    dropout: DropRate | None = None
+    output_activation: str | None = None  # of the last layer; None for logits or a linear output
+    dropout: DropRate | None = None  # rate after each hidden layer; None for none
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False, mask: layers.Mask = None) -> jax.Array:

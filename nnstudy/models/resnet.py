@@ -50,20 +50,16 @@ class ResNet(layers.NormedNet):
     From one stage to the next the image, of any size, is halved. Convolutions that are normalised
     before the activation have no bias, the norm having a shift of its own. On 32x32 images with
     three channels and 10 classes, ResNet-20 has 272,474 parameters and ResNet-18 11,173,962.
-
-    Attributes:
-      depth: number of layers, 2 + 2 * blocks, where each stage has the same number of blocks.
-      widths: filters of the convolutions of each stage.
-      skips: whether blocks have shortcuts; without them it is the plain net of the paper.
-      pooling: over the whole image before the last layer, 'mean' or 'max'.
-      activation: see `residual_block`; also after the first convolution.
     """
 
+    # Number of layers, 2 + 2 * blocks, where each stage has the same number of blocks.
     depth: int = 8
-    widths: tuple[Count, ...] = (16,)
+    widths: tuple[Count, ...] = (16,)  # filters of the convolutions of each stage
+    # Whether blocks have shortcuts; without them it is the plain net of the paper.
     skips: bool = True
+    # Over the whole image before the last layer, 'mean' or 'max'.
     pooling: Literal['mean', 'max'] = 'mean'
-    activation: str = 'relu'
+    activation: str = 'relu'  # see `residual_block`; also after the first convolution
     kernel_init: str = 'he_normal'
 
     @nn.compact
@@ -101,18 +97,13 @@ class PooledResNet(layers.Net):
     """Residual blocks with max-pooling 2x2 after each, global pooling, and a dense layer.
 
     On 28x28 images (any size will do) with one channel and 10 classes it has 186,058 parameters.
-
-    Attributes:
-      widths: filters of the convolutions of each block.
-      pooling: over the whole image before the last layer, 'mean' or 'max'.
-      activation: see `residual_block`.
-      shortcut_activation: after the 1x1 convolution of a shortcut, where there is one.
     """
 
-    widths: tuple[Count, ...] = (64, 64, 64)
+    widths: tuple[Count, ...] = (64, 64, 64)  # filters of the convolutions of each block
+    # Over the whole image before the last layer, 'mean' or 'max'.
     pooling: Literal['mean', 'max'] = 'mean'
-    activation: str = 'relu'
-    shortcut_activation: str = 'relu'
+    activation: str = 'relu'  # see `residual_block`
+    shortcut_activation: str = 'relu'  # after the 1x1 convolution of a shortcut, where there is one
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

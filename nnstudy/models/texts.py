@@ -13,17 +13,11 @@ from nnstudy.spec.values import Count
 
 
 class TextNet(layers.DenseHead, kw_only=True):
-    """A network for texts, rows `[B, T]` of token ids in [0, num_tokens), see `nnstudy.data.text`.
+    """A network for texts, rows `[B, T]` of token ids in [0, num_tokens), see `nnstudy.data.text`."""
 
-    Attributes:
-      num_tokens: number of different tokens, the padding included.
-      width: size of the vectors, D.
-      activation: of the hidden dense layers.
-    """
-
-    num_tokens: int
-    width: Count = 16
-    activation: str = 'relu'
+    num_tokens: int  # number of different tokens, the padding included
+    width: Count = 16  # size of the vectors, D
+    activation: str = 'relu'  # of the hidden dense layers
 
     def vectors(self, tokens: jax.Array) -> jax.Array:
         """Returns a learnt vector for each token, `[B, T]` -> `[B, T, D]`, at first as in Keras."""
@@ -32,14 +26,11 @@ class TextNet(layers.DenseHead, kw_only=True):
 
 
 class Embedding(TextNet):
-    """A vector for each token, pooling over the text, and dense layers.
+    """A vector for each token, pooling over the text, and dense layers."""
 
-    Attributes:
-      pooling: 'mean' or 'max' over the tokens of a text that are not padding, `[B, D]`, zero for an
-        empty text; or 'flatten', where each place in the text has weights of its own, `[B, T * D]`,
-        and padding is a token like any other.
-    """
-
+    # 'mean' or 'max' over the tokens of a text that are not padding, `[B, D]`, zero for an empty
+    # text; or 'flatten', where each place in the text has weights of its own, `[B, T * D]`, and
+    # padding is a token like any other.
     pooling: Literal['mean', 'max', 'flatten'] = 'mean'
     dense_widths: tuple[Count, ...] = (16,)
 
@@ -63,14 +54,11 @@ class Recurrent(TextNet):
     Computation 9(8), 1997; with a forget gate). Padding is a token like any other, so it matters on
     which side it is: behind a text it is what the cell has read last. `kernel_init` is of the
     cell's input kernels too; its recurrent kernels are orthogonal.
-
-    Attributes:
-      state_width: size of the cell's state, H.
-      masked: whether padding is passed over, on whichever side it is; of an empty text the state is
-        zero, as before the first token.
     """
 
-    state_width: Count = 32
+    state_width: Count = 32  # size of the cell's state, H
+    # Whether padding is passed over, on whichever side it is; of an empty text the state is zero,
+    # as before the first token.
     masked: bool = False
 
     @nn.compact
