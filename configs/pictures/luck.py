@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from nnstudy import Results, errors
-from nnstudy.analysis import comparison, intervals
+from nnstudy.analysis import comparison
 from nnstudy.report import style
 
 NUM_SPLIT = 10  # points whose variance is split
@@ -60,7 +60,7 @@ def _best_of(panel: axes.Axes, results: Results) -> None:
     panel.fill_between(sizes, low, high, color=style.BLUE, alpha=0.15, lw=0)
     middle = np.median(searches, axis=0)
     panel.plot(sizes, middle, color=style.BLUE, label='one seed (80% of searches)')
-    expected = expected_best([intervals.interquartile_mean(p) for p in scores.T], sizes)
+    expected = expected_best(stats.trim_mean(scores, 0.25), sizes)
     look = {'color': style.RED, 'linestyle': style.DASHES[1]}
     panel.plot(sizes, expected, label='interquartile mean of all seeds', **look)
     panel.legend(fontsize=8, frameon=False, labelcolor=style.INK, loc='lower right')

@@ -1,7 +1,4 @@
-"""Spread of a few seeds: quartiles, an interval for the median, and the interquartile mean.
-
-Knows numbers only, nothing of runs or metrics.
-"""
+"""Spread of a few seeds: quartiles, and an interval for the median."""
 
 import numpy as np
 import scipy
@@ -51,16 +48,3 @@ def median_interval(values: ArrayLike) -> tuple[float, float]:
         (values,), np.median, vectorized=True, method='percentile', rng=np.random.default_rng(0)
     )
     return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
-
-
-def interquartile_mean(values: ArrayLike) -> float:
-    """Returns the mean of the middle half of `values` `[n]`, without the n // 4 at either end.
-
-    No outlier moves it far, and it varies less from sample to sample than the median: of ten
-    Gaussian values its standard error is a tenth smaller (Agarwal et al. 2021, arXiv 2108.13264).
-    NaN if there are none or one is not finite.
-    """
-    values = np.asarray(values, np.float64)
-    if not values.size or not np.isfinite(values).all():
-        return np.nan
-    return float(scipy.stats.trim_mean(values, 0.25))

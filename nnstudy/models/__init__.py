@@ -27,11 +27,10 @@ class Model(NamedTuple):
     # `init(rng, x) -> variables`, a dict with `'params'` and possibly other collections, such as
     # `'batch_stats'`.
     init: Callable[..., Variables]
-    # `apply(variables, x, *, train, rng=None, mask=None) -> (outputs, updates)`, with x float `[B,
-    # ...]`, outputs `[B, K]`, and `updates` the collections other than `'params'` after a training
-    # step (`{}` if there are none, or if `train` is False). `mask`, bool `[B]`, says which examples
-    # of a last, short batch are real; None if all are. It matters to statistics over the batch
-    # only.
+    # `apply(variables, x, *, train, rng=None, mask=None) -> (outputs, updates)`: x float [B, ...],
+    # outputs [B, K], and `updates` the collections other than `'params'` after a training step,
+    # `{}` if there are none or `train` is False. `mask`, bool [B], says which examples of a last,
+    # short batch are real; None if all are. Only statistics over the batch need it.
     apply: Callable[..., tuple[jax.Array, Variables]]
 
 

@@ -17,12 +17,7 @@ from nnstudy.training.run import Run, Static, TrainState
 
 
 class Program:
-    """A group's compiled program for chunks of some size, with its data on the devices.
-
-    Attributes:
-      group, mesh, size: as given; the size is the number of runs of a chunk.
-      fixed_bytes: the memory that a chunk takes by XLA, beside the states of its runs.
-    """
+    """A group's compiled program for chunks of `size` runs, with its data on the devices."""
 
     def __init__(self, group: Group, mesh: Mesh, size: int) -> None:
         self.group, self.mesh, self.size = group, mesh, size
@@ -31,6 +26,7 @@ class Program:
             Static(group.config), shapes, mesh, group.layout.lanes, size, group.log_size
         )
         taken = mesh.size * max(map(device_bytes, (self._init, self._advance)))
+        # What a chunk takes by XLA, beside the states of its runs.
         self.fixed_bytes = max(0, taken - size * group.layout.state_bytes)
 
     @property

@@ -297,22 +297,15 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """A number that a document prints.
+    """A number that a document prints."""
 
-    Attributes:
-      name: what it is called, such as `'A, validation MSE of epoch 49'`.
-      value: as printed.
-      quantity: the same number of a run here.
-      decimals: how many the document prints, to which ours are rounded before they are compared;
-        None where it prints enough.
-      is_cut: whether the document cuts off the other decimals, instead of rounding.
-    """
-
-    name: str
-    value: float
-    quantity: Quantity
+    name: str  # what it is called, such as `'A, validation MSE of epoch 49'`
+    value: float  # as printed
+    quantity: Quantity  # the same number of a run here
+    # How many the document prints, to which ours are rounded before they are compared; None where
+    # it prints enough.
     decimals: int | None = None
-    is_cut: bool = False
+    is_cut: bool = False  # whether the document cuts off the other decimals, instead of rounding
 
 
 _KINDS: dict[str, type] = {

@@ -18,15 +18,12 @@ from nnstudy.training import losses
 
 
 class Metric(NamedTuple):
-    """A metric; `metric(outputs, labels)` is its value on arrays at hand.
+    """A metric; `metric(outputs, labels)` is its value on arrays at hand."""
 
-    Attributes:
-      statistics: `statistics(outputs, labels) -> [B, ...]`, from outputs `[B, K]` and labels int32
-        `[B]` or float32 `[B, K]`: what is summed over the examples.
-      value: `value(sums, count) -> [...]`, for `count` examples; by default the mean.
-    """
-
+    # `statistics(outputs, labels) -> [B, ...]`, from outputs `[B, K]` and labels int32 `[B]` or
+    # float32 `[B, K]`: what is summed over the examples.
     statistics: Callable[[jax.Array, jax.Array], jax.Array]
+    # `value(sums, count) -> [...]`, for `count` examples; by default the mean.
     value: Callable[[jax.Array, jax.Array], jax.Array] = lambda sums, count: sums / count
     is_regression: bool = False  # whether it compares numbers; if not, classes
     min_classes: int = 0  # with fewer it is always the same

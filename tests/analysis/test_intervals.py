@@ -55,11 +55,3 @@ def test_interval_holds_the_median_and_ignores_order(n):
     low, high = intervals.median_interval(values)
     assert values.min() <= low <= np.median(values) <= high <= values.max()
     assert intervals.median_interval(values[::-1]) == (low, high)
-
-
-def test_interquartile_mean_by_hand():
-    # Of 9 values 2 go at either end.
-    assert intervals.interquartile_mean([100, 1, 2, 3, 4, 5, 6, 7, -50]) == 4
-    assert intervals.interquartile_mean([1.0, 2.0, 6.0]) == 3
-    assert np.isnan(intervals.interquartile_mean([]))
-    assert np.isnan(intervals.interquartile_mean([1.0, np.inf]))
