@@ -34,26 +34,18 @@ class Parser(argparse.ArgumentParser):
 
     def add_config(self) -> None:
         """Adds the flags of a config file and its fields, for `parse_config`."""
-        self.add_argument(
-            '--config',
-            metavar='FILE.py[:VARIANT,...]',
-            help='config file of the study (Python code, which is run), and some of its variants',
-        )
-        self.add_argument(
-            '--config.FIELD',
-            metavar='VALUE',
-            help='overrides a field of the config, such as --config.optimizer.momentum=0.9',
-        )
+        told = 'config file of the study (Python code, which is run), and some of its variants'
+        self.add_argument('--config', metavar='FILE.py[:VARIANT,...]', help=told)
+        told = 'overrides a field of the config, such as --config.optimizer.momentum=0.9'
+        self.add_argument('--config.FIELD', metavar='VALUE', help=told)
 
     def add_data_dir(self) -> None:
         """Adds the flag `--data_dir`."""
-        self.add_argument(
-            '--data_dir',
-            type=Path,
-            metavar='DIR',
-            help='folder of the data sets; default: $NNSTUDY_DATA_DIR; without either, data sets '
-            'are downloaded once',
+        told = (
+            'folder of the data sets; default: $NNSTUDY_DATA_DIR; without either, data sets are '
+            'downloaded once'
         )
+        self.add_argument('--data_dir', type=Path, metavar='DIR', help=told)
 
     def add_number(self, flag: str, default: int, what: str) -> None:
         """Adds a flag for a number of things, 1 or more."""

@@ -101,13 +101,13 @@ def run(argv: Sequence[str]) -> None:
     if not splits:
         processes.from_first(lambda: workdir_lib.status(plan, workdir))
     console = tables.console()
-    console.print(overview.headline(plan), markup=False)
+    console.print(overview.headline(plan))
     if not plan.groups:
         console.print('nothing to train: there are more parts than runs')
         return
     if args.dry_run:
-        console.print(overview.describe(plan), markup=False)
-        console.print(f'working directory: {workdir}', markup=False)
+        console.print(overview.describe(plan))
+        console.print(f'working directory: {workdir}')
         if splits:
             console.print(f'this is stage 1 of {len(splits)}; the others follow from it')
         return
@@ -122,7 +122,6 @@ def run(argv: Sequence[str]) -> None:
         console.print(
             f'\nThese are the runs of {plan.part} alone; to join all parts:'
             f'\n  nnstudy merge {all_parts} --workdir=OUT',
-            markup=False,
         )
 
 

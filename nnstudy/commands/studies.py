@@ -203,7 +203,7 @@ def _carry_out(studies: Sequence[Variant], args: argparse.Namespace) -> None:
             raise KeyboardInterrupt('the same command goes on')
         if code:
             failed.append(study.name)
-        tables.console().print(f'{study.name}: {time.monotonic() - began:.0f} s', markup=False)
+        tables.console().print(f'{study.name}: {time.monotonic() - began:.0f} s')
     done = {study.name: study.stages[-1] for study in studies if study.status == 'finished'}
     judged = studies_page.all_claims(done)
     if len(judged):
@@ -213,7 +213,7 @@ def _carry_out(studies: Sequence[Variant], args: argparse.Namespace) -> None:
         tables.console().print(tables.printed(listed))
         with errors.writing(path):
             judged.to_csv(path, index=False)
-        tables.console().print(f'all claims: {path}', markup=False)
+        tables.console().print(f'all claims: {path}')
     if failed:
         raise errors.UserError(f'{len(failed)} of {len(studies)} failed: {", ".join(failed)}')
 
@@ -233,8 +233,8 @@ def _write_page(studies: Sequence[Variant], out: Path, *, quick: bool) -> None:
             command = f'python launch.py --config={study.spec}'
             folder = out.with_suffix('') / study.workdir.name
             studies_page.record(folder, study.name, study.about, command, study.results(), picture)
-            tables.console().print(f'recorded: {folder}', markup=False)
+            tables.console().print(f'recorded: {folder}')
     command = ' && '.join(
         f'nnstudy studies {action}' + (' --quick' if quick else '') for action in ('run', 'page')
     )
-    tables.console().print(f'written: {studies_page.write(out, command)}', markup=False)
+    tables.console().print(f'written: {studies_page.write(out, command)}')

@@ -13,7 +13,7 @@ from nnstudy.spec.values import Count
 
 
 class TextNet(layers.DenseHead, kw_only=True):
-    """A network for texts, rows `[B, T]` of token ids in [0, num_tokens), see `nnstudy.data.text`."""
+    """A network for texts: `[B, T]` token ids below `num_tokens`, see `nnstudy.data.text`."""
 
     num_tokens: int  # number of different tokens, the padding included
     width: Count = 16  # size of the vectors, D

@@ -56,8 +56,8 @@ def conclude(
     # Pictures come last: a study that has them has been judged too.
     drawn = said.pictures(results) if said is not None and said.pictures is not None else {}
     written = plots.save(results, workdir / 'plots', drawn)
-    screen.print(f'\ntables:   {workdir}/{", ".join(files)}', markup=False)
-    screen.print(f'pictures: {", ".join(str(path) for path in written)}', markup=False)
+    screen.print(f'\ntables:   {workdir}/{", ".join(files)}')
+    screen.print(f'pictures: {", ".join(str(path) for path in written)}')
 
 
 def claims_text(judged: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,6 @@ import pandas as pd
 from rich import box
 from rich import table as rich_table
 from rich.console import Console
-from rich.text import Text
 
 from nnstudy.machine import processes
 
@@ -16,9 +15,9 @@ WIDTH = 120  # characters of a line where the output is no terminal
 
 
 def console() -> Console:
-    """Returns the console that commands print to; of several processes, only the first prints."""
+    """Returns the console of commands, for text without markup; only the first process prints."""
     width = None if sys.stdout.isatty() else WIDTH
-    return Console(soft_wrap=True, width=width, quiet=not processes.is_first())
+    return Console(soft_wrap=True, width=width, quiet=not processes.is_first(), markup=False)
 
 
 def printed(
@@ -33,7 +32,7 @@ def printed(
     their index.
     """
     rendered = rich_table.Table(
-        title=Text(title) if title else None,
+        title=title,
         title_justify='left',
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -41,11 +40,9 @@ def printed(
     )
     for header in table:
         flush: Literal['left', 'right'] = 'right' if header in right else 'left'
-        rendered.add_column(Text(header), justify=flush, vertical='bottom')
+        rendered.add_column(str(header), justify=flush, vertical='bottom')
     for index, *row in table.itertuples():
-        # Text, because rich would read a string like '[nan, nan]' as markup.
-        cells = [Text(str(cell)) for cell in row]
-        rendered.add_row(*cells, style=styles.get(index))
+        rendered.add_row(*map(str, row), style=styles.get(index))
     return rendered
 
 

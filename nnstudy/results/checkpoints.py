@@ -90,26 +90,23 @@ class Series:
         self._manager.close()
 
 
-class Memory:
+class Memory(dict[int, Checkpoint]):
     """A series in memory, for a study without a working directory."""
 
-    def __init__(self) -> None:
-        self._saved: dict[int, Checkpoint] = {}
-
     def save(self, checkpoint: Checkpoint) -> int:
-        number = max(self._saved, default=0) + 1
-        self._saved[number] = checkpoint
+        number = max(self, default=0) + 1
+        self[number] = checkpoint
         return number
 
     def abouts(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        yield from ((number, saved.about) for number, saved in self._saved.items())
+        yield from ((number, saved.about) for number, saved in self.items())
 
     def load(self, number: int, *names: str) -> Checkpoint:
-        saved = self._saved[number]
-        return Checkpoint(saved.about, {name: saved.items.get(name, {}) for name in names})
+        return Checkpoint(self[number].about, {n: self[number].items.get(n, {}) for n in names})
 
     def retain(self, numbers: Collection[int]) -> None:
-        self._saved = {n: saved for n, saved in self._saved.items() if n in numbers}
+        for number in self.keys() - set(numbers):
+            del self[number]
 
     close = retain
 
