@@ -28,6 +28,10 @@ MOST = 0.95
 RESAMPLES = 4999
 MAX_NEEDED = 10_000  # seeds; of a claim that needs more, no number is said
 
+# Of the table of verdicts.
+COLUMNS = ['claim', 'statement', 'verdict', 'of', 'n', 'successes', 'share_low', 'share_high']
+COLUMNS += ['resampled_medians', 'p_value', 'seeds_needed', 'evidence']
+
 
 def judge(results: Results, claims: Sequence[Claim] | None = None) -> pd.DataFrame:
     """Returns the verdict on each claim.
@@ -48,8 +52,8 @@ def judge(results: Results, claims: Sequence[Claim] | None = None) -> pd.DataFra
     seeds errs too often. A claim about some seed holds with the first of which it is true, and does
     not hold if the share is below 5%. A fact holds if it is true of all runs, without a test.
 
-    A tie, or a comparison with a value that is not a number, is not a success. There is at least
-    one claim; by default they are the study's own.
+    A tie, or a comparison with a value that is not a number, is not a success. By default, the
+    claims are the study's own.
 
     Returns:
       A row a claim: `claim`, its name; `statement`; `verdict`; `of`; `n`, the number of seeds;
@@ -77,7 +81,7 @@ def judge(results: Results, claims: Sequence[Claim] | None = None) -> pd.DataFra
         row |= {'resampled_medians': one.resampled, 'p_value': p_value}
         row['seeds_needed'] = _needed(one, num_tested) if verdict == 'undecided' else None
         rows.append({**row, 'evidence': one.evidence})
-    return pd.DataFrame(rows).astype({'seeds_needed': 'Int64'})
+    return pd.DataFrame(rows, columns=COLUMNS).astype({'seeds_needed': 'Int64'})
 
 
 def place(results: Results, references: Sequence[Reference] | None = None) -> pd.DataFrame:
