@@ -163,7 +163,7 @@ BAD_INPUT = [
     (['--config=configs/lr_swep.py'], "did you mean 'configs/lr_sweep.py'"),
     (['--config=syntax.py'], 'syntax.py, line 1: SyntaxError'),
     (['--config=raises.py'], 'raises.py, line 4: ZeroDivisionError'),
-    (['--config=nothing.py'], 'no function get_config'),
+    (['--config=nothing.py'], 'needs a function get_config'),
     (['--config=wrong.py'], 'must return an ml_collections.ConfigDict'),
     (
         ['--config=noarg.py:mnist'],
