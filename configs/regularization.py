@@ -102,7 +102,7 @@ def claims():
         *lowers.values(),
     )
     for name, lower in lowers.items():
-        yield Claim(f'C3a {name}', f'{name} alone lowers the gap (ours, a part of C3a)', lower)
+        yield Claim(f'C3a {name}: {name} alone lowers the gap (ours, a part of C3a)', lower)
     yield Claim(
         f'C3b: L1 makes many weights exactly zero: with the proximal step (at {STRONG}) more than '
         f'half, with the plain subgradient (at 0.001 and at {STRONG}) less than one in a thousand',

@@ -27,9 +27,3 @@ from nnstudy.spec.sweep import chain, choice, grid, log_uniform, logspace, zip_
 from nnstudy.training import losses, metrics, optimizers, schedules
 from nnstudy.training.run import make_keys
 from nnstudy.training.steps import make_train
-
-__all__ = [
-    'Claim', 'Dataset', 'Quantity', 'Reference', 'Results', 'UserError', 'chain', 'choice', 'data',
-    'default_config', 'grid', 'load', 'log_uniform', 'logspace', 'losses', 'make_keys',
-    'make_train', 'metrics', 'models', 'optimizers', 'rerun', 'run', 'schedules', 'setup', 'zip_',
-]  # fmt: skip

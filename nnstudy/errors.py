@@ -2,7 +2,9 @@
 
 import contextlib
 import difflib
+import traceback
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -25,6 +27,13 @@ def writing(path: object) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(f'cannot write {str(path)!r}: {error.strerror or error}') from error
+
+
+def line_in(path: str | Path, error: BaseException) -> int | None:
+    """Returns the last line of a file of Python code that an error came through."""
+    stack, path = traceback.extract_tb(error.__traceback__), Path(path).resolve()
+    lines = [frame.lineno for frame in stack if Path(frame.filename).resolve() == path]
+    return getattr(error, 'lineno', None) or (lines[-1] if lines else None)
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:

@@ -1,6 +1,11 @@
 """Inside a net: its filters, what each convolution makes of an image, and how sure it is of it."""
 
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from flax import traverse_util
 from matplotlib import figure
 
@@ -79,12 +84,12 @@ def feature_maps(
     net = results.net(point)
     median = examples.typical(results, point)
     image, label = image_of(net, split, index)
-    maps = net.feature_maps(results.variables(median.run, which), image[None])
+    maps = outputs_of_convolutions(net, results.variables(median.run, which), image[None])
     rows = len(maps) + 1
     picture, panels = style.panels(1.0 + 0.95 * MAX_MAPS, 0.9 + 1.0 * rows, rows, MAX_MAPS)
     for panel in panels.flat:
         panel.set_axis_off()
-    examples.draw_image(panels[0, 0], image, net)
+    style.image(panels[0, 0], image, limit=net.data.max_value)
     names, cut = ['image'], []
     for (layer, outputs), row in zip(maps.items(), panels[1:], strict=True):
         height, width, num = outputs.shape[1:]
@@ -106,6 +111,29 @@ def feature_maps(
     title = f'Feature maps of {split} image {index} ({net.dataset.class_names[label]}), '
     style.finish(picture, title + labels.setting(results, point), notes)
     return picture
+
+
+def outputs_of_convolutions(net: Net, variables: Any, inputs: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the output of every convolution on inputs [B, H, W, C], before the activation.
+
+    float32 [B, H', W', F] by the name of the layer, such as `'Conv_0'`, in their order.
+
+    Raises:
+      UserError: the model has no Linen convolutions.
+    """
+    maps: dict[str, jax.Array] = {}
+
+    def record(call, args, keywords, context):
+        outputs = call(*args, **keywords)
+        if isinstance(context.module, nn.Conv):
+            maps['/'.join(context.module.path)] = outputs
+        return outputs
+
+    with nn.intercept_methods(record):
+        net.model.apply(variables, net.data.normalized(jnp.asarray(inputs)), train=False)
+    if not maps:
+        raise errors.UserError('feature maps are of convolutions, and the model has none')
+    return {name: np.asarray(outputs) for name, outputs in maps.items()}
 
 
 def sample(
@@ -134,7 +162,7 @@ def sample(
     medians = np.median(probabilities, axis=0)
 
     picture, [[image, bars]] = style.panels(7.4, 3.6, 1, 2, width_ratios=(1, 1.5))
-    examples.draw_image(image, picked, net)
+    style.image(image, picked, limit=net.data.max_value)
     title = f'predicted: {names[said.classes[own]]} ({said.confidence[own]:.1%})'
     image.set_title(f'{title}\ntrue: {names[label]}', fontsize=9.5, loc='left')
 

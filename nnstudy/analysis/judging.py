@@ -67,7 +67,10 @@ def judge(results: Results, claims: Sequence[Claim] | None = None) -> pd.DataFra
       UserError: a claim names a point, column or epoch that is not there.
     """
     claims = results.claims if claims is None else claims
-    found = [_counted(results, claim) for claim in claims]
+    found = []
+    for claim in claims:
+        with errors.within(f'claim {claim.name!r}'):
+            found.append(_counted(results, claim))
     tests = np.array([_p_values(one) for one in found])
     corrected = np.apply_along_axis(holm, 0, tests)
     num_tested = sum(claim.of != 'fact' for claim in claims)
@@ -100,9 +103,10 @@ def place(results: Results, references: Sequence[Reference] | None = None) -> pd
     """
     rows = []
     for one in results.references if references is None else references:
-        values = quantities.values(results, one.quantity).dropna().to_numpy(np.float64)
-        if not values.size:
-            raise errors.UserError(f'reference {one.name!r}: no run has a number to compare')
+        with errors.within(f'reference {one.name!r}'):
+            values = quantities.values(results, one.quantity).dropna().to_numpy(np.float64)
+            if not values.size:
+                raise errors.UserError('no run has a number to compare')
         row = {'reference': one.name, 'printed': one.value, 'n': len(values)}
         row |= {'median': np.median(values), 'min': values.min(), 'max': values.max()}
         if one.decimals is not None:
@@ -153,13 +157,15 @@ def _counted(results: Results, claim: Claim) -> _Counts:
     indices = [column.index for column in numbers if isinstance(column, pd.Series)]
     seeds = functools.reduce(pd.Index.intersection, indices)
     if not len(seeds):
-        raise errors.UserError(f'claim {claim.name}: its points have no seed in common')
+        raise errors.UserError('its points have no seed in common')
     # [S, sides of all conditions]
     values = pd.DataFrame(dict(enumerate(numbers)), index=seeds).to_numpy(np.float64)
     texts = _written(results, sides, values)
     true, pairs, evidence, start = [], [], [], 0
     for condition, (own, places) in zip(claim.conditions, compared, strict=True):
         pairs.append(start + np.reshape(list(places), (-1, 2)).astype(int).T)
+        if not pairs[-1].size:
+            raise errors.UserError(f'{condition.name!r} has no two points to compare')
         true.append(condition.is_true(*np.moveaxis(values[:, pairs[-1]], 1, 0)))
         evidence.append(condition.written(list(itertools.islice(texts, len(own)))))
         start += len(own)
@@ -174,16 +180,17 @@ def _counted(results: Results, claim: Claim) -> _Counts:
 def _written(results: Results, sides: Sequence[Side], values: np.ndarray) -> Iterator[str]:
     """Yields the sides of a claim as text, with the spread of their values [S, sides].
 
-    Fields that all of them share are left out, since the statement of the claim says them, and so
-    are fields that are off.
+    Fields that all of several points share are left out, since the statement of the claim says
+    them, and so are fields that are off.
     """
     base = results.config.flat
     each = [side.fields for side in sides if isinstance(side, Quantity)]
+    is_one_point = all(fields == each[0] for fields in each)
     told = {
         field
         for fields in each
         for field, value in fields.items()
-        if len(each) == 1 or any(other.get(field, base.get(field)) != value for other in each)
+        if is_one_point or any(other.get(field, base.get(field)) != value for other in each)
     }
     for side, column in zip(sides, values.T, strict=True):
         if not isinstance(side, Quantity):

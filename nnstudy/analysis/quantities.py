@@ -69,11 +69,9 @@ def _of_point(results: Results, quantity: Quantity, point: int) -> pd.Series:
 
 def _number(results: Results, table: pd.DataFrame, quantity: Quantity) -> np.ndarray:
     """Returns the column of a quantity, or the difference of two; see `values`."""
-    columns = []
+    columns, numeric = [], table.select_dtypes(['number', 'bool']).columns
     for name in filter(None, (quantity.metric, quantity.minus)):
-        if name not in table:
-            numeric = table.select_dtypes('number').columns
-            raise errors.unknown('column of a quantity', name, numeric)
+        errors.check_known('column of a quantity', name, numeric)
         column = table[name].to_numpy(np.float64, na_value=np.nan)
         worst = np.nan
         if name.startswith(_EVALUATED):

@@ -132,7 +132,7 @@ def _swept(points: Sequence[dict[str, Any]], flags: Sequence[str]) -> list[dict[
         field, equals, text = flag.partition('=')
         if flag == 'none':
             points = [{}]
-        elif not equals or not text:
+        elif not equals or re.search(r'(^|,)\s*(,|$)', text):
             raise errors.UserError(f'--sweep={flag}: write --sweep=FIELD=V1,V2,... or --sweep=none')
         else:
             points = spec.replace_axis(points, field, _values(text))

@@ -104,7 +104,7 @@ class Variant:
 def run(argv: Sequence[str]) -> None:
     """Runs the command, see `nnstudy.commands`."""
     parser = commands.Parser('nnstudy studies', __doc__)
-    parser.add_argument('action', nargs='?', default='list', choices=('list', 'run', 'page'))
+    parser.add_argument('action', nargs='?', default='list', help='list, run or page')
     told = 'studies as listed, or config files; default: all'
     parser.add_argument('names', nargs='*', metavar='NAME', help=told)
     parser.add_argument('--quick', action='store_true', help='small versions of the studies')
@@ -116,6 +116,7 @@ def run(argv: Sequence[str]) -> None:
         parser.add_argument(flag, type=Path, metavar=metavar, default=default, help=told)
     parser.add_data_dir()
     args = parser.parse_intermixed_args(argv)  # names may come after flags
+    errors.check_known('action of nnstudy studies', args.action, ('list', 'run', 'page'))
     studies = _chosen(list(find(args.configs, args.folder, quick=args.quick)), args)
     if args.action == 'list':
         tables.console().print(listing(studies))

@@ -13,9 +13,7 @@ from nnstudy.data.device import Data, prepare
 from nnstudy.data.files import DataDir
 from nnstudy.data.splits import select
 
-__all__ = ['DATASETS', 'Data', 'Dataset', 'load', 'prepare', 'select']
-
-DATASETS: dict[str, Callable[[DataDir], Dataset]] = {
+DATASETS: dict[str, Callable[..., Dataset]] = {  # of a `data_dir`
     'digits': published.digits,
     'mnist': published.mnist,
     'fashion_mnist': published.fashion_mnist,

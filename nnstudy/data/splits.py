@@ -22,7 +22,8 @@ _SPEC = re.compile(rf'({dataset_lib.SPLIT_NAME.pattern})(?:\[(?!:\]){_BOUND}:{_B
 
 
 def select(dataset: dataset_lib.Dataset, spec: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns inputs and labels of the examples that a split string names, as views of the data.
+    """Returns the examples that a split string names: inputs `[N, ...]` and labels `[N]` or
+    `[N, K]`, views of the data.
 
     Raises:
       errors.UserError: `spec` has none of these forms, names no split of the data set,

@@ -33,16 +33,12 @@ MAX_WRAPPED = 4
 
 
 def each(
-    results: Results,
-    metric: str = 'train_loss',
-    where: Mapping[str, Any] = {},
-    names: Mapping[str, Name] = {},
+    results: Results, where: Mapping[str, Any] = {}, names: Mapping[str, Name] = {}
 ) -> dict[str, figure.Figure]:
     """Draws a picture for each point, see `cell`, and returns them by file name: `cell_<title>`.
 
     Args:
       results: of the study.
-      metric: a metric column of the history.
       where: values of fields, which choose the points; by default all.
       names: of the fields of the title. By default these are all that differ between the points,
         written as `learning_rate = 0.1`.
@@ -53,7 +49,7 @@ def each(
     pictures = {}
     for point, title in _titles(results, points, fields, names, ', ').items():
         slug = re.sub(r'[^\w.-]+', '_', title).strip('_') or f'point_{point}'
-        pictures[f'cell_{slug}'] = cell(results, point, metric, title)
+        pictures[f'cell_{slug}'] = cell(results, point, title=title)
     return pictures
 
 

@@ -93,7 +93,7 @@ def misclassified(
         panels[0].set_axis_off()
         style.say_empty(panels[0], 'no image is misclassified')
     for panel, i in zip(panels, chosen, strict=False):
-        draw_image(panel, shown.inputs[i], net)
+        style.image(panel, shown.inputs[i], limit=net.data.max_value)
         seeds = f', {agreeing[i]}/{len(runs)}' if len(runs) > 1 else ''
         title = f'{names[shown.labels[i]]}\n→ {names[shown.classes[i]]}\n{confidence[i]:.0%}{seeds}'
         panel.set_title(title, fontsize=8, pad=3)
@@ -124,12 +124,6 @@ def image_classes(net: Net) -> tuple[str, ...]:
     if net.dataset.class_names is None or not net.data.is_image:
         raise errors.UserError(f'{net.dataset.name!r} has no images of classes')
     return net.dataset.class_names
-
-
-def draw_image(panel: mpl_axes.Axes, image: np.ndarray, net: Net) -> None:
-    """Draws an image [H, W, C] as stored: in colour if it has three channels, else in grey."""
-    shown = image if image.shape[-1] == 3 else image.astype(np.float32).mean(axis=-1)
-    style.image(panel, shown, limit=net.data.max_value)
 
 
 def _confusions(results: Results, point: int, split: str, num_classes: int) -> np.ndarray:

@@ -39,8 +39,13 @@ def save(
     Fields that only follow another one are left out, see `axes.telling`. Returns the paths.
 
     Raises:
-      UserError: a file cannot be written.
+      UserError: a file cannot be written, or `others` are no figures by name.
     """
+    drawn = list(others.values()) if isinstance(others, Mapping) else [others]
+    if wrong := [one for one in drawn if not isinstance(one, figure.Figure)]:
+        raise errors.UserError(
+            f'pictures must return matplotlib figures by file name, not {wrong[0]!r}'
+        )
     swept = axes.telling(results.runs, results.swept)
     figures = {f'metric_vs_{field}': metric_vs(results, field, swept=swept) for field in swept}
     figures['curves'] = histories.curves(results, swept)

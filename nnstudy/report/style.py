@@ -4,7 +4,6 @@ Figures are made without pyplot: no global state, no display.
 """
 
 import math
-import os
 import pathlib
 import textwrap
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from numpy.typing import ArrayLike
 from nnstudy import errors
 from nnstudy.analysis.axes import Axis
 from nnstudy.report import labels
+from nnstudy.results import files
 
 MAX_TICKS = 8
 
@@ -167,17 +167,10 @@ def save(picture: figure.Figure, path: pathlib.Path) -> pathlib.Path:
     """Writes a picture as PNG, whole or not at all, and returns the path.
 
     Raises:
-      UserError: it cannot be written there, or is no matplotlib figure.
+      UserError: it cannot be written there.
     """
-    if not isinstance(picture, figure.Figure):
-        raise errors.UserError(f'picture {path.stem!r} must be a matplotlib Figure')
-    unfinished = path.parent / f'.{path.name}.{os.getpid()}.tmp'
-    with errors.writing(path):
-        try:
-            picture.savefig(unfinished, format='png', dpi=200)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+    with errors.writing(path), files.whole(path) as unfinished:
+        picture.savefig(unfinished, format='png', dpi=200)
     return path
 
 
@@ -187,11 +180,14 @@ def say_empty(panel: axes.Axes, why: str = 'no finite value') -> None:
 
 
 def image(panel: axes.Axes, values: np.ndarray, signed: bool = False, limit: float = 0.0) -> None:
-    """Draws an image [H, W] in grey or [H, W, 3] in colour, in a panel without axes.
+    """Draws an image in a panel without axes.
 
-    Values are from 0, black, to the limit, white; if they are signed, mid-grey is 0 and black the
-    negative limit. The limit is by default the largest absolute value.
+    It is in colour if it is [H, W, 3]; else, [H, W] or the mean over the channels, in grey. Values
+    are from 0, black, to the limit, white; if they are signed, mid-grey is 0 and black the negative
+    limit. The limit is by default the largest absolute value.
     """
+    if values.ndim == 3 and values.shape[-1] != 3:
+        values = values.mean(axis=-1, dtype=np.float32)
     limit = limit or float(np.abs(values).max()) or 1.0
     shown = 0.5 + 0.5 * values / limit if signed else values / limit
     panel.imshow(np.clip(shown, 0, 1), cmap='gray', vmin=0, vmax=1, interpolation='nearest')

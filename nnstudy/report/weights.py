@@ -1,14 +1,12 @@
 """Pictures of the histograms of weights, biases and gradients in each layer, over the epochs."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib import axes as mpl_axes
 from matplotlib import figure, ticker
 
-from nnstudy import errors
 from nnstudy.report import labels, style
 from nnstudy.results import Results
 from nnstudy.training import histograms as histograms_lib
@@ -25,18 +23,15 @@ COLUMNS = {
 }
 
 
-def histograms(
-    results: Results, point: int = 0, layers: Sequence[str] | None = None
-) -> figure.Figure:
+def histograms(results: Results, point: int = 0) -> figure.Figure:
     """Draws histograms of the weights, biases and their gradients in each layer over the epochs.
 
     Every curve is the histogram at one evaluation, over all seeds of the point together. Its base
     line is at its epoch, and all have the same height. Gradients are those of one mini-batch.
-    Layers are named as in `'Conv_0'`; by default all are shown, in the order of their kinds and
-    numbers. The study needs `config.histograms = True`.
+    Layers are in the order of their kinds and numbers. The study needs `config.histograms = True`.
 
     Raises:
-      UserError: the study has no histograms, or the point or layer is not there.
+      UserError: the study has no histograms, or the point is not there.
     """
     results.settings(point)  # raises the error if there is none
     own = results.only([point])
@@ -45,9 +40,7 @@ def histograms(
     by_layer: dict[str, list[str]] = {}
     for name in runs[0]['params']:
         by_layer.setdefault(name.rpartition('/')[0] or name, []).append(name)
-    for layer in layers or ():
-        errors.check_known('layer', layer, by_layer)
-    rows = layers or sorted(by_layer, key=labels.natural)
+    rows = sorted(by_layer, key=labels.natural)
 
     size = 2.7 * len(COLUMNS), 1.0 + 1.9 * len(rows)
     picture, panels = style.panels(*size, len(rows), len(COLUMNS))

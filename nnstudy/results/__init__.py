@@ -1,4 +1,3 @@
 """The results of a study: tables of its runs, trained parameters, and predictions with them."""
 
-from nnstudy.results.results import Results as Results
-from nnstudy.results.results import load as load
+from nnstudy.results.results import Results, load

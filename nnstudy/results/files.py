@@ -8,6 +8,7 @@ steps.parquet       a row for each run and logged step, with `config.log_every_s
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,12 @@ def read_identity(workdir: Path) -> dict[str, Any] | None:
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Gives a path to write to, and moves the file from there when it is whole."""
-    temporary = path.with_name('.' + path.name)
-    yield temporary
-    temporary.replace(path)
+    temporary = path.parent / f'.{path.name}.{os.getpid()}.tmp'
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, data: Any) -> None:

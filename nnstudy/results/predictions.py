@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 
 from nnstudy import data as data_lib
 from nnstudy import errors, models
@@ -80,28 +79,6 @@ class Net:
             for i in range(0, len(inputs), evaluation.BATCH_SIZE)
         ]
         return Predictions(inputs, labels, np.concatenate(batches))
-
-    def feature_maps(self, variables: Any, inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns the output of every convolution on inputs [B, H, W, C], before the activation.
-
-        float32 [B, H', W', F] by the name of the layer, such as `'Conv_0'`, in their order.
-
-        Raises:
-          UserError: the model has no Linen convolutions.
-        """
-        maps: dict[str, jax.Array] = {}
-
-        def record(call, args, keywords, context):
-            outputs = call(*args, **keywords)
-            if isinstance(context.module, nn.Conv):
-                maps['/'.join(context.module.path)] = outputs
-            return outputs
-
-        with nn.intercept_methods(record):
-            self.model.apply(variables, self.data.normalized(jnp.asarray(inputs)), train=False)
-        if not maps:
-            raise errors.UserError('feature maps are of convolutions, and the model has none')
-        return {name: np.asarray(outputs) for name, outputs in maps.items()}
 
 
 def make_net(

@@ -108,11 +108,15 @@ class Results:
         return dataclasses.replace(self, **kept)
 
     def params(self, run: int, which: str = 'best') -> Mapping[str, Any]:
-        """Returns a run's parameters, NumPy arrays: those at `best_step`, or the `'final'` ones."""
+        """Returns a run's parameters, NumPy arrays: those at `best_step`, or the `'final'` ones.
+
+        Raises:
+          UserError: there is no such run, or `which` is another word.
+        """
         return self.variables(run, which)['params']
 
     def variables(self, run: int, which: str = 'best') -> Mapping[str, Any]:
-        """Returns all variables of a run, such as `'batch_stats'` beside `'params'`."""
+        """Returns all variables of a run, such as `'batch_stats'` beside `'params'`; see there."""
         errors.check_known('kind of parameters', which, ('final', 'best'))
         return self._item(run, which)
 
@@ -122,6 +126,9 @@ class Results:
         `{'params': ..., 'grads': ...}`, each by the name of the array, such as `'Dense_0/kernel'`:
         counts in the bins of `nnstudy.training.histograms`, float32 [E, B], a row for each
         evaluation of the history; NaN where the run was over.
+
+        Raises:
+          UserError: there is no such run, or the study has no histograms.
         """
         measured, names = self._item(run, 'history'), histograms.names(self.params(run))
         if 'params_histogram' not in measured:
@@ -278,7 +285,8 @@ def with_columns(results: Results, columns: Mapping[str, Any]) -> Results:
             raise errors.UserError(f'measure: the table of runs has its own column {name!r}')
         if np.ndim(values) != 1 or len(values) != len(results.runs):
             raise errors.UserError(
-                f'measure: column {name!r} must have {len(results.runs)} values, one for each run'
+                f'measure: column {name!r} must have {len(results.runs)} values, one for each run, '
+                f'not the shape {np.shape(values)}'
             )
     results = dataclasses.replace(results, runs=results.runs.assign(**columns))
     if results.workdir is not None:

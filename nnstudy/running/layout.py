@@ -6,6 +6,7 @@ change the numbers.
 """
 
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ import numpy as np
 from nnstudy import errors
 from nnstudy.data.device import Data
 from nnstudy.machine import devices, flops
+from nnstudy.spec import components
 from nnstudy.spec.fields import Config
 from nnstudy.training import diagnostics, evaluation, run, steps
 from nnstudy.training.run import Run, Static, TrainState
@@ -106,7 +108,7 @@ def choose(config: Config, data: Data) -> Layout:
     except Exception as error:
         message = ' '.join(str(error).split())
         raise errors.UserError(
-            f'{", ".join(run.functions(config))}: cannot be traced on inputs of shape '
+            f'{_origin(config, error)}: cannot be traced on inputs of shape '
             f'{data.inputs.shape[1:]}: {type(error).__name__}: {message[:300]}'
         ) from error
     params = jax.tree.leaves(state.variables['params'])
@@ -135,6 +137,17 @@ def choose(config: Config, data: Data) -> Layout:
             f'into {memory / 2**30:.1f} GiB of memory: make the model smaller'
         )
     return layout
+
+
+def _origin(config: Config, error: Exception) -> str:
+    """Returns which components an error may be of: the user's own one that it came through."""
+    named = run.functions(config)
+    for name, function in named.items():
+        path = getattr(inspect.getmodule(function), '__file__', '')
+        is_own = path and not components.is_library_code(function)
+        if is_own and (line := errors.line_in(path, error)):
+            return f'{name}, {path}, line {line}'
+    return ', '.join(named)
 
 
 @functools.lru_cache(maxsize=32)

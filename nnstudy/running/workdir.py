@@ -75,10 +75,6 @@ def open_session(plan: Plan, workdir: Path) -> str:
     session, path = environment(plan), workdir / 'environment.json'
     about = {name: claims.to_dict(getattr(plan, name)) for name in ('name', 'claims', 'references')}
     content = {**plan.identity, **about, 'directions': metrics.directions()}
-    try:
-        json.dumps(about)
-    except TypeError as error:
-        raise errors.UserError(f'values of fields in claims and references: {error}') from error
     with errors.writing(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
         sessions = json.loads(path.read_text())['sessions'] if path.is_file() else []

@@ -10,8 +10,10 @@ statement and its conditions, which `nnstudy.analysis.judging` tests on the runs
 
 import dataclasses
 import itertools
+import numbers
+import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +80,7 @@ class Quantity:
 
     def reaches(self, level: float) -> 'Quantity':
         """Takes the epoch of the first evaluation after the start better than `level`, or ∞."""
-        return dataclasses.replace(self, moment='reaches', level=level)
+        return dataclasses.replace(self, moment='reaches', level=float(level))
 
     def over(self, choice: str) -> 'Quantity':
         """Takes one number of several points, for each seed.
@@ -116,12 +118,13 @@ class Quantity:
     def __sub__(self, other: 'Quantity') -> 'Quantity':
         same = Quantity(self.metric, fields=self.fields, moment=self.moment)
         is_taken = self.moment in MOMENTS and self.moment != 'end'
-        if self != same or other != dataclasses.replace(same, metric=other.metric) or is_taken:
+        name: str = getattr(other, 'metric', '')
+        if self != same or other != dataclasses.replace(same, metric=name) or is_taken:
             raise errors.UserError(
                 f'cannot subtract {str(other)!r} from {str(self)!r}: a difference is one of two '
                 "columns, at the same points; subtract first: (a - b).at('best'), 2 * (a - b)"
             )
-        return dataclasses.replace(self, minus=other.metric)
+        return dataclasses.replace(self, minus=name)
 
     def __mul__(self, factor: float) -> 'Quantity':
         return dataclasses.replace(self, factor=self.factor * factor)
@@ -168,7 +171,11 @@ class Condition:
     """
 
     name: str  # its sign or word
-    has_medians: ClassVar[bool] = True  # whether medians over seeds can be tested, pair by pair
+
+    @property
+    def is_of_pairs(self) -> bool:
+        """Whether it is true if all pairs are: then medians over seeds can be tested."""
+        return type(self).is_true is Condition.is_true
 
     def compared(self, find: Find) -> Compared:
         """Returns the sides, and pairs of their places: the first is to be below the second.
@@ -202,6 +209,11 @@ class Inequality(Condition):
 
     sides: tuple[Side, Side]
 
+    def __post_init__(self) -> None:
+        for side in self.sides:
+            if not isinstance(side, (Quantity, numbers.Real)):
+                raise errors.UserError(f'{side!r} beside {self.name} is no quantity and no number')
+
     def compared(self, find: Find) -> Compared:
         return self.sides, [(0, 1) if self.name == '<' else (1, 0)]
 
@@ -215,7 +227,6 @@ class Trend(Condition):
 
     quantity: Quantity
     field: str
-    has_medians = False
 
     def compared(self, find: Find) -> Compared:
         def place(point: Fields) -> float:
@@ -257,11 +268,10 @@ class Extreme(Condition):
 class Claim:
     """A statement that the runs of a study are to bear out, and its name, such as `'B7a'`.
 
-    `Claim('B7a: With decay both errors are lower', loss_b < loss_a, mae_b < mae_a)`; name and
-    statement may also be two arguments. All conditions have to be true; a list of several is one
-    argument. `of` says what they are true of: `'seed'`, nearly every single seed; `'median'`, the
-    medians over seeds; `'some'`, at least one seed; `'fact'`, numbers that do not depend on the
-    seed.
+    `Claim('B7a: With decay both errors are lower', loss_b < loss_a, mae_b < mae_a)`. All conditions
+    have to be true; a list of several is one argument. `of` says what they are true of: `'seed'`,
+    nearly every single seed; `'median'`, the medians over seeds; `'some'`, at least one seed;
+    `'fact'`, numbers that do not depend on the seed.
 
     Raises:
       UserError: there is no statement or no condition, `of` is unknown, or a trend is of medians.
@@ -273,11 +283,9 @@ class Claim:
     of: str
 
     def __init__(
-        self, text: str, *given: str | Condition | Sequence[Condition], of: str = 'seed'
+        self, text: str, *given: Condition | Sequence[Condition], of: str = 'seed'
     ) -> None:
         errors.check_known('kind of claim (of)', of, OF)
-        if given and isinstance(given[0], str):
-            text, given = f'{text}: {given[0]}', given[1:]
         name, _, statement = text.partition(': ')
         parts: list[Any] = []
         for part in given:
@@ -287,11 +295,12 @@ class Claim:
                 f"a claim is a text such as 'A: c is highest' and conditions such as a < c, not "
                 f'{text!r} and {given!r}'
             )
-        if of == 'median' and not all(part.has_medians for part in parts):
-            raise errors.UserError(
-                f'claim {name!r}: rises_with() and falls_with() are for each seed; for medians '
-                'compare points, or use lowest_at()'
-            )
+        for part in parts:
+            if of == 'median' and not part.is_of_pairs:
+                raise errors.UserError(
+                    f'claim {name!r}: {part.name!r} is of each seed; for medians compare points, '
+                    'or use lowest_at()'
+                )
         vars(self).update(name=name, statement=statement, conditions=tuple(parts), of=of)
 
 
@@ -308,25 +317,39 @@ class Reference:
     is_cut: bool = False  # whether the document cuts off the other decimals, instead of rounding
 
 
-_KINDS: dict[str, type] = {
-    k.__name__: k for k in (Quantity, Claim, Reference, *Condition.__subclasses__())
-}
-
-
 def to_dict(value: Any) -> Any:
-    """Returns a claim, a reference or a part of one as plain data, for JSON."""
-    if type(value) in _KINDS.values():
-        parts = {name: to_dict(part) for name, part in vars(value).items()}
-        return {'kind': type(value).__name__, **parts}
-    return [to_dict(item) for item in value] if isinstance(value, (list, tuple)) else value
+    """Returns a claim, a reference or a part of one as plain data, for JSON.
+
+    Raises:
+      UserError: it holds something that JSON does not know.
+    """
+    if dataclasses.is_dataclass(value):
+        return {'kind': type(value).__name__, **to_dict(vars(value))}
+    if isinstance(value, Mapping):
+        return {name: to_dict(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_dict(item) for item in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(value, (bool, int, float, str, types.NoneType)):
+        raise errors.UserError(f'claims and references are of numbers and texts, not {value!r}')
+    return value
 
 
 def from_dict(data: Any) -> Any:
-    """Returns what `to_dict` was given."""
+    """Returns what `to_dict` was given.
+
+    Raises:
+      UserError: a condition is of a kind that a config file defines, and that file is not loaded.
+    """
     if isinstance(data, (list, tuple)):
         return tuple(map(from_dict, data))
-    if not isinstance(data, Mapping) or data.get('kind') not in _KINDS:
+    if not isinstance(data, Mapping) or 'kind' not in data:
         return data
-    value: Any = object.__new__(_KINDS[data['kind']])
+    kinds = [Quantity, Claim, Reference, Condition]
+    for kind in kinds:  # the list grows: a user may have kinds of conditions, and kinds of those
+        kinds += kind.__subclasses__()
+    by_name = {kind.__name__: kind for kind in kinds}
+    errors.check_known('kind of condition', data['kind'], by_name)
+    value: Any = object.__new__(by_name[data['kind']])
     vars(value).update({name: from_dict(part) for name, part in data.items() if name != 'kind'})
     return value

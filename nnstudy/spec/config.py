@@ -28,7 +28,7 @@ def default_config() -> ConfigDict:
 
 
 def override(config: Written, values: Mapping[str, Any]) -> ConfigDict:
-    """Returns a copy of a config with other values; for the arguments see `complete`."""
+    """Returns a copy of a config with other values; for arguments and errors see `complete`."""
     nested = traverse_util.unflatten_dict(complete(config, values), sep='.')
     made = ConfigDict({**nested, 'study': nested.get('study', {})}).lock()
     for section in (*OPEN_SECTIONS, 'study'):
@@ -56,8 +56,11 @@ def complete(config: Written, values: Mapping[str, Any] | None = None) -> dict[s
             field = full(field)
             known = fields.closed().get(field)
             if known is None:
-                if field.rpartition('.')[0] not in (*OPEN_SECTIONS, 'study'):
-                    raise errors.unknown('field of config', field, {**fields.closed(), **flat})
+                names, section = {**fields.closed(), **flat}, field.rpartition('.')[0]
+                sections = {*(name.rpartition('.')[0] for name in names), 'study'}
+                errors.check_known('section of config', section, sections)
+                if section not in (*OPEN_SECTIONS, 'study'):
+                    raise errors.unknown('field of config', field, names)
                 kinds = (float,) if isinstance(flat.get(field), float) else ()
                 known = Field(kinds, is_optional=True, range=Range(high=math.inf))
             checked[field] = known.accept(field, value)

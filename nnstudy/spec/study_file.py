@@ -20,7 +20,6 @@ import importlib.machinery
 import inspect
 import re
 import sys
-import traceback
 import types
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -181,9 +180,7 @@ def _call(path: str, function: Any, *args: Any) -> Any:
     except errors.UserError:
         raise
     except (Exception, SystemExit) as error:
-        stack = traceback.extract_tb(error.__traceback__)
-        lines = [f.lineno for f in stack if Path(f.filename).resolve() == Path(path).resolve()]
-        line = getattr(error, 'lineno', None) or (lines[-1] if lines else None)
+        line = errors.line_in(path, error)
         where = f'{path}, line {line}' if line else path
         message = ' '.join(str(error).split())
         unknown = re.match(r'\W*Key "(\w+)" does not exist', message)

@@ -29,7 +29,8 @@ def choice(field: str, values: Iterable[Value]) -> list[Point]:
 def logspace(field: str, low: float, high: float, num: int) -> list[Point]:
     """Returns `num` values from `low` to `high`, both included, evenly spaced on a log axis.
 
-    They have six significant digits, so that tables and flags can repeat them.
+    They have six significant digits, so that tables and flags can repeat them. UserError unless
+    bounds are above 0 and there are two values or more.
     """
     if not (0 < low < math.inf and 0 < high < math.inf and num >= 2):
         raise errors.UserError(
@@ -59,7 +60,7 @@ def grid(*axes: Sequence[Point]) -> list[Point]:
 
 
 def zip_(*axes: Sequence[Point]) -> list[Point]:
-    """Returns the points of axes of equal length, joined one by one."""
+    """Returns the points of axes of equal length, else UserError, joined one by one."""
     lengths = [len(axis) for axis in axes]
     if len(set(lengths)) > 1:
         raise errors.UserError(f'zip_ needs axes of equal length, not {lengths}')

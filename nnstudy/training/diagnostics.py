@@ -86,7 +86,6 @@ def noise_scale(objective: Objective, params: Any, num_examples: int, key: jax.A
     batch are left out. Infinite if they are too few to tell the gradient from zero. Arguments as of
     `sharpness`; the key is not used.
     """
-    del key
     flat, unravel = flatten_util.ravel_pytree(params)
     count, size = num_examples // SMALL_BATCH_SIZE, SMALL_BATCH_SIZE
     gradient = jax.grad(lambda flat, rows: objective(unravel(flat), rows, None))

@@ -93,10 +93,8 @@ def make(
 ) -> optax.GradientTransformationExtraArgs:
     """Returns the optax transform of one step.
 
-    Args:
-      optimizer: a value of `OPTIMIZERS`.
-      arguments: the section's fields, with the `learning_rate` of this step.
-      mask: which parameters the weight decay applies to.
+    `optimizer` is a value of `OPTIMIZERS`, its arguments are the section's fields with the
+    `learning_rate` of this step, and the mask says which parameters decay.
     """
     arguments, own = dict(arguments), values.signature(optimizer)
     clip_norm, weight_decay = (arguments.pop(name, None) for name in ('clip_norm', 'weight_decay'))

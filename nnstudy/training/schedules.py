@@ -78,12 +78,8 @@ def make(
     begins to count steps, and lasts for those that are left, so that `cosine` ends with the run.
     It observes the evaluations during the warm-up too.
 
-    Args:
-      component: a value of `SCHEDULES`.
-      arguments: the section's fields; dynamic ones may be traced.
-      learning_rate: `optimizer.learning_rate`.
-      steps_per_epoch: mini-batches of an epoch.
-      epochs: of the run.
+    `component` is a value of `SCHEDULES`, its arguments are the section's fields, of which dynamic
+    ones may be traced. The learning rate is the optimizer's, the epochs are those of the run.
     """
     own = dict(arguments)
     warmup_epochs = own.pop('warmup_epochs', None)
@@ -106,7 +102,6 @@ def make(
 
 def constant(learning_rate: jax.Array, clock: Clock) -> Rate:
     """Stays at `learning_rate`."""
-    del clock
     return lambda step: learning_rate
 
 
@@ -163,12 +158,10 @@ def polynomial(
     final_factor: NonNegative = 0.0,
 ) -> Rate:
     """Falls from 1 to `final_factor` as the `power` of the share of the steps that is left."""
-
-    def rate(step: jax.Array) -> jax.Array:
-        shape = jnp.power(1 - clock.progress(step), power)
-        return learning_rate * (final_factor + (1 - final_factor) * shape)
-
-    return rate
+    return lambda step: (
+        learning_rate
+        * (final_factor + (1 - final_factor) * jnp.power(1 - clock.progress(step), power))
+    )
 
 
 def cosine(learning_rate: jax.Array, clock: Clock, final_factor: NonNegative = 0.0) -> Rate:
@@ -274,7 +267,6 @@ def reduce_on_plateau(
     `min_factor`. As `optax.contrib.reduce_on_plateau`, which takes no traced numbers, and as Keras;
     PyTorch waits for one evaluation more.
     """
-    del clock
     # Not infinity: infinity minus a share of itself is NaN.
     best = jnp.finfo(jnp.float32).max
 

@@ -64,7 +64,8 @@ def segment(
     Returns:
       The state, and a dict of `'metrics'`: those of the evaluation, NaN without one; `'log'`: batch
       loss and metric of the steps that `config.log_every_steps` divides, float32 [log_size] each;
-      and `'is_over'`: whether the run is frozen, bool []. What only training measures is then NaN.
+      and `'is_over'`: whether the run is frozen, bool []. A frozen run is evaluated, but its
+      gradient, learning rate and diagnostics are NaN.
     """
     log_every = run.config.log_every_steps or 1
     first_row = (start + log_every - 1) // log_every

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import math
+import operator
 
 import numpy as np
 import pandas as pd
@@ -53,7 +54,7 @@ def at(rate):
 
 def judged(results, *conditions, of='seed'):
     """The row of a claim in the table of verdicts."""
-    (row,) = judging.judge(results, [Claim('X', 'it is so', *conditions, of=of)]).itertuples()
+    (row,) = judging.judge(results, [Claim('X: it is so', *conditions, of=of)]).itertuples()
     return row
 
 
@@ -257,27 +258,62 @@ class TestConditions:
         with pytest.raises(errors.UserError, match="text such as 'A: c is highest'"):
             Claim('X', at(0.1) > 1)
         with pytest.raises(errors.UserError, match='write two conditions'):
-            Claim('X', 'x', 1 < LOSS < 2)
+            Claim('X: x', 1 < LOSS < 2)
         with pytest.raises(errors.UserError, match="'median'"):
-            Claim('X', 'x', at(0.1) > 1, of='medians')
-        with pytest.raises(errors.UserError, match='rises_with.* are for each seed'):
-            Claim('X', 'x', LOSS.rises_with('batch_size'), of='median')
+            Claim('X: x', at(0.1) > 1, of='medians')
+        with pytest.raises(errors.UserError, match="'rising' is of each seed"):
+            Claim('X: x', LOSS.rises_with('batch_size'), of='median')
         everything = [{RATE: rate} for rate in (0.1, 0.2, 0.3, 0.4)]
         with pytest.raises(errors.UserError, match='none is left'):
             judged(RESULTS, LOSS.lowest_at(*everything))
         with pytest.raises(errors.UserError, match='no number'):
             judged(RESULTS, LOSS.rises_with('dataset'))
 
+    def test_a_condition_on_one_point_has_no_verdict(self):
+        one_point = LOSS.where({RATE: 0.1}).rises_with(RATE)
+        for condition in (one_point, LOSS.lowest_at()):
+            with pytest.raises(errors.UserError, match="claim 'X': .* no two points to compare"):
+                judged(RESULTS, condition)
+
+    def test_what_is_no_number_is_refused_where_it_is_written(self):
+        for other in ('low', None, [1]):
+            with pytest.raises(errors.UserError, match='beside < is no quantity and no number'):
+                operator.lt(LOSS, other)
+        with pytest.raises(errors.UserError, match="cannot subtract '1' from 'test_loss'"):
+            LOSS - 1
+        with pytest.raises(errors.UserError, match="claim 'X': unknown column .* 'status'"):
+            judged(RESULTS, Quantity('status').where({RATE: 0.1}) < 1)
+
+    def test_an_error_names_its_claim(self):
+        with pytest.raises(errors.UserError, match="claim 'X': no point has"):
+            judged(RESULTS, at(0.7) < 1)
+        with pytest.raises(errors.UserError, match="reference 'y': no point has"):
+            judging.place(RESULTS, [Reference('y', 1, at(0.7))])
+
 
 def test_claims_come_back_from_json():
     net = LOSS.where({'model.widths': (3, 4)})
-    claim = Claim('X', 'x', (2 * net.at(3) < 3, LOSS.lowest_at({RATE: 1.0})))
+    claim = Claim('X: x', (2 * net.at(3) < 3, LOSS.lowest_at({RATE: 1.0})))
     one = Reference('y', 1.5, (LOSS - Quantity('train_loss')).reaches(0.5).over('max'), 2)
     assert claim == Claim('X: x', *claim.conditions)
-    for value in (claim, one):
+    numpy_too = Claim('X: x', LOSS.where({RATE: np.float64(0.1)}) < np.float32(0.5))
+    for value in (claim, one, numpy_too):
         text = json.dumps(claims.to_dict(value))
         back = claims.from_dict(files.with_tuples(json.loads(text)))
         assert back == value
+
+
+def test_own_kinds_of_conditions_come_back_too():
+    @dataclasses.dataclass(frozen=True)
+    class Within(claims.Inequality):
+        pass
+
+    claim = Claim('X: x', Within('<', (at(0.1), 0.5)))
+    kept = claims.to_dict(claim)
+    assert claims.from_dict(kept) == claim
+    kept['conditions'][0]['kind'] = 'Without'
+    with pytest.raises(errors.UserError, match="unknown kind of condition 'Without': .*'Within'"):
+        claims.from_dict(kept)
 
 
 def share(true, n, **more):
@@ -348,7 +384,7 @@ class TestVerdicts:
 
     def test_several_claims_are_corrected(self):
         results = make_results([np.zeros(5), np.ones(5)])
-        one = Claim('X', 'x', at(0.1) < at(0.2))
+        one = Claim('X: x', at(0.1) < at(0.2))
         assert judging.judge(results, [one])['verdict'].tolist() == ['holds']
         verdicts = judging.judge(results, [one, one])
         assert verdicts['verdict'].tolist() == ['undecided'] * 2
@@ -418,7 +454,7 @@ def test_the_best_of_a_class_is_its_highest():
 def test_medians_beside_a_number_err_in_at_most_5_percent(n):
     """The bootstrap alone says that a median is below its true value in up to 10% of studies."""
     rng = np.random.default_rng(0)
-    one = Claim('X', 'x', at(0.1) < 0, of='median')
+    one = Claim('X: x', at(0.1) < 0, of='median')
     verdicts = list(said(one, rng.normal(size=(400, 1, n))))
     for verdict in ('holds', 'does not hold'):
         assert verdicts.count(verdict) / 400 <= 0.05 + 2 * math.sqrt(0.0475 / 400)
@@ -468,7 +504,7 @@ def test_medians_err_in_at_most_5_percent():
     rng = np.random.default_rng(0)
 
     def rate(shift, n, studies=300):
-        one = Claim('X', 'x', at(0.1) < at(0.2), of='median')
+        one = Claim('X: x', at(0.1) < at(0.2), of='median')
         losses = rng.normal([[0.0], [shift]], 1, (studies, 2, n))
         return list(said(one, losses)).count('holds') / studies
 
@@ -500,7 +536,7 @@ COMPARED = {
 def test_several_comparisons_of_medians_err_in_at_most_5_percent(conditions, medians, wrong):
     """Among many that are barely true some are false by chance, which refutes nothing."""
     rng = np.random.default_rng(0)
-    one = Claim('X', 'x', conditions, of='median')
+    one = Claim('X: x', conditions, of='median')
     losses = rng.normal(np.array(medians)[:, None], 1, (120, 4, 12))
     assert list(said(one, losses)).count(wrong) <= stats.binom.ppf(0.99, 120, 0.05)
 
@@ -516,7 +552,7 @@ def test_one_of_several_medians_is_refuted():
 @pytest.mark.usefixtures('of_many_studies')
 def test_several_claims_err_together_in_at_most_5_percent():
     rng = np.random.default_rng(1)
-    several = [Claim('X', 'x', at(0.1) < at(rate)) for rate in (0.2, 0.3, 0.4)]
+    several = [Claim('X: x', at(0.1) < at(rate)) for rate in (0.2, 0.3, 0.4)]
     wrong = 0
     for _ in range(120):
         results = make_results(rng.normal(size=(4, 12)))

@@ -220,6 +220,8 @@ BAD_INPUT = [
     ([f'--config={CONFIG}', '--workdir=full/file.txt/sub'], 'holds no study'),
     ([f'--config={CONFIG}', '--sweep=learning_rate=1'], f"did you mean '{RATE}'"),
     ([f'--config={CONFIG}', f'--sweep={RATE}'], 'write --sweep=FIELD=V1,V2,...'),
+    ([f'--config={CONFIG}', f'--sweep={RATE}=0.1,,0.2'], 'write --sweep=FIELD=V1,V2,...'),
+    ([f'--config={CONFIG}', '--config.optimzer.momentum=0'], "did you mean 'optimizer'?"),
     ([f'--config={CONFIG}', f'--sweep={RATE}=fast'], "must be a number, not 'fast'"),
     ([f'--config={CONFIG}', f'--sweep={RATE}=0.1,-1'], 'at least 0, not -1'),
     ([f'--config={CONFIG}', f'--sweep={RATE}=0.1,nan'], 'must be finite in float32, not nan'),

@@ -44,8 +44,8 @@ CONFIG = '''
 
     def claims():
         loss, drop = Quantity('test_loss'), Quantity('drop')
-        better = Claim('X1', 'The high rate is better', loss.where(HIGH) < loss.where(LOW))
-        return [better, Claim('X2', 'It drops', drop.where(LOW) < 100, of='median')]
+        better = Claim('X1: The high rate is better', loss.where(HIGH) < loss.where(LOW))
+        return [better, Claim('X2: It drops', drop.where(LOW) < 100, of='median')]
 
 
     def references(config):
@@ -247,6 +247,8 @@ def test_what_is_not_whole_costs_a_line(folder, capsys):
     told.write_text(told.read_text().replace('verdict', 'vredict'))
     (folder / 'runs/studies/rates/runs.parquet').unlink()
     capsys.readouterr()
+    assert commands.main(['studies', 'lits']) == 2
+    assert "'lits': did you mean 'list'" in capsys.readouterr().err
     for action in ('list', 'page'):
         assert commands.main(['studies', action, '--out=page.md']) == 2
         assert 'is not finished' in capsys.readouterr().err
@@ -268,8 +270,8 @@ def test_without_claims_the_page_says_what_was_best(folder, capsys):
 
 def test_claims_are_in_the_order_of_their_names(folder, capsys):
     path = folder / 'configs' / 'rates.py'
-    for old, new in (('X1', 'X10'), ('X2', 'X9')):
-        path.write_text(path.read_text().replace(f"'{old}'", f"'{new}'"))
+    for old, new in (('X1:', 'X10:'), ('X2:', 'X9:')):
+        path.write_text(path.read_text().replace(old, new))
     assert commands.main(['studies', 'run']) == 0
     claims = pd.read_csv(folder / 'runs/studies/claims.csv')
     assert claims['claim'].tolist() == ['X9', 'X10']

@@ -838,7 +838,8 @@ def test_a_model_that_cannot_be_traced_is_a_users_error(monkeypatch):
 
     monkeypatch.setitem(models.MODELS, 'broken', broken)
     config = make_config(model__name='broken')
-    with pytest.raises(UserError, match='model broken, .* cannot be traced on inputs of shape'):
+    where = r'model broken, .*test_models\.py, line \d+: cannot be traced on inputs of shape'
+    with pytest.raises(UserError, match=where):
         nnstudy.run(config, data=make_dataset())
 
 

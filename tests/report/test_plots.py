@@ -277,3 +277,11 @@ def test_an_own_metric_is_drawn_where_this_process_does_not_know_it(study):
     render(cells.cell(own, 0, 'test_sureness'))
     with pytest.raises(errors.UserError, match="unknown metric 'test_sureness'"):
         plots.metric_vs(results, RATE, 'test_sureness')
+
+
+def test_what_is_no_figure_leaves_no_pictures(rate_sweep, tmp_path):
+    """A study is finished once it has pictures."""
+    for others in ({'mine': 'a picture'}, ['a picture']):
+        with pytest.raises(errors.UserError, match='matplotlib figures by file name, not .*a pict'):
+            plots.save(rate_sweep, tmp_path / 'plots', others)
+    assert not (tmp_path / 'plots').exists()

@@ -1,7 +1,6 @@
 import gc
 import weakref
 
-import jax
 import numpy as np
 import pytest
 from small import make_config, make_dataset
@@ -113,26 +112,6 @@ def test_probabilities_of_a_single_output():
     np.testing.assert_allclose(got.confidence, 1 / (1 + np.exp([0, -2, -3])), rtol=1e-6)
 
 
-def test_feature_maps_are_those_of_the_convolutions(lenet):
-    net = lenet.net(0)
-    variables = lenet.variables(0)
-    inputs, _ = net.examples(num=2)
-    maps = net.feature_maps(variables, inputs)
-    assert {name: x.shape for name, x in maps.items()} == {
-        'Conv_0': (2, 12, 12, 6),
-        'Conv_1': (2, 2, 2, 16),
-    }
-    conv = variables['params']['Conv_0']
-    expected = jax.lax.conv_general_dilated(
-        inputs / np.float32(255),
-        conv['kernel'],
-        (1, 1),
-        [(2, 2), (2, 2)],
-        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-    )
-    np.testing.assert_allclose(maps['Conv_0'], expected + conv['bias'], rtol=1e-4, atol=1e-5)
-
-
 def test_mistakes_are_said(results):
     with pytest.raises(errors.UserError, match='no run 7: there are 4 runs, from 0 to 3'):
         results.predict(7)
@@ -144,9 +123,6 @@ def test_mistakes_are_said(results):
         results.predict(0, num=0)
     with pytest.raises(errors.UserError, match='no point 2: there are 2, from 0 on'):
         results.net(2)
-    net = results.net(0)
-    with pytest.raises(errors.UserError, match='feature maps are of convolutions'):
-        net.feature_maps(results.variables(0), net.examples()[0])
 
 
 def test_other_data_than_in_training_are_refused(tmp_path, dataset):

@@ -220,7 +220,7 @@ def test_diverged_step_of_histories():
     assert diverged.tolist() == [-1, -1, 20, 30, -1, 17, 0]
 
 
-CLAIM = nnstudy.Claim('X', 'It learns', nnstudy.Quantity('test_loss') < 9)
+CLAIM = nnstudy.Claim('X: It learns', nnstudy.Quantity('test_loss') < 9)
 
 
 def test_tables_and_files(dataset, tmp_path):
@@ -290,8 +290,8 @@ def test_a_point_has_the_configs_value_where_it_sets_none(dataset):
 
 def test_claims_are_plain_data(dataset, tmp_path):
     odd = nnstudy.Quantity('test_loss').where({'model.widths': {1, 2}})
-    claims = [nnstudy.Claim('X', 'It learns', odd < 9)]
-    with pytest.raises(UserError, match='claims and references: Object of type set'):
+    claims = [nnstudy.Claim('X: It learns', odd < 9)]
+    with pytest.raises(UserError, match='numbers and texts, not {1, 2}'):
         nnstudy.run(small_config(), RATES, tmp_path / 'a', dataset, claims, quiet=True)
     assert not (tmp_path / 'a').exists()
 

@@ -109,7 +109,7 @@ def test_the_sweep_sees_the_overrides(tmp_path):
         'def get_config():\n    return nnstudy.default_config()\n'
         'def sweep(config):\n'
         "    return nnstudy.choice('batch_size', [config.epochs, 2 * config.epochs])\n"
-        "def claims():\n    return [nnstudy.Claim('X', 'x', nnstudy.Quantity('a') < 1)]\n"
+        "def claims():\n    return [nnstudy.Claim('X: x', nnstudy.Quantity('a') < 1)]\n"
     )
     study = study_file.load(str(path), {'epochs': 4})
     assert study.points == [{'batch_size': 4}, {'batch_size': 8}]

@@ -32,7 +32,7 @@ def sweep(config):
 
 
 def claims(config):
-    return [Claim('X', f'above {config.study.level}', Quantity('test_loss') > config.study.level)]
+    return [Claim(f'X: above {config.study.level}', Quantity('test_loss') > config.study.level)]
 
 
 def references():
