@@ -1,5 +1,6 @@
 """What all tests share: devices, a compilation cache of their own, and small data."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -24,6 +25,7 @@ os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 jax.config.update('jax_compilation_cache_dir', str(CACHE))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 nnstudy.setup()
+gc.set_threshold(200_000, 50, 100)  # tracing makes many small objects, and cycles of few
 
 
 @pytest.fixture(scope='session')

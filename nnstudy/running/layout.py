@@ -154,16 +154,18 @@ def _origin(config: Config, error: Exception) -> str:
 def _trace(static: Static, data: Data) -> tuple[TrainState, float]:
     """Returns the shapes of a state, and the operations of a step, on data of these shapes."""
     config = static.config
-    number, evaluate = jax.ShapeDtypeStruct((), np.int32), jax.ShapeDtypeStruct((), np.bool_)
+    number = jax.ShapeDtypeStruct((), np.int32)
     values = {name: jax.ShapeDtypeStruct((), np.float32) for name in config.hparams}
     own = jax.ShapeDtypeStruct((), np.uint32), values, data
 
-    def of_run(function: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda own, *args: function(Run.of_seed(config, *own), *args)
+    def of_run(function: Callable[..., Any]) -> jax.stages.Wrapped:
+        return jax.jit(lambda own, *args: function(Run.of_seed(config, *own), *args))
 
     state = jax.eval_shape(of_run(steps.init), own)
-    jax.eval_shape(of_run(steps.segment), own, state, number, number, evaluate)
-    return state, flops.count(of_run(steps.step), own, state, number, number)
+    step = of_run(steps.step)  # traced once for both
+    *_, of_grads = jax.eval_shape(step, own, state, number, number)
+    jax.eval_shape(of_run(evaluation.evaluated), own, state, number, of_grads)
+    return state, flops.count(step, own, state, number, number)
 
 
 def num_lanes(num_params: int, has_convolutions: bool, flops_per_step: float) -> int:
