@@ -123,16 +123,7 @@ def test_boston_housing_is_downloaded(server, cache, replace):
 
 def test_mirrors_are_tried_in_turn(server, cache, replace, mnist_files):
     server.files = _gzipped(mnist_files, 'second/')
-    replace(
-        'mnist',
-        mirrors=[
-            (
-                f'{server.url}first/',
-                f'{server.url}second/',
-            )
-        ]
-        * 4,
-    )
+    replace('mnist', mirrors=[(f'{server.url}first/', f'{server.url}second/')] * 4)
     data.load('mnist')
     assert server.requests[:2] == [
         'first/train-images-idx3-ubyte.gz',
@@ -144,17 +135,12 @@ def test_a_mirror_with_other_content_is_passed_over(server, cache, replace, mnis
     content = mnist_files['train-images-idx3-ubyte']
     damaged = {**mnist_files, 'train-images-idx3-ubyte': content[:-1] + b'\0'}
     server.files = {**_gzipped(damaged, 'first/'), **_gzipped(mnist_files, 'second/')}
-    replace(
-        'mnist',
-        mirrors=[
-            (
-                f'{server.url}first/',
-                f'{server.url}second/',
-            )
-        ]
-        * 4,
-    )
+    replace('mnist', mirrors=[(f'{server.url}first/', f'{server.url}second/')] * 4)
     data.load('mnist')
+    assert server.requests[:2] == [
+        'first/train-images-idx3-ubyte.gz',
+        'second/train-images-idx3-ubyte.gz',
+    ]
 
 
 def _assert_fails(message, cache, name='mnist'):
@@ -249,14 +235,15 @@ def test_environment(tmp_path, server, cache, monkeypatch, mnist_files):
 
 def test_argument_goes_before_environment(tmp_path, cache, monkeypatch, mnist_files):
     monkeypatch.setenv(files.ENVIRONMENT, str(tmp_path / 'absent'))
-    data.load('mnist', _data_dir(tmp_path / 'named', mnist_files))
+    named = data.load('mnist', _data_dir(tmp_path / 'named', mnist_files))
+    assert len(named.splits['train'][0]) == 5
 
 
 def test_home_is_expanded(tmp_path, monkeypatch, mnist_files):
     monkeypatch.setenv('HOME', str(tmp_path))
     monkeypatch.setenv('USERPROFILE', str(tmp_path))
     _data_dir(tmp_path / 'named', mnist_files)
-    data.load('mnist', os.path.join('~', 'named'))
+    assert data.load('mnist', os.path.join('~', 'named')).name == 'mnist'
 
 
 @pytest.mark.parametrize('by_environment', [True, False])
