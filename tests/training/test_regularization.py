@@ -74,6 +74,7 @@ def test_a_study_equals_a_loop_by_hand(kind):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures('optimized')
 def test_only_the_proximal_step_makes_weights_exactly_zero():
     """Study C3b: and the tables have the loss without the penalty."""
     points = nnstudy.chain(
