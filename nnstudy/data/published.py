@@ -2,11 +2,13 @@
 
 import functools
 import io
+import pathlib
 import struct
 import sys
 
 import numpy as np
 
+from nnstudy import errors
 from nnstudy.data import splits
 from nnstudy.data.dataset import Dataset
 from nnstudy.data.files import DataDir, File
@@ -92,6 +94,7 @@ def digits(data_dir: DataDir = None) -> Dataset:
     recognition of handwritten digits" (Alpaydin and Kaynak, 1998,
     https://archive.ics.uci.edu/dataset/80), of which the last 360 are our test split.
     """
+    del data_dir
     from sklearn import datasets  # takes a second
 
     images, labels = datasets.load_digits(return_X_y=True)
@@ -130,7 +133,6 @@ def _like_mnist(name: str, class_names: tuple[str, ...], data_dir: DataDir) -> D
     return Dataset(name, {'train': (train, train_labels), 'test': (test, test_labels)}, class_names)
 
 
-@functools.lru_cache(maxsize=1)  # a study's pictures ask for it again; its arrays are read-only
 def cifar10(data_dir: DataDir = None) -> Dataset:
     """Returns CIFAR-10: 50,000 + 10,000 colour images, uint8 `[N, 32, 32, 3]`.
 
@@ -139,8 +141,16 @@ def cifar10(data_dir: DataDir = None) -> Dataset:
     from `.tar.gz` and 10 s from `.tar.xz`.
     """
     (file,) = files('cifar10')
-    # One byte of label, then 1,024 bytes of red, of green and of blue.
-    records = np.frombuffer(file.load(data_dir), np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+    path = file.find(data_dir)
+    return _cifar10(file, path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1)  # a study's pictures ask for it again; its arrays are read-only
+def _cifar10(file: File, path: pathlib.Path, modified: int) -> Dataset:
+    """Reads records of one byte of label, then 1,024 bytes of red, of green and of blue."""
+    del modified  # another time of change is another archive
+    with errors.within(str(path)):
+        records = np.frombuffer(file.read(path), np.uint8).reshape(-1, 1 + 3 * 32 * 32)
     planes = records[:, 1:].reshape(-1, 3, 32 * 32)
     # With rows and columns as one axis, NumPy moves the channels three times as fast.
     images = np.ascontiguousarray(planes.transpose(0, 2, 1)).reshape(-1, 32, 32, 3)

@@ -168,7 +168,8 @@ def _problems(folders: Sequence[Folder], out: Path) -> list[str]:
             str(part)
             for n in sorted({part.total for part in given})
             for part in (Part(i, n) for i in range(n))
-            if part not in given
+            # Whether a part has any runs shows in the first round of dealing.
+            if part not in given and len(part.dealt(0, min(n, total)))
         ]
         whose = f'; not given: {", ".join(absent)}' if absent else ''
         found.append(f'missing {_listed(missing)} of {total:,}{whose}')

@@ -237,7 +237,8 @@ class Trend(Condition):
 
         points = sorted(find(self.quantity.fields), key=place, reverse=self.name == 'falling')
         sides = [self.quantity.where(point) for point in points]
-        return sides, itertools.combinations(range(len(sides)), 2)
+        pairs = itertools.combinations(range(len(sides)), 2)
+        return sides, [(i, j) for i, j in pairs if place(points[i]) != place(points[j])]
 
     def is_true(self, below: np.ndarray, above: np.ndarray) -> np.ndarray:
         return (below < above).sum(axis=-1) > (below > above).sum(axis=-1)

@@ -276,6 +276,10 @@ class TestConditions:
             with pytest.raises(errors.UserError, match="claim 'X': .* no two points to compare"):
                 judged(RESULTS, condition)
 
+    def test_points_of_one_value_are_no_trend(self):
+        with pytest.raises(errors.UserError, match="'rising' has no two points to compare"):
+            judged(RESULTS, LOSS.rises_with('batch_size'))
+
     def test_what_is_no_number_is_refused_where_it_is_written(self):
         for other in ('low', None, [1]):
             with pytest.raises(errors.UserError, match='beside < is no quantity and no number'):

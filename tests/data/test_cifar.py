@@ -52,11 +52,14 @@ def test_archives(tmp_path, cifar_files, packing, own_folder):
     _check(data_lib.load('cifar10', tmp_path / 'cifar10' if own_folder else tmp_path), cifar_files)
 
 
-def test_an_archive_is_unpacked_once(tmp_path, cifar_files):
-    """Published data do not change, and the arrays are read-only."""
-    _archive(tmp_path / 'cifar-10-binary.tar.gz', cifar_files, 'w:gz')
+def test_an_archive_is_unpacked_once_and_anew_if_it_changed(tmp_path, cifar_files):
+    path = tmp_path / 'cifar-10-binary.tar.gz'
+    _archive(path, cifar_files, 'w:gz')
     first = data_lib.load('cifar10', tmp_path)
     assert data_lib.load('cifar10', tmp_path) is first
+    path.write_bytes(b'damaged')
+    with pytest.raises(errors.UserError, match='truncated or damaged'):
+        data_lib.load('cifar10', tmp_path)
 
 
 @pytest.mark.parametrize('data_dir', ['.', 'cifar10', f'cifar10/{FOLDER}'])
