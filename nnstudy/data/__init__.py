@@ -13,7 +13,7 @@ from nnstudy.data.device import Data, prepare
 from nnstudy.data.files import DataDir
 from nnstudy.data.splits import select
 
-DATASETS: dict[str, Callable[..., Dataset]] = {  # of a `data_dir`
+DATASETS: dict[str, Callable[[DataDir], Dataset]] = {
     'digits': published.digits,
     'mnist': published.mnist,
     'fashion_mnist': published.fashion_mnist,

@@ -41,10 +41,10 @@ def save(
     Raises:
       UserError: a file cannot be written, or `others` are no figures by name.
     """
-    drawn = list(others.values()) if isinstance(others, Mapping) else [others]
-    if wrong := [one for one in drawn if not isinstance(one, figure.Figure)]:
+    is_by_name = isinstance(others, Mapping)
+    if not is_by_name or not all(isinstance(one, figure.Figure) for one in others.values()):
         raise errors.UserError(
-            f'pictures must return matplotlib figures by file name, not {wrong[0]!r}'
+            f'pictures must return matplotlib figures by file name, not {others!r}'
         )
     swept = axes.telling(results.runs, results.swept)
     figures = {f'metric_vs_{field}': metric_vs(results, field, swept=swept) for field in swept}

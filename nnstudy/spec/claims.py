@@ -236,9 +236,9 @@ class Trend(Condition):
             return value
 
         points = sorted(find(self.quantity.fields), key=place, reverse=self.name == 'falling')
-        sides = [self.quantity.where(point) for point in points]
+        sides, places = [self.quantity.where(point) for point in points], [*map(place, points)]
         pairs = itertools.combinations(range(len(sides)), 2)
-        return sides, [(i, j) for i, j in pairs if place(points[i]) != place(points[j])]
+        return sides, [(i, j) for i, j in pairs if places[i] != places[j]]
 
     def is_true(self, below: np.ndarray, above: np.ndarray) -> np.ndarray:
         return (below < above).sum(axis=-1) > (below > above).sum(axis=-1)
