@@ -31,24 +31,18 @@ from nnstudy.spec import sweep as spec
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = commands.Parser('launch.py', __doc__)
     parser.add_config()
-    parser.add_argument(
-        '--sweep',
-        action='append',
-        default=[],
-        metavar='FIELD=V1,V2,...',
-        help='sets the values of a swept field; --sweep=none first removes the sweep of the config',
-    )
+    told = 'sets the values of a swept field; --sweep=none first removes the sweep of the config'
+    parser.add_argument('--sweep', action='append', default=[], metavar='FIELD=V1,V2', help=told)
     told = 'working directory of the study; default: runs/<study>-<hash>'
     parser.add_argument('--workdir', type=Path, metavar='DIR', help=told)
     parser.add_data_dir()
     told = 'trains part i of n of the runs, i from 0 to n-1; nnstudy merge joins the parts'
     parser.add_argument('--part', metavar='i/n', help=told)
-    parser.add_argument(
-        '--distributed',
-        action='store_true',
-        help='this process is one of several that share the work, such as one on each host; '
-        'without Slurm, Open MPI or Cloud TPU, the next three flags are needed too',
+    told = (
+        'this process is one of several that share the work, such as one on each host; without '
+        'Slurm, Open MPI or Cloud TPU, the next three flags are needed too'
     )
+    parser.add_argument('--distributed', action='store_true', help=told)
     parser.add_argument('--coordinator', metavar='HOST:PORT', help='address of the first process')
     parser.add_argument('--num_processes', type=int, metavar='N', help='number of processes')
     parser.add_argument('--process_id', type=int, metavar='I', help='of this process, from 0')

@@ -75,11 +75,7 @@ def of_kinds(epochs: int = 8) -> figure.Figure:
 
 
 def augmented(
-    data: Data,
-    examples: np.ndarray,
-    strengths: Mapping[str, float],
-    epochs: int,
-    seed: int = 0,
+    data: Data, examples: np.ndarray, strengths: Mapping[str, float], epochs: int, seed: int = 0
 ) -> np.ndarray:
     """Returns training images as stored, then as the run with that seed sees them in each epoch.
 

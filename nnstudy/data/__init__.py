@@ -14,12 +14,8 @@ from nnstudy.data.files import DataDir
 from nnstudy.data.splits import select
 
 DATASETS: dict[str, Callable[[DataDir], Dataset]] = {
-    'digits': published.digits,
-    'mnist': published.mnist,
-    'fashion_mnist': published.fashion_mnist,
-    'cifar10': published.cifar10,
-    'boston_housing': published.boston_housing,
-    'sms_spam': published.sms_spam,
+    name: getattr(published, name)
+    for name in ('digits', *dict.fromkeys(file.dataset for file in published.FILES))
 }
 
 # Readers of names such as 'csv:table.csv', which are `<reader>:<its argument>`.

@@ -1,6 +1,5 @@
 """The end of a study: its tables on the screen, its claims judged, its pictures saved."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,7 +32,7 @@ def conclude(
     workdir, screen = results.workdir, tables.console()
     assert workdir is not None
     if said is not None:
-        results = dataclasses.replace(results, claims=said.claims, references=said.references)
+        results = results_lib.with_claims(results, said.claims, said.references)
     if said is not None and said.measure is not None:
         results = results_lib.with_columns(results, said.measure(results))
     screen.print(summary.summarise(results))

@@ -32,11 +32,7 @@ def printed(
     their index.
     """
     rendered = rich_table.Table(
-        title=title,
-        title_justify='left',
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
+        title=title, title_justify='left', box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
     )
     for header in table:
         flush: Literal['left', 'right'] = 'right' if header in right else 'left'

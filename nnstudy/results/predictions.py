@@ -82,9 +82,7 @@ class Net:
 
 
 def make_net(
-    settings: Mapping[str, Value],
-    data: data_lib.Dataset | None,
-    data_dir: str | os.PathLike | None,
+    settings: Mapping[str, Value], data: data_lib.Dataset | None, data_dir: str | os.PathLike | None
 ) -> Net:
     """Returns the model and the data of a point with these fields, see `Results`."""
     config = resolve.one(settings)

@@ -280,15 +280,31 @@ def with_columns(results: Results, columns: Mapping[str, Any]) -> Results:
         raise errors.UserError(f'measure must return columns by name, not {columns!r}')
     own = {'group', 'status', 'diverged_step', 'steps', 'num_params', 'seconds', *results.swept}
     own |= {*results.history, *(f'best_{name}' for name in results.history)}
+    runs = results.runs
     for name, values in columns.items():
         if name in own:
             raise errors.UserError(f'measure: the table of runs has its own column {name!r}')
-        if np.ndim(values) != 1 or len(values) != len(results.runs):
+        index = values.index if isinstance(values, pd.Series) else runs.index
+        given = list(values) if np.iterable(values) else []
+        is_right = len(given) == len(index) and {*index} == {*runs.index} and isinstance(name, str)
+        if not is_right or pd.api.types.infer_dtype(pd.Series(given)) == 'mixed':
             raise errors.UserError(
-                f'measure: column {name!r} must have {len(results.runs)} values, one for each run, '
-                f'not the shape {np.shape(values)}'
+                f'measure: column {name!r} must be a number or a text for each of the {len(runs)} '
+                'runs; a Series has the index of results.runs'
             )
-    results = dataclasses.replace(results, runs=results.runs.assign(**columns))
+    results = dataclasses.replace(results, runs=runs.assign(**columns))
     if results.workdir is not None:
         write(results, results.workdir)
     return results
+
+
+def with_claims(
+    results: Results, stated: Sequence[Claim], references: Sequence[Reference]
+) -> Results:
+    """Returns results with other claims and references, also in the working directory."""
+    about = claims.to_dict({'claims': stated, 'references': references})
+    workdir = results.workdir
+    stored = None if workdir is None else files.read_identity(workdir)
+    if workdir and stored and stored != (new := {**stored, **files.with_tuples(about)}):
+        files.write_json(workdir / 'config.json', new)
+    return dataclasses.replace(results, claims=list(stated), references=list(references))

@@ -23,11 +23,7 @@ class Chunk:
     """
 
     def __init__(
-        self,
-        program: Program,
-        runs: np.ndarray,
-        records: Records,
-        show: Callable[[Segment], None],
+        self, program: Program, runs: np.ndarray, records: Records, show: Callable[[Segment], None]
     ) -> None:
         """Puts the runs on the devices.
 

@@ -13,10 +13,7 @@ from nnstudy.training import metrics
 
 
 def results(
-    plan: plan_lib.Plan,
-    records: Records,
-    workdir: Path | None = None,
-    epochs: int | None = None,
+    plan: plan_lib.Plan, records: Records, workdir: Path | None = None, epochs: int | None = None
 ) -> results_lib.Results:
     """Returns the results of a study. It writes nothing.
 
@@ -146,10 +143,7 @@ def _diverged_steps(
 
 
 def _long(
-    numbers: pd.DataFrame,
-    times: pd.DataFrame,
-    columns: Mapping[str, np.ndarray],
-    at: np.ndarray,
+    numbers: pd.DataFrame, times: pd.DataFrame, columns: Mapping[str, np.ndarray], at: np.ndarray
 ) -> pd.DataFrame:
     """Returns a row for every run and time, up to step `at` of each run, from columns [R, T]."""
     table = numbers.merge(times, how='cross')

@@ -59,6 +59,9 @@ class Quantity:
         `where({'optimizer.learning_rate': 0.1}, batch_size=32)`; the last value of a field counts.
         """
         chosen = (self.fields, *fields, more)
+        for values in chosen:
+            if not isinstance(values, Mapping):
+                raise errors.UserError(f'{values!r} is no dict of values by name of a field')
         merged = {field: value for values in chosen for field, value in values.items()}
         return dataclasses.replace(self, fields=merged)
 
@@ -72,14 +75,17 @@ class Quantity:
         better. A run that was over early has its last number at later epochs.
 
         Raises:
-          UserError: the word is unknown.
+          UserError: it is no number and no such word.
         """
-        if isinstance(moment, str) and moment not in MOMENTS:
-            raise errors.unknown('moment of a quantity (at)', moment, MOMENTS)
+        if isinstance(moment, str):
+            errors.check_known('moment of a quantity (at)', moment, MOMENTS)
+        else:
+            _check_number('at', moment)
         return dataclasses.replace(self, moment=moment, level=None)
 
     def reaches(self, level: float) -> 'Quantity':
         """Takes the epoch of the first evaluation after the start better than `level`, or ∞."""
+        _check_number('reaches', level)
         return dataclasses.replace(self, moment='reaches', level=float(level))
 
     def over(self, choice: str) -> 'Quantity':
@@ -109,11 +115,11 @@ class Quantity:
 
     def lowest_at(self, *first: Fields) -> 'Extreme':
         """Is true if the points with these fields, in any order, have the lowest of all values."""
-        return Extreme('lowest', self, first)
+        return Extreme('lowest', self, tuple(self.where(fields).fields for fields in first))
 
     def highest_at(self, *first: Fields) -> 'Extreme':
         """Is true if the points with these fields have the highest values, see `lowest_at`."""
-        return Extreme('highest', self, first)
+        return Extreme('highest', self, tuple(self.where(fields).fields for fields in first))
 
     def __sub__(self, other: 'Quantity') -> 'Quantity':
         same = Quantity(self.metric, fields=self.fields, moment=self.moment)
@@ -127,6 +133,7 @@ class Quantity:
         return dataclasses.replace(self, minus=name)
 
     def __mul__(self, factor: float) -> 'Quantity':
+        _check_number('*', factor)
         return dataclasses.replace(self, factor=self.factor * factor)
 
     __rmul__ = __mul__
@@ -150,6 +157,12 @@ class Quantity:
             name = f'{self.factor:g} × ' + (f'({name})' if ' ' in name else name)
         choice = self.choice and CHOICES[self.choice]
         return ', '.join(filter(None, (name, written(self.fields), choice)))
+
+
+def _check_number(place: str, value: object) -> None:
+    """Raises UserError if what stands beside a sign or word is no number: a bool, NaN, a text."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or value != value:
+        raise errors.UserError(f'{value!r} beside {place} is no number')
 
 
 def written(fields: Fields) -> str:
@@ -185,7 +198,9 @@ class Condition:
         Raises:
           UserError: the points of the study do not go with the condition.
         """
-        raise NotImplementedError
+        raise errors.UserError(
+            f'the condition {self.name!r} is of a config file: launch it with this --workdir'
+        )
 
     def is_true(self, below: np.ndarray, above: np.ndarray) -> np.ndarray:
         """Returns whether it is true [...], from the two sides of each pair [..., pairs]."""
@@ -211,8 +226,10 @@ class Inequality(Condition):
 
     def __post_init__(self) -> None:
         for side in self.sides:
-            if not isinstance(side, (Quantity, numbers.Real)):
-                raise errors.UserError(f'{side!r} beside {self.name} is no quantity and no number')
+            if not isinstance(side, Quantity):
+                _check_number(self.name, side)
+        if self.sides[0] == self.sides[1]:
+            raise errors.UserError(f'both sides of {self.name} are {self.sides[0]}')
 
     def compared(self, find: Find) -> Compared:
         return self.sides, [(0, 1) if self.name == '<' else (1, 0)]
@@ -222,15 +239,28 @@ class Inequality(Condition):
 
 
 @dataclasses.dataclass(frozen=True)
-class Trend(Condition):
-    """Rising or falling along a field, see `Quantity.rises_with`."""
+class OfPoints(Condition):
+    """A condition on a quantity at each of several points."""
 
     quantity: Quantity
+
+    def __post_init__(self) -> None:
+        if self.quantity.choice is not None:
+            raise errors.UserError(
+                f'{self.name} compares points, of which over({self.quantity.choice!r}) leaves one'
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Trend(OfPoints):
+    """Rising or falling along a field, see `Quantity.rises_with`."""
+
     field: str
 
     def compared(self, find: Find) -> Compared:
         def place(point: Fields) -> float:
-            value = point.get(self.field)
+            errors.check_known('field of a trend', self.field, point)
+            value = point[self.field]
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise errors.UserError(f'no trend along {self.field}: {value!r} is no number')
             return value
@@ -245,16 +275,14 @@ class Trend(Condition):
 
 
 @dataclasses.dataclass(frozen=True)
-class Extreme(Condition):
+class Extreme(OfPoints):
     """Lowest or highest at the first of all points, see `Quantity.lowest_at`."""
 
-    quantity: Quantity
     first: tuple[Fields, ...]
 
     def compared(self, find: Find) -> Compared:
-        fields = self.quantity.fields
-        chosen = [point for first in self.first for point in find({**fields, **first})]
-        points = sorted(find(fields), key=lambda point: point not in chosen)
+        chosen = [point for fields in self.first for point in find(fields)]
+        points = sorted(find(self.quantity.fields), key=lambda point: point not in chosen)
         count = sum(point in chosen for point in points)
         if count == len(points):
             raise errors.UserError(f'{self.name}_at names all points: none is left to compare')
@@ -275,7 +303,7 @@ class Claim:
     `'fact'`, numbers that do not depend on the seed.
 
     Raises:
-      UserError: there is no statement or no condition, `of` is unknown, or a trend is of medians.
+      UserError: it has no name, statement or condition, `of` is unknown, or a trend is of medians.
     """
 
     name: str
@@ -287,21 +315,18 @@ class Claim:
         self, text: str, *given: Condition | Sequence[Condition], of: str = 'seed'
     ) -> None:
         errors.check_known('kind of claim (of)', of, OF)
-        name, _, statement = text.partition(': ')
+        name, _, statement = str(text).partition(': ')
+        if not name or not statement:
+            raise errors.UserError(f"a claim is a text such as 'A: c is highest', not {text!r}")
         parts: list[Any] = []
         for part in given:
             parts += part if isinstance(part, (tuple, list)) else [part]
-        if not statement or not parts or not all(isinstance(part, Condition) for part in parts):
-            raise errors.UserError(
-                f"a claim is a text such as 'A: c is highest' and conditions such as a < c, not "
-                f'{text!r} and {given!r}'
-            )
-        for part in parts:
-            if of == 'median' and not part.is_of_pairs:
-                raise errors.UserError(
-                    f'claim {name!r}: {part.name!r} is of each seed; for medians compare points, '
-                    'or use lowest_at()'
-                )
+        with errors.within(f'claim {name!r}'):
+            for part in parts or [None]:
+                if not isinstance(part, Condition):
+                    raise errors.UserError(f'needs conditions such as a < c, not {part!r}')
+                if of == 'median' and not part.is_of_pairs:
+                    raise errors.UserError(f'{part.name!r} is of each seed, and not of medians')
         vars(self).update(name=name, statement=statement, conditions=tuple(parts), of=of)
 
 
@@ -317,6 +342,11 @@ class Reference:
     decimals: int | None = None
     is_cut: bool = False  # whether the document cuts off the other decimals, instead of rounding
 
+    def __post_init__(self) -> None:
+        _check_number(f'reference {self.name!r}', self.value)
+        if not isinstance(self.quantity, Quantity):
+            raise errors.UserError(f'reference {self.name!r}: {self.quantity!r} is no quantity')
+
 
 def to_dict(value: Any) -> Any:
     """Returns a claim, a reference or a part of one as plain data, for JSON.
@@ -324,8 +354,8 @@ def to_dict(value: Any) -> Any:
     Raises:
       UserError: it holds something that JSON does not know.
     """
-    if dataclasses.is_dataclass(value):
-        return {'kind': type(value).__name__, **to_dict(vars(value))}
+    if dataclasses.is_dataclass(value):  # no attribute can be called class
+        return {'class': type(value).__name__, **to_dict(vars(value))}
     if isinstance(value, Mapping):
         return {name: to_dict(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
@@ -337,20 +367,17 @@ def to_dict(value: Any) -> Any:
 
 
 def from_dict(data: Any) -> Any:
-    """Returns what `to_dict` was given.
-
-    Raises:
-      UserError: a condition is of a kind that a config file defines, and that file is not loaded.
-    """
+    """Returns what `to_dict` was given; without their config file, own conditions are bare."""
     if isinstance(data, (list, tuple)):
         return tuple(map(from_dict, data))
-    if not isinstance(data, Mapping) or 'kind' not in data:
+    if not isinstance(data, Mapping) or 'class' not in data:
         return data
     kinds = [Quantity, Claim, Reference, Condition]
     for kind in kinds:  # the list grows: a user may have kinds of conditions, and kinds of those
         kinds += kind.__subclasses__()
     by_name = {kind.__name__: kind for kind in kinds}
-    errors.check_known('kind of condition', data['kind'], by_name)
-    value: Any = object.__new__(by_name[data['kind']])
-    vars(value).update({name: from_dict(part) for name, part in data.items() if name != 'kind'})
+    if data['class'] not in by_name:
+        return Condition(data['class'])
+    value: Any = object.__new__(by_name[data['class']])
+    vars(value).update({name: from_dict(part) for name, part in data.items() if name != 'class'})
     return value

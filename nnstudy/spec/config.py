@@ -57,8 +57,9 @@ def complete(config: Written, values: Mapping[str, Any] | None = None) -> dict[s
             known = fields.closed().get(field)
             if known is None:
                 names, section = {**fields.closed(), **flat}, field.rpartition('.')[0]
-                sections = {*(name.rpartition('.')[0] for name in names), 'study'}
-                errors.check_known('section of config', section, sections)
+                if section:
+                    sections = {*(name.rpartition('.')[0] for name in names), 'study'} - {''}
+                    errors.check_known('section of config', section, sections)
                 if section not in (*OPEN_SECTIONS, 'study'):
                     raise errors.unknown('field of config', field, names)
                 kinds = (float,) if isinstance(flat.get(field), float) else ()

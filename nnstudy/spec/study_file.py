@@ -177,11 +177,11 @@ def _call(path: str, function: Any, *args: Any) -> Any:
     """Calls code of a config file; what it raises becomes one line that names file and line."""
     try:
         return function(*args)
-    except errors.UserError:
-        raise
     except (Exception, SystemExit) as error:
         line = errors.line_in(path, error)
         where = f'{path}, line {line}' if line else path
+        if isinstance(error, errors.UserError):
+            raise errors.UserError(f'{where}: {error}') from error
         message = ' '.join(str(error).split())
         unknown = re.match(r'\W*Key "(\w+)" does not exist', message)
         if unknown:  # ml_collections shows the whole config in its message

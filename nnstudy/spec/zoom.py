@@ -14,10 +14,7 @@ from nnstudy.spec.values import Range
 
 
 def zoom(
-    points: Sequence[Point],
-    best: Point,
-    ranges: Mapping[str, Range] | None = None,
-    seed: int = 0,
+    points: Sequence[Point], best: Point, ranges: Mapping[str, Range] | None = None, seed: int = 0
 ) -> list[Point]:
     """Returns points around the best one of a sweep.
 

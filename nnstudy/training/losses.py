@@ -143,14 +143,9 @@ def predicted_class(outputs: jax.Array) -> jax.Array:
     return jnp.argmax(outputs, axis=-1)
 
 
+_OF_CLASSES = softmax_cross_entropy, binary_cross_entropy, hinge, binary_hinge
 LOSSES: dict[str, Callable[..., jax.Array]] = {
-    'softmax_cross_entropy': softmax_cross_entropy,
-    'binary_cross_entropy': binary_cross_entropy,
-    'squared_error': squared_error,
-    'absolute_error': absolute_error,
-    'huber': huber,
-    'hinge': hinge,
-    'binary_hinge': binary_hinge,
+    loss.__name__: loss for loss in (*_OF_CLASSES, squared_error, absolute_error, huber)
 }
 SLOT = components.Slot('loss', LOSSES, ('outputs', 'labels'))
 

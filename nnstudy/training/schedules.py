@@ -302,20 +302,11 @@ def _bad(field: str, value: tuple, rule: str) -> errors.UserError:
     return errors.UserError(f'config.schedule.{field} must be {rule}, not {value!r}')
 
 
-SCHEDULES: dict[str, Callable[..., Rate | Schedule]] = {
-    'constant': constant,
-    'step': step_decay,
-    'exponential': exponential,
-    'linear': linear,
-    'linear_staircase': linear_staircase,
-    'polynomial': polynomial,
-    'cosine': cosine,
-    'one_cycle': one_cycle,
-    'inverse_sqrt': inverse_sqrt,
-    'table': table,
-    'rounded': rounded,
-    'reduce_on_plateau': reduce_on_plateau,
-}
+SCHEDULES: dict[str, Callable[..., Rate | Schedule]] = {'step': step_decay}
+for _one in (constant, exponential, linear, linear_staircase, polynomial, cosine, one_cycle):
+    SCHEDULES[_one.__name__] = _one
+for _other in (inverse_sqrt, table, rounded, reduce_on_plateau):
+    SCHEDULES[_other.__name__] = _other
 # Every schedule takes the length of a warm-up too, in epochs.
 SHARED = {'warmup_epochs': values.read(NonNegative | None, None)}
 SLOT = components.Slot('schedule', SCHEDULES, RESERVED, shared=lambda schedule: SHARED)

@@ -204,7 +204,7 @@ class TestConditions:
         [
             (at(0.1) < at(0.2), 8),
             (at(0.1) > at(0.2), 0),
-            (at(0.1) < at(0.1), 0),  # a tie is no success
+            (at(0.1) < at(0.1).over('min'), 0),  # a tie is no success
             (at(0.1) < 3, 3),
             (at(0.1) < 5, 5),
             (np.float64(5) > at(0.1), 5),
@@ -252,12 +252,12 @@ class TestConditions:
         assert judged(results, at(0.1) < at(0.2)).n == 5
 
     def test_errors(self):
-        with pytest.raises(errors.UserError, match="not 'X: x' and ()"):
-            Claim('X: x')
-        with pytest.raises(errors.UserError, match="not 'X: x' and .False"):
-            Claim('X: x', LOSS == 3)
-        with pytest.raises(errors.UserError, match="text such as 'A: c is highest'"):
-            Claim('X', at(0.1) > 1)
+        for given in ((), (LOSS == 3,), (at(0.1) > 1, LOSS)):
+            with pytest.raises(errors.UserError, match="claim 'X': needs conditions such as a < c"):
+                Claim('X: x', *given)
+        for text in ('X', ': x', 'X: ', 3):
+            with pytest.raises(errors.UserError, match="text such as 'A: c is highest', not"):
+                Claim(text, at(0.1) > 1)
         with pytest.raises(errors.UserError, match='write two conditions'):
             Claim('X: x', 1 < LOSS < 2)
         with pytest.raises(errors.UserError, match="'median'"):
@@ -269,6 +269,8 @@ class TestConditions:
             judged(RESULTS, LOSS.lowest_at(*everything))
         with pytest.raises(errors.UserError, match='no number'):
             judged(RESULTS, LOSS.rises_with('dataset'))
+        with pytest.raises(errors.UserError, match="did you mean 'optimizer.learning_rate'"):
+            judged(RESULTS, LOSS.rises_with('optimizer.learning_rat'))
 
     def test_a_condition_on_one_point_has_no_verdict(self):
         one_point = LOSS.where({RATE: 0.1}).rises_with(RATE)
@@ -280,10 +282,32 @@ class TestConditions:
         with pytest.raises(errors.UserError, match="'rising' has no two points to compare"):
             judged(RESULTS, LOSS.rises_with('batch_size'))
 
+    def test_what_would_have_no_effect_is_refused(self):
+        with pytest.raises(errors.UserError, match='both sides of < are test_loss'):
+            operator.lt(LOSS, 1.0 * LOSS)
+        for make in (lambda a: a.rises_with(RATE), lambda a: a.highest_at({RATE: 0.1})):
+            with pytest.raises(errors.UserError, match="compares points, of which over.'min'."):
+                make(LOSS.over('min'))
+
     def test_what_is_no_number_is_refused_where_it_is_written(self):
-        for other in ('low', None, [1]):
-            with pytest.raises(errors.UserError, match='beside < is no quantity and no number'):
+        for other in ('low', None, [1], True, math.nan):
+            with pytest.raises(errors.UserError, match='beside < is no number'):
                 operator.lt(LOSS, other)
+            with pytest.raises(errors.UserError, match='beside reaches is no number'):
+                LOSS.reaches(other)
+            with pytest.raises(errors.UserError, match=r'beside \* is no number'):
+                LOSS * other
+            with pytest.raises(
+                errors.UserError, match='unknown moment of a quantity|beside at is no number'
+            ):
+                LOSS.at(other)
+            with pytest.raises(errors.UserError, match="beside reference 'x' is no number"):
+                Reference('x', other, LOSS)
+        for quantity in ('test_loss', LOSS > 1):
+            with pytest.raises(errors.UserError, match="reference 'x': .* is no quantity"):
+                Reference('x', 1.0, quantity)
+        with pytest.raises(errors.UserError, match="'low' is no dict of values"):
+            LOSS.lowest_at('low')
         with pytest.raises(errors.UserError, match="cannot subtract '1' from 'test_loss'"):
             LOSS - 1
         with pytest.raises(errors.UserError, match="claim 'X': unknown column .* 'status'"):
@@ -316,9 +340,9 @@ def test_own_kinds_of_conditions_come_back_too():
     claim = Claim('X: x', Within('<', (at(0.1), 0.5)))
     kept = claims.to_dict(claim)
     assert claims.from_dict(kept) == claim
-    kept['conditions'][0]['kind'] = 'Without'
-    with pytest.raises(errors.UserError, match="unknown kind of condition 'Without': .*'Within'"):
-        claims.from_dict(kept)
+    kept['conditions'][0]['class'] = 'Without'  # of a config file that is not loaded
+    with pytest.raises(errors.UserError, match="claim 'X': the condition 'Without' is of a"):
+        judging.judge(RESULTS, [claims.from_dict(kept)])
 
 
 def share(true, n, **more):

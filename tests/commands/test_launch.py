@@ -151,6 +151,8 @@ BROKEN = {
     'exits.py': 'import sys\nsys.exit(3)\n',
     'badclaims.py': HEAD + 'def claims():\n    return 3\n',
     'noclaims.py': HEAD + 'def claims():\n    return [True]\n',
+    'badclaim.py': HEAD + 'nnstudy.Claim("X: x", of="mean")\n',
+    'badjson.py': HEAD + 'import json\n\njson.loads("{")\n',
     'misspelt.py': (
         'import nnstudy\n\ndef get_config():\n    config = nnstudy.default_config()\n'
         '    config.bach_size = 3\n    return config\n'
@@ -217,6 +219,8 @@ BAD_INPUT = [
     (['--config=exits.py'], 'exits.py, line 2: SystemExit: 3'),
     (['--config=badclaims.py'], 'must return a list of nnstudy.Claim, not of '),
     (['--config=noclaims.py'], 'must return a list of nnstudy.Claim, not of True'),
+    (['--config=badclaim.py'], "badclaim.py, line 5: unknown kind of claim (of) 'mean'"),
+    (['--config=badjson.py'], 'badjson.py, line 7: JSONDecodeError: '),
     ([f'--config={CONFIG}', '--workdir=full/file.txt/sub'], 'holds no study'),
     ([f'--config={CONFIG}', '--sweep=learning_rate=1'], f"did you mean '{RATE}'"),
     ([f'--config={CONFIG}', f'--sweep={RATE}'], 'write --sweep=FIELD=V1,V2,...'),

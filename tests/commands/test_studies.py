@@ -8,7 +8,9 @@ import textwrap
 import pandas as pd
 import pytest
 
+import nnstudy
 from nnstudy import commands, models
+from nnstudy.analysis import judging
 from nnstudy.commands import studies
 from nnstudy.report import studies_page
 
@@ -88,6 +90,7 @@ def test_listed_run_and_put_on_a_page(folder, capsys):
     assert 'finished already' in capsys.readouterr().err
     claims = pd.read_csv(folder / 'runs/studies/rates/claims.csv')
     assert claims['verdict'].tolist() == ['holds', 'does not hold']
+    assert judging.judge(nnstudy.load(folder / 'runs/studies/rates')).verdict[1] == 'does not hold'
 
     assert commands.main(['studies', 'list']) == 0
     assert '1 holds, 1 does not hold' in ' '.join(capsys.readouterr().out.split())

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 from small import make_config
 
@@ -59,6 +60,16 @@ def test_measured_columns_are_added_again_and_replace_none_of_the_study(dataset)
     for name in ('test_loss', 'best_test_accuracy', 'best_step', 'status'):
         with pytest.raises(UserError, match=f'has its own column {name!r}'):
             results_lib.with_columns(study, {name: ones})
-    for values in (1.0, ones[1:]):
-        with pytest.raises(UserError, match="column 'mine' must have .* one for each run"):
+    for values in (1.0, ones[1:], [ones] * 2, [[1.0], ones], [{}, {}]):
+        with pytest.raises(UserError, match="column 'mine' must be a number or a text for each"):
             results_lib.with_columns(study, {'mine': values})
+    with pytest.raises(UserError, match='column 1 must be'):
+        results_lib.with_columns(study, {1: ones})
+
+
+def test_a_measured_series_is_read_by_its_index(dataset):
+    study = nnstudy.run(make_config(num_seeds=2), data=dataset, quiet=True)
+    turned = pd.Series([1.0, 2.0], index=[1, 0])
+    assert results_lib.with_columns(study, {'mine': turned}).runs['mine'].tolist() == [2.0, 1.0]
+    with pytest.raises(UserError, match='a Series has the index of results.runs'):
+        results_lib.with_columns(study, {'mine': turned.set_axis(['a', 'b'])})
