@@ -33,7 +33,7 @@ def line_in(path: str | Path, error: BaseException) -> int | None:
     """Returns the last line of a file of Python code that an error came through."""
     stack, path = traceback.extract_tb(error.__traceback__), Path(path).resolve()
     lines = [frame.lineno for frame in stack if Path(frame.filename).resolve() == path]
-    if isinstance(error, SyntaxError) and error.filename == str(path):
+    if isinstance(error, SyntaxError) and Path(error.filename or '').resolve() == path:
         lines.append(error.lineno or 1)
     return lines[-1] if lines else None
 

@@ -94,7 +94,6 @@ def digits(data_dir: DataDir = None) -> Dataset:
     recognition of handwritten digits" (Alpaydin and Kaynak, 1998,
     https://archive.ics.uci.edu/dataset/80), of which the last 360 are our test split.
     """
-    del data_dir
     from sklearn import datasets  # takes a second
 
     images, labels = datasets.load_digits(return_X_y=True)
@@ -142,13 +141,12 @@ def cifar10(data_dir: DataDir = None) -> Dataset:
     """
     (file,) = files('cifar10')
     path = file.find(data_dir)
-    return _cifar10(file, path, path.stat().st_mtime_ns)
+    return _cifar10(file, path, path.stat().st_mtime_ns)  # another time is another archive
 
 
 @functools.lru_cache(maxsize=1)  # a study's pictures ask for it again; its arrays are read-only
 def _cifar10(file: File, path: pathlib.Path, modified: int) -> Dataset:
     """Reads records of one byte of label, then 1,024 bytes of red, of green and of blue."""
-    del modified  # another time of change is another archive
     with errors.within(str(path)):
         records = np.frombuffer(file.read(path), np.uint8).reshape(-1, 1 + 3 * 32 * 32)
     planes = records[:, 1:].reshape(-1, 3, 32 * 32)

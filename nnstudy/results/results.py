@@ -274,7 +274,7 @@ def with_columns(results: Results, columns: Mapping[str, Any]) -> Results:
     """Returns results whose table of runs has further columns, also in the working directory.
 
     Raises:
-      UserError: a column has not one value for each run, or has the name of one of the study.
+      UserError: a column has not a number or text for each run, or the name of one of the study.
     """
     if not isinstance(columns, Mapping):
         raise errors.UserError(f'measure must return columns by name, not {columns!r}')
@@ -301,10 +301,14 @@ def with_columns(results: Results, columns: Mapping[str, Any]) -> Results:
 def with_claims(
     results: Results, stated: Sequence[Claim], references: Sequence[Reference]
 ) -> Results:
-    """Returns results with other claims and references, also in the working directory."""
-    about = claims.to_dict({'claims': stated, 'references': references})
-    workdir = results.workdir
-    stored = None if workdir is None else files.read_identity(workdir)
-    if workdir and stored and stored != (new := {**stored, **files.with_tuples(about)}):
-        files.write_json(workdir / 'config.json', new)
+    """Returns results with other claims and references, also in the working directory.
+
+    Raises:
+      UserError: it cannot be written, or a claim has a value that JSON does not know.
+    """
+    if results.workdir is not None:
+        about = claims.to_dict({'claims': stated, 'references': references})
+        stored = files.read_identity(results.workdir) or {}
+        with errors.writing(results.workdir):
+            files.write_json(results.workdir / 'config.json', {**stored, **about})
     return dataclasses.replace(results, claims=list(stated), references=list(references))

@@ -80,13 +80,12 @@ class Quantity:
         if isinstance(moment, str):
             errors.check_known('moment of a quantity (at)', moment, MOMENTS)
         else:
-            _check_number('at', moment)
+            _number('at', moment)
         return dataclasses.replace(self, moment=moment, level=None)
 
     def reaches(self, level: float) -> 'Quantity':
         """Takes the epoch of the first evaluation after the start better than `level`, or ∞."""
-        _check_number('reaches', level)
-        return dataclasses.replace(self, moment='reaches', level=float(level))
+        return dataclasses.replace(self, moment='reaches', level=float(_number('reaches', level)))
 
     def over(self, choice: str) -> 'Quantity':
         """Takes one number of several points, for each seed.
@@ -133,8 +132,7 @@ class Quantity:
         return dataclasses.replace(self, minus=name)
 
     def __mul__(self, factor: float) -> 'Quantity':
-        _check_number('*', factor)
-        return dataclasses.replace(self, factor=self.factor * factor)
+        return dataclasses.replace(self, factor=self.factor * _number('*', factor))
 
     __rmul__ = __mul__
 
@@ -159,10 +157,11 @@ class Quantity:
         return ', '.join(filter(None, (name, written(self.fields), choice)))
 
 
-def _check_number(place: str, value: object) -> None:
-    """Raises UserError if what stands beside a sign or word is no number: a bool, NaN, a text."""
+def _number(place: str, value: Any) -> float:
+    """Returns what stands beside a sign or word; UserError for a bool, NaN, or no number."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or value != value:
         raise errors.UserError(f'{value!r} beside {place} is no number')
+    return value  # type: ignore[return-value]  # a NumPy number too
 
 
 def written(fields: Fields) -> str:
@@ -227,7 +226,7 @@ class Inequality(Condition):
     def __post_init__(self) -> None:
         for side in self.sides:
             if not isinstance(side, Quantity):
-                _check_number(self.name, side)
+                _number(self.name, side)
         if self.sides[0] == self.sides[1]:
             raise errors.UserError(f'both sides of {self.name} are {self.sides[0]}')
 
@@ -260,10 +259,7 @@ class Trend(OfPoints):
     def compared(self, find: Find) -> Compared:
         def place(point: Fields) -> float:
             errors.check_known('field of a trend', self.field, point)
-            value = point[self.field]
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise errors.UserError(f'no trend along {self.field}: {value!r} is no number')
-            return value
+            return _number(f'{self.name} along {self.field}', point[self.field])
 
         points = sorted(find(self.quantity.fields), key=place, reverse=self.name == 'falling')
         sides, places = [self.quantity.where(point) for point in points], [*map(place, points)]
@@ -326,7 +322,10 @@ class Claim:
                 if not isinstance(part, Condition):
                     raise errors.UserError(f'needs conditions such as a < c, not {part!r}')
                 if of == 'median' and not part.is_of_pairs:
-                    raise errors.UserError(f'{part.name!r} is of each seed, and not of medians')
+                    raise errors.UserError(
+                        f'{part.name!r} is of each seed; for medians compare points, or use '
+                        'lowest_at()'
+                    )
         vars(self).update(name=name, statement=statement, conditions=tuple(parts), of=of)
 
 
@@ -343,7 +342,7 @@ class Reference:
     is_cut: bool = False  # whether the document cuts off the other decimals, instead of rounding
 
     def __post_init__(self) -> None:
-        _check_number(f'reference {self.name!r}', self.value)
+        _number(f'reference {self.name!r}', self.value)
         if not isinstance(self.quantity, Quantity):
             raise errors.UserError(f'reference {self.name!r}: {self.quantity!r} is no quantity')
 
@@ -367,7 +366,7 @@ def to_dict(value: Any) -> Any:
 
 
 def from_dict(data: Any) -> Any:
-    """Returns what `to_dict` was given; without their config file, own conditions are bare."""
+    """Returns what `to_dict` was given; of a kind that is not loaded, a plain `Condition`."""
     if isinstance(data, (list, tuple)):
         return tuple(map(from_dict, data))
     if not isinstance(data, Mapping) or 'class' not in data:

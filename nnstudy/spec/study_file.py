@@ -180,11 +180,10 @@ def _call(path: str, function: Any, *args: Any) -> Any:
     except (Exception, SystemExit) as error:
         line = errors.line_in(path, error)
         where = f'{path}, line {line}' if line else path
-        if isinstance(error, errors.UserError):
-            raise errors.UserError(f'{where}: {error}') from error
         message = ' '.join(str(error).split())
         unknown = re.match(r'\W*Key "(\w+)" does not exist', message)
         if unknown:  # ml_collections shows the whole config in its message
             known = fields.closed()
             raise errors.unknown(f'field of the config, {where}:', unknown[1], known) from error
-        raise errors.UserError(f'{where}: {type(error).__name__}: {message}') from error
+        kind = '' if isinstance(error, errors.UserError) else f'{type(error).__name__}: '
+        raise errors.UserError(f'{where}: {kind}{message}') from error

@@ -302,11 +302,12 @@ def _bad(field: str, value: tuple, rule: str) -> errors.UserError:
     return errors.UserError(f'config.schedule.{field} must be {rule}, not {value!r}')
 
 
-SCHEDULES: dict[str, Callable[..., Rate | Schedule]] = {'step': step_decay}
-for _one in (constant, exponential, linear, linear_staircase, polynomial, cosine, one_cycle):
-    SCHEDULES[_one.__name__] = _one
-for _other in (inverse_sqrt, table, rounded, reduce_on_plateau):
-    SCHEDULES[_other.__name__] = _other
+_NAMED: tuple[Callable[..., Rate | Schedule], ...] = (
+    *(constant, exponential, linear, linear_staircase, polynomial, cosine, one_cycle),
+    *(inverse_sqrt, table, rounded, reduce_on_plateau),
+)
+SCHEDULES = {schedule.__name__: schedule for schedule in _NAMED}
+SCHEDULES['step'] = step_decay
 # Every schedule takes the length of a warm-up too, in epochs.
 SHARED = {'warmup_epochs': values.read(NonNegative | None, None)}
 SLOT = components.Slot('schedule', SCHEDULES, RESERVED, shared=lambda schedule: SHARED)

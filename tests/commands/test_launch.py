@@ -164,6 +164,7 @@ BAD_INPUT = [
     ([], '--config=FILE.py is needed'),
     (['--config=configs/lr_swep.py'], "did you mean 'configs/lr_sweep.py'"),
     (['--config=syntax.py'], 'syntax.py, line 1: SyntaxError'),
+    (['--config=linked.py'], 'linked.py, line 1: SyntaxError'),
     (['--config=raises.py'], 'raises.py, line 4: ZeroDivisionError'),
     (['--config=nothing.py'], 'needs a function get_config'),
     (['--config=wrong.py'], 'must return an ml_collections.ConfigDict'),
@@ -279,6 +280,7 @@ def test_bad_input_costs_one_line(argv, message, folder, capsys, recwarn):
     """Exit code 2, one line on stderr that says what to do, nothing created or changed."""
     for name, text in BROKEN.items():
         (folder / name).write_text(text)
+    (folder / 'linked.py').symlink_to(folder / 'syntax.py')
     (folder / 'empty').mkdir()
     (folder / 'full').mkdir()
     (folder / 'full' / 'file.txt').write_text('mine')
