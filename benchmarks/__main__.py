@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import layouts, report, scaling, session, workloads
+from benchmarks import accelerator, layouts, report, scaling, session, workloads
 from nnstudy import commands, errors
 
 EXPERIMENTS = {'scaling': scaling.measure, 'layouts': layouts.measure}
@@ -21,6 +21,9 @@ experiments:
   scaling  a sweep against single runs, two cores against one, start-up, matmul rate
   layouts  numbers of lanes side by side, and what the rule loses to the best
 
+On a GPU or TPU:
+  python -m benchmarks accelerator --help
+
 A peer needs `pip install -e ".[bench]"`, or an interpreter that has it:
   python -m benchmarks --python pytorch=torch-venv/bin/python --python keras=keras-venv/bin/python
 """
@@ -28,7 +31,9 @@ A peer needs `pip install -e ".[bench]"`, or an interpreter that has it:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the benchmarks; returns the exit code, see `nnstudy.commands.exit_code`."""
-    return commands.exit_code(lambda: _run(sys.argv[1:] if argv is None else argv))
+    argv = sys.argv[1:] if argv is None else argv
+    run = _run if argv[:1] != ['accelerator'] else lambda argv: accelerator.main(argv[1:])
+    return commands.exit_code(lambda: run(argv))
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

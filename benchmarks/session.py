@@ -35,6 +35,7 @@ class Worker:
       side: its name.
       python: its interpreter.
       cores: how many it may use; None for all.
+      environment: variables that are added to this process's own.
 
     Attributes:
       missing: the package that is not installed; None if the side is ready.
@@ -44,11 +45,17 @@ class Worker:
       UserError: the interpreter cannot be started.
     """
 
-    def __init__(self, side: str, python: str = sys.executable, cores: int | None = None):
+    def __init__(
+        self,
+        side: str,
+        python: str = sys.executable,
+        cores: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ):
         self.side = side
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         arguments = [side] if cores is None else [side, str(cores)]
-        environment = {**os.environ, 'PYTHONPATH': str(workloads.ROOT)}
+        environment = {**os.environ, 'PYTHONPATH': str(workloads.ROOT), **(environment or {})}
         # Compilation is timed.
         environment.pop('JAX_COMPILATION_CACHE_DIR', None)
         try:

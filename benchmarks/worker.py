@@ -4,7 +4,7 @@
 
 A side is a module with
 
-    VERSIONS    packages by name, and their versions
+    VERSIONS    packages by name, and their versions; maybe also the 'device'
     prepare(**request) -> Trainer
 
     class Trainer:

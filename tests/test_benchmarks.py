@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import jax
 import numpy as np
@@ -16,8 +17,8 @@ import pytest
 from small import ROOT
 
 from benchmarks import __main__ as command
+from benchmarks import accelerator, report, session, worker, workloads
 from benchmarks import problem as problem_lib
-from benchmarks import report, session, worker, workloads
 from benchmarks.sides import jax_loop, sweep
 from nnstudy import models
 from nnstudy.spec import config as config_lib
@@ -291,3 +292,68 @@ def test_the_whole_command(tmp_path):
     results = json.loads((Path(tmp_path) / 'results.json').read_text())
     assert not results['workloads']['W1']['jax']['unfair']
     assert any('launch' in row['name'] or 'start' in row['name'] for row in results['scaling'])
+
+
+class InstantWorker:
+    """Answers at once; with some options it dies, as where memory is too small."""
+
+    asked: ClassVar[list] = []
+    device = 'a fast one'
+
+    def __init__(self, side, python, environment):
+        self.side, self.environment = side, environment
+        self.missing = 'torch' if side == 'pytorch' else None
+        self.versions = {'device': self.device}
+
+    def ask(self, do, **request):
+        if do == 'time':
+            return {'run_steps': 100, 'seconds': 0.01}
+        self.asked.append(request)
+        if request.get('precision') == 'tensorfloat32':
+            raise session.WorkerError('nnstudy: there is none')
+        return {'settings': {}, 'compile_seconds': 1.0, 'losses': [1.0]}
+
+    def close(self):
+        pass
+
+
+def test_figures_of_an_accelerator_are_kept_one_by_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(accelerator, 'Worker', InstantWorker)
+    out = tmp_path / 'figures.json'
+    argv = ['accelerator', '--quick', '--only=W1,W5', f'--out={out}']
+    assert command.main([*argv, '--minutes=0']) == 0
+    assert 'the same command goes on from here' in capsys.readouterr().out and not out.exists()
+    assert command.main(argv) == 0
+    kept = json.loads(out.read_text())
+    assert kept['device'] == 'a fast one'
+    assert kept['figures']['W1 nnstudy']['µs'] == [100.0] * accelerator.REPEATS
+    assert kept['figures']['W1 PyTorch']['missing'] == 'torch'
+    assert kept['figures']['W5 tensorfloat32']['failed'] == 'nnstudy: there is none'
+    assert {'W5 8 lanes', 'W5 1 runs', 'W5 command buffers on'} < set(kept['figures'])
+
+    del kept['figures']['W5 8 lanes']
+    out.write_text(json.dumps(kept))
+    InstantWorker.asked.clear()
+    assert command.main(argv) == 0
+    again = [request.get('lanes', request.get('precision')) for request in InstantWorker.asked]
+    assert again == [8, 'tensorfloat32', 'tensorfloat32']  # the last ones had failed
+    assert command.main(['accelerator', '--only=W9']) == 2
+    assert command.main(['accelerator', '--torch=no/python']) == 2
+    assert '--torch=no/python' in capsys.readouterr().err
+    monkeypatch.setattr(InstantWorker, 'device', 'another one')
+    assert command.main(argv) == 2
+    assert "has figures of device 'a fast one', not 'another one'" in capsys.readouterr().err
+    assert json.loads(out.read_text())['device'] == 'a fast one'
+
+
+@pytest.mark.slow
+def test_an_accelerator_is_measured(tmp_path):
+    """Here it is the CPU, which has no TensorFloat-32."""
+    out = tmp_path / 'figures.json'
+    assert command.main(['accelerator', '--quick', '--only=W1', f'--out={out}']) == 0
+    figures = json.loads(out.read_text())['figures']
+    failed = {name for name, figure in figures.items() if 'failed' in figure}
+    assert failed == {'W1 tensorfloat32'}
+    ours, peer = (figures[f'W1 {name}'] for name in ('nnstudy', 'JAX loop'))
+    np.testing.assert_allclose(ours['losses'], peer['losses'], rtol=1e-3)
+    assert all(0 < sample < 1e6 for sample in ours['µs'] + peer['µs'])

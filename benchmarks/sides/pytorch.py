@@ -17,6 +17,7 @@ from benchmarks.sides import loop
 
 VERSIONS = {'torch': torch.__version__}
 
+DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 # What is tried, one after the other; the first value counts until another is faster.
 CHOICES: dict[str, tuple[Any, ...]] = {
     'threads': (2, 1),
@@ -26,9 +27,12 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 TRIALS, TRIAL_SECONDS = 5, 0.1
 
 
-def prepare(folder: str, seconds: float) -> 'Trainer':
-    """Returns the loop of the problem in a folder, a repeat being `seconds` long."""
-    return Trainer(problem_lib.load(Path(folder)), seconds)
+def prepare(folder: str, seconds: float, compiled: bool = False) -> 'Trainer':
+    """Returns the loop of the problem in a folder, a repeat being `seconds` long.
+
+    With `compiled`, the loss is compiled, and kernels are started by CUDA graphs.
+    """
+    return Trainer(problem_lib.load(Path(folder)), seconds, compiled)
 
 
 class Trainer:
@@ -36,12 +40,16 @@ class Trainer:
 
     compile_seconds = None
 
-    def __init__(self, problem: Problem, seconds: float):
+    def __init__(self, problem: Problem, seconds: float, compiled: bool):
         torch.manual_seed(0)
         self.problem = problem
         choices = dict(CHOICES)
         if problem.inputs.ndim != 4:
             choices['channels_last'] = (False,)
+        choices['compiled'] = (compiled,)
+        choices['device'] = (DEVICE,)
+        if DEVICE != 'cpu':
+            choices['threads'] = (1,)
         chosen = {name: values[0] for name, values in choices.items()}
         for name, values in choices.items():
             if len(values) == 1:
@@ -63,7 +71,7 @@ class Loop:
     """Model, optimizer and data of one run, and the loop over its steps."""
 
     def __init__(self, problem: Problem, settings: dict[str, Any]):
-        self.threads = settings['threads']
+        self.threads, self.device = settings['threads'], settings['device']
         torch.set_num_threads(self.threads)
         self.problem = problem
         # A convolution keeps the layout of its input. Images of one channel would pass for either.
@@ -71,16 +79,17 @@ class Loop:
         is_image = inputs.ndim == 4
         self.inputs = inputs.permute(0, 3, 1, 2) if is_image else inputs
         self.layout = torch.channels_last if settings['channels_last'] else torch.contiguous_format
-        self.inputs = self.inputs.contiguous(memory_format=self.layout)
+        self.inputs = self.inputs.contiguous(memory_format=self.layout).to(self.device)
         labels = torch.from_numpy(problem.labels)
-        self.labels = labels if labels.is_floating_point() else labels.long()
+        labels = labels if labels.is_floating_point() else labels.long()
+        self.labels = labels.to(self.device)
         self.model = _sequential(problem.net, problem.inputs.shape[-1])
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
                 layer, _, field = name.rpartition('.')
                 weight = problem.weights[_weight_name(self.model.get_submodule(layer), field)]
                 parameter.copy_(torch.from_numpy(_as_torch(weight, self.model, layer)))
-        self.model = self.model.to(memory_format=self.layout)
+        self.model = self.model.to(self.device, memory_format=self.layout)
         options = dict(problem.optimizer)
         name, rate = options.pop('name'), options.pop('learning_rate')
         fused = settings['fused_optimizer']
@@ -99,6 +108,12 @@ class Loop:
             'softmax_cross_entropy': functional.cross_entropy,
         }
         self.loss = losses[problem.loss]
+        self.loss_of = self._loss_of
+        if settings['compiled']:
+            self.loss_of = torch.compile(self._loss_of, mode='reduce-overhead')
+
+    def _loss_of(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return self.loss(self.model(inputs), labels)
 
     def step(self, rows: torch.Tensor, augment: bool) -> torch.Tensor:
         """Takes a step on some of the examples; returns their loss before it."""
@@ -108,7 +123,7 @@ class Loop:
         if inputs.ndim == 4:
             inputs = inputs.contiguous(memory_format=self.layout)
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss(self.model(inputs), labels)
+        loss = self.loss_of(inputs, labels)
         loss.backward()
         self.optimizer.step()
         return loss
@@ -117,11 +132,16 @@ class Loop:
         """Trains on all batches of so many epochs, shuffled."""
         for _ in range(epochs):
             self.model.train()
-            order = torch.randperm(self.problem.num_train)
+            order = torch.randperm(self.problem.num_train, device=self.device)
             for rows in order.split(self.problem.batch_size):
                 self.step(rows, augment=True)
             if self.problem.evaluates:
                 self.evaluate()
+        self._wait()
+
+    def _wait(self) -> None:
+        if self.device != 'cpu':
+            torch.cuda.synchronize()
 
     def evaluate(self) -> list[tuple[float, float]]:
         """Returns loss and accuracy of every split."""
@@ -140,7 +160,7 @@ class Loop:
         for module in self.model.modules():
             if isinstance(module, nn.Dropout):
                 module.eval()
-        order = torch.from_numpy(self.problem.order)
+        order = torch.from_numpy(self.problem.order).to(self.device)
         return [self.step(rows, augment=False).item() for rows in order]
 
     def trial(self) -> float:
@@ -152,12 +172,13 @@ class Loop:
         began, steps, seconds = time.perf_counter(), 0, 0.0
         while seconds < TRIAL_SECONDS:
             self.step(next(batches), augment=True)
+            self._wait()
             steps, seconds = steps + 1, time.perf_counter() - began
         return seconds / steps
 
     def _batches(self) -> Iterator[torch.Tensor]:
         while True:
-            order = torch.randperm(self.problem.num_train)
+            order = torch.randperm(self.problem.num_train, device=self.device)
             yield from order.split(self.problem.batch_size)
 
 
@@ -279,11 +300,11 @@ def augmented(
       shift: at most, as a share of the side.
       rotation: at most, in degrees.
     """
-    num = len(images)
-    angle = torch.deg2rad(rotation * (2 * torch.rand(num) - 1))
-    flip = torch.where(torch.rand(num) < horizontal_flip, -1.0, 1.0)
+    num, device = len(images), images.device
+    angle = torch.deg2rad(rotation * (2 * torch.rand(num, device=device) - 1))
+    flip = torch.where(torch.rand(num, device=device) < horizontal_flip, -1.0, 1.0)
     # In grid_sample's coordinates an image is two units wide.
-    down, right = 2 * shift * (2 * torch.rand(2, num) - 1)
+    down, right = 2 * shift * (2 * torch.rand(2, num, device=device) - 1)
     cos, sin = torch.cos(angle), torch.sin(angle)
     rows = [torch.stack([cos * flip, -sin * flip, right], 1), torch.stack([sin, cos, down], 1)]
     grid = functional.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)

@@ -19,14 +19,14 @@ from benchmarks import problem as problem_lib
 from benchmarks import workloads
 from benchmarks.problem import Problem
 from nnstudy import ops
-from nnstudy.machine import devices
 from nnstudy.running import layout, program, study
 from nnstudy.running import plan as plan_lib
-from nnstudy.training.run import TrainState
+from nnstudy.training.run import Run, TrainState
 
 nnstudy.setup()
 
 VERSIONS = {name: importlib.metadata.version(name) for name in ('jax', 'jaxlib', 'flax', 'optax')}
+VERSIONS['device'] = jax.devices()[0].device_kind
 CHECK_STEPS = 5
 MATMUL_SIZE, MATMUL_REPEATS = 2048, 8
 CONVOLUTION_RUNS, CONVOLUTION_STEPS = 4, 3
@@ -42,6 +42,7 @@ def prepare(
     folder: str | None = None,
     num_runs: int | None = None,
     lanes: int | None = None,
+    precision: str | None = None,
 ) -> 'Trainer':
     """Returns the sweep of a workload.
 
@@ -52,9 +53,11 @@ def prepare(
       folder: where the problem of the first run is written for the peers.
       num_runs: only so many.
       lanes: forced number of lanes.
+      precision: of the network's arithmetic.
     """
     spec = workloads.WORKLOADS[workload].study(quick=quick, num_runs=num_runs)
     spec.config.execution.lanes = lanes
+    spec.config.precision = precision
     trainer = Trainer(workloads.WORKLOADS[workload], spec, data_dir)
     if folder is not None:
         problem_lib.save(trainer.problem(), Path(folder))
@@ -130,14 +133,14 @@ class Trainer:
         dataset = workload.dataset(spec.config, data_dir)
         self.plan = plan_lib.make(spec.config, spec.points, data=dataset)
         (self.group,) = self.plan.groups
-        group, mesh = self.group, devices.runs_mesh()
+        group = self.group
         began = time.perf_counter()
-        self.program = program.for_group(group, mesh)
+        self.program = program.for_group(group)
         self.compile_seconds = time.perf_counter() - began
         self.settings = {
             'runs': len(group.runs),
             'lanes': group.layout.lanes,
-            'devices': mesh.size,
+            'devices': group.target.num_devices,
             'segment_steps': group.layout.segment_steps,
         }
         self.losses = self._check()
@@ -162,9 +165,9 @@ class Trainer:
             segment = layout.Segment(first, step, step + 1, evaluate=False)
             state, _ = self.program.advance(state, (seeds, calm), segment)
             sums.append(float(state.loss_sum[0]))
-        rows = CHECK_STEPS * self.group.config.batch_size
-        assert state.order is not None  # all workloads shuffle
-        self.order = np.asarray(state.order[0])[:rows].reshape(CHECK_STEPS, -1)
+        setting = self.group.config
+        run = Run(setting, nnstudy.make_keys(int(self.group.seeds[0])), self.group.data)
+        self.order = np.stack([run.examples(jnp.int32(step)) for step in range(CHECK_STEPS)])
         return (np.diff(sums) / self.group.config.batch_size).tolist()
 
     def _begin(self) -> tuple[TrainState, Any]:

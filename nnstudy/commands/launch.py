@@ -8,6 +8,7 @@ Everything is checked before anything is compiled or written.
     python launch.py --config=configs/lr_sweep.py --sweep=optimizer.learning_rate=1e-3,1e-2,0.1
     python launch.py --config=configs/lr_sweep.py --part=0/4
     python launch.py --config=configs/lr_sweep.py --dry_run
+    python launch.py --config=configs/lr_sweep.py --dry_run --target=tpu-v5e
 """
 
 import argparse
@@ -20,6 +21,7 @@ from typing import Any
 from nnstudy import commands, errors
 from nnstudy.data import Dataset
 from nnstudy.machine import devices, processes
+from nnstudy.machine import target as targets
 from nnstudy.report import conclusion, tables
 from nnstudy.running import overview, study
 from nnstudy.running import plan as plan_lib
@@ -47,6 +49,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument('--num_processes', type=int, metavar='N', help='number of processes')
     parser.add_argument('--process_id', type=int, metavar='I', help='of this process, from 0')
     parser.add_argument('--dry_run', action='store_true', help='prints the plan and stops')
+    told = 'with --dry_run: compiles for devices that are not there, see docs/accelerators.md'
+    parser.add_argument('--target', metavar='NAME', help=f'{told}: {", ".join(targets.NAMES)}')
     args = parser.parse_config(argv)
     given = [args.coordinator, args.num_processes, args.process_id]
     if any(value is not None for value in given) and (not args.distributed or None in given):
@@ -57,6 +61,11 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     if args.coordinator is not None and not re.fullmatch(r'.+:\d+', args.coordinator):
         raise errors.UserError(
             f'--coordinator={args.coordinator}: write --coordinator=HOST:PORT, such as node1:12345'
+        )
+    if args.target is not None and not args.dry_run:
+        raise errors.UserError(
+            f'--target={args.target}: studies are trained on the devices that are there; add '
+            '--dry_run to compile for others'
         )
     if not args.config:
         raise errors.UserError('--config=FILE.py is needed, such as --config=configs/lr_sweep.py')
@@ -86,6 +95,7 @@ def run(argv: Sequence[str]) -> None:
         data=data,
         data_dir=args.data_dir,
         part=args.part,
+        target=args.target and targets.named(args.target),
         name=said.name,
         claims=said.claims,
         references=said.references,
@@ -101,6 +111,9 @@ def run(argv: Sequence[str]) -> None:
         return
     if args.dry_run:
         console.print(overview.describe(plan))
+        if args.target:
+            for group in plan.groups:
+                console.print(overview.compiled(group))
         console.print(f'working directory: {workdir}')
         if splits:
             console.print(f'this is stage 1 of {len(splits)}; the others follow from it')

@@ -15,6 +15,7 @@ import pandas as pd
 from nnstudy import commands, errors, models
 from nnstudy.data import device
 from nnstudy.machine import devices, flops
+from nnstudy.machine import target as targets
 from nnstudy.report import tables
 from nnstudy.spec import components
 from nnstudy.training import resolve, steps
@@ -99,7 +100,12 @@ def step_seconds(name: str, shape: tuple[int, ...]) -> float:
     # Random numbers take long to compile, and these are drawn only once.
     options: dict[str, str | bool] = {'xla_backend_optimization_level': '0'}
     state = jax.jit(lambda data: steps.init(run(data)), compiler_options=options)(data)
-    segment = jax.jit(lambda data, *args: steps.segment(run(data), *args))
+    kind = targets.kind_here()
+    segment = jax.jit(
+        lambda data, state, start, stop, evaluate: steps.segment(
+            run(data), state, start, stop, evaluate, device=kind
+        )
+    )
 
     def seconds(num_steps: int) -> float:
         begin = time.perf_counter()

@@ -26,6 +26,23 @@ def count(function: Callable[..., Any], *args: Any, platform: str | None = None)
     return own + _of_further_rounds(traced.jaxpr.jaxpr, platform)
 
 
+def products(function: Callable[..., Any], *args: Any, platform: str) -> int:
+    """Returns the number of matrix products and convolutions of a call, one after the other.
+
+    For the arguments see `count`.
+    """
+    return _products(jax.jit(function).trace(*args).jaxpr.jaxpr, platform)
+
+
+def _products(jaxpr: core.Jaxpr, platform: str) -> int:
+    total = 0
+    for equation in jaxpr.eqns:
+        own = equation.primitive in (jax.lax.dot_general_p, jax.lax.conv_general_dilated_p)
+        inner = sum(_products(inner, platform) for inner in _inner(equation, platform))
+        total += own + inner * equation.params.get('length', 1)
+    return total
+
+
 def _of_further_rounds(jaxpr: core.Jaxpr, platform: str) -> float:
     """Returns the operations of all rounds but the first of the scans in a function."""
     total = 0.0

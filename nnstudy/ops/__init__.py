@@ -3,3 +3,4 @@
 from nnstudy.ops.convolution import Conv, conv
 from nnstudy.ops.dropout import dropout
 from nnstudy.ops.pooling import avg_pool, global_avg_pool, global_max_pool, max_pool
+from nnstudy.ops.shuffle import Shuffle

@@ -63,6 +63,8 @@ def conv(
             f'a convolution takes the layout {_LAYOUT} and no feature groups, got '
             f'{dimension_numbers} and {feature_group_count=}: use flax.linen.Conv'
         )
+    if precision is None:  # now, since the gradients are traced later
+        precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
     strides, lhs_dilation, rhs_dilation = tuple(strides), tuple(lhs_dilation), tuple(rhs_dilation)
     window = dilated(kernel.shape[:2], rhs_dilation)
     pads = windows.pads('convolution', x.shape[1:3], window, strides, padding, lhs_dilation)
@@ -80,9 +82,7 @@ Conv = functools.partial(nn.Conv, conv_general_dilated=conv)
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5, 6))
 def _conv(x, kernel, strides, pads, lhs_dilation, rhs_dilation, precision):
     def as_it_is(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return lax.conv_general_dilated(
-            x, kernel, strides, pads, lhs_dilation, rhs_dilation, _LAYOUT, precision=precision
-        )
+        return _of_many(x, kernel, strides, pads, lhs_dilation, rhs_dilation, precision)
 
     if kernel.shape[0] * kernel.shape[1] > x.shape[1] * x.shape[2]:
         # A kernel larger than the image: XLA would exchange the two and reverse the window, which
@@ -164,6 +164,61 @@ def _sum_over_blocks(function: Callable[..., jax.Array], *arrays: jax.Array) -> 
         return lax.scan(add, jnp.zeros(shape.shape, shape.dtype), blocks)[0]
 
     return lax.platform_dependent(*arrays, cpu=block_by_block, default=function)
+
+
+def _of_many(x, kernel, strides, pads, lhs_dilation, rhs_dilation, precision):
+    """The convolution of XLA; on an accelerator, that of many runs at once as a matrix product.
+
+    `jax.vmap` over kernels gives a convolution with a feature group for each run. XLA:TPU compiles
+    one of LeNet for a minute, and a GPU's library has no fast one for few channels.
+    """
+    static = strides, pads, lhs_dilation, rhs_dilation
+
+    def of_xla(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return lax.conv_general_dilated(x, kernel, *static, _LAYOUT, precision=precision)
+
+    def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return _as_product(x, kernel, *static, precision)
+
+    @jax.custom_batching.custom_vmap
+    def one(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        if len(x) == 1 < kernel.shape[0] * kernel.shape[1]:
+            # The gradient of a kernel for one channel: that of 5x5x1x6 took 55 s to compile.
+            return lax.platform_dependent(x, kernel, tpu=product, default=of_xla)
+        return of_xla(x, kernel)
+
+    @one.def_vmap
+    def many(size: int, in_batched: list[bool], x: jax.Array, kernel: jax.Array):
+        axes = [0 if batched else None for batched in in_batched]
+        ways = {'cpu': jax.vmap(of_xla, axes), 'default': jax.vmap(product, axes)}
+        return lax.platform_dependent(x, kernel, **ways), True
+
+    return one(x, kernel)
+
+
+def _as_product(x, kernel, strides, pads, lhs_dilation, rhs_dilation, precision):
+    """The convolution as a product of the kernel and all patches of the images."""
+    pairs = zip(pads, lhs_dilation, strict=True)
+    amounts = [(0, 0, 0), *((*pad, dilation - 1) for pad, dilation in pairs), (0, 0, 0)]
+    x = lax.pad(x, jnp.zeros((), x.dtype), amounts)
+    for axis, window, stride, dilation in zip(
+        (1, 3), kernel.shape[:2], strides, rhs_dilation, strict=True
+    ):
+        x = _unfolded(x, axis, window, stride, dilation)
+    return jnp.einsum('bhpwqc,pqcf->bhwf', x, kernel, precision=precision)
+
+
+def _unfolded(x, axis, window, stride, dilation):
+    """Gives the windows along an axis [n] axes of their own: [number of windows, window]."""
+    number = (x.shape[axis] - (window - 1) * dilation - 1) // stride + 1
+
+    def along(begin: int, length: int, step: int) -> jax.Array:
+        return lax.slice_in_dim(x, begin, begin + (length - 1) * step + 1, step, axis)
+
+    # By place in the window or by window: the fewer slices.
+    if window <= number:
+        return jnp.stack([along(i * dilation, number, stride) for i in range(window)], axis + 1)
+    return jnp.stack([along(i * stride, window, dilation) for i in range(number)], axis)
 
 
 def _output_size(x: jax.Array, kernel: jax.Array, pads: Pads) -> list[int]:

@@ -19,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nnstudy.machine import processes
 from nnstudy.machine.devices import RUNS
+from nnstudy.machine.target import Target
 
 
 class Chosen(NamedTuple):
@@ -41,7 +42,7 @@ def lift(function: Callable, mesh: Mesh) -> jax.stages.Wrapped:
     return _jitted(lifted, mesh, num_mapped=1)
 
 
-def advance(function: Callable, mesh: Mesh, lanes: int) -> jax.stages.Wrapped:
+def advance(function: Callable, target: Target, lanes: int) -> jax.stages.Wrapped:
     """Returns a function of one run over the runs axis, jitted, for some of the runs.
 
     From `function(state, *own, *shared) -> (state, outputs)` it makes `advanced(state, chosen, own,
@@ -60,7 +61,10 @@ def advance(function: Callable, mesh: Mesh, lanes: int) -> jax.stages.Wrapped:
             rows = lax.dynamic_slice_in_dim(chosen.rows[0], number * lanes, lanes)
             if lanes == 1:
                 return _with_row(carry, rows[0], one_run(*_row((carry[0], own), rows[0])))
-            # Row by row, since XLA:CPU gathers and scatters element by element.
+            if target.kind.gathers:
+                blocks = jax.tree.map(lambda leaf: leaf[rows], (carry[0], own))
+                new = jax.vmap(one_run)(*blocks)
+                return jax.tree.map(lambda leaf, own: leaf.at[rows].set(own), carry, new)
             blocks = lax.map(lambda row: _row((carry[0], own), row), rows)
             new = jax.vmap(one_run)(*blocks)
             return lax.fori_loop(
@@ -72,7 +76,7 @@ def advance(function: Callable, mesh: Mesh, lanes: int) -> jax.stages.Wrapped:
         outputs = jax.tree.map(lambda s: jnp.zeros((num_rows, *s.shape), s.dtype), shapes)
         return lax.fori_loop(0, chosen.num_blocks[0], block, (state, outputs))
 
-    return _jitted(advanced, mesh, num_mapped=3, donate_argnums=0)
+    return _jitted(advanced, target.mesh, num_mapped=3, donate_argnums=0)
 
 
 def choose(runs: np.ndarray, num_runs: int, mesh: Mesh, lanes: int) -> Chosen:
@@ -93,7 +97,7 @@ def put(tree: Any, mesh: Mesh, *, size: int | None = None) -> Any:
 
     Args:
       tree: of NumPy arrays: [R', ...] with the runs axis, or arrays that all runs share.
-      mesh: see `nnstudy.machine.devices.runs_mesh`.
+      mesh: of the devices, see `nnstudy.machine.target.Target`.
       size: R; the last run is repeated up to it. None for shared arrays, copied to each device.
     """
     if size is None:

@@ -1,8 +1,8 @@
 """How the runs of a group are laid out on the devices: lanes, chunks and segments, by fixed rules.
 
 The number of lanes changes how a run's numbers round. So it depends only on the cost of the model
-and on the backend, never on the number of runs, free memory or a timing. Chunks and segments do not
-change the numbers.
+and on the kind of device, never on the number of runs, free memory or a timing. Chunks and segments
+do not change the numbers.
 """
 
 import functools
@@ -16,7 +16,8 @@ import numpy as np
 
 from nnstudy import errors
 from nnstudy.data.device import Data
-from nnstudy.machine import devices, flops
+from nnstudy.machine import flops
+from nnstudy.machine.target import Kind, Target
 from nnstudy.spec import components
 from nnstudy.spec.fields import Config
 from nnstudy.training import diagnostics, evaluation, run, steps
@@ -25,10 +26,14 @@ from nnstudy.training.run import Run, Static, TrainState
 SEGMENT_SECONDS = 2.0  # of work between two updates of the progress display
 
 CACHE_BYTES = 2**20  # of a CPU core
+CPU_STEP_SECONDS = 5e-6  # that a small step takes, however few operations it has
 
-# Rough speed of one device in small steps, to cut training into segments. If it is wrong by some
-# factor, progress is shown more or less often, and nothing else changes.
-FLOPS_PER_SECOND = {'cpu': 8e10, 'gpu': 3e12, 'tpu': 3e12}
+# Of an accelerator. XLA makes 3 to 4 operations of a product and what is around it, as the programs
+# of MLPs, LeNet and Inception for an H100 show. The others are guesses until one is at hand.
+OPERATIONS_PER_PRODUCT = 3.5
+SHARE_OF_RATE = 0.2  # that products of small matrices reach of the maker's rate
+PASSES = 8  # of a step over the parameters, gradients and moments of a run
+MOST_LANES = 1024
 
 
 class Segment(NamedTuple):
@@ -48,11 +53,13 @@ class Layout(NamedTuple):
     lanes: int  # number of runs that a device advances together; they are a block
     step_seconds: float  # estimated time of a step of a block
     evaluation_seconds: float  # estimated time of an evaluation of a block
+    num_devices: int
+    stretch: int = 1  # segments have whole ones of so many steps
 
     @property
     def unit(self) -> int:
         """The number of runs in a block on each device; a chunk has a multiple of it."""
-        return jax.device_count() * self.lanes
+        return self.num_devices * self.lanes
 
     def chunk_size(self, num_runs: int, memory: float) -> int:
         """Returns the size of chunks of about equal size, whose states take so many bytes."""
@@ -63,7 +70,7 @@ class Layout(NamedTuple):
     @property
     def segment_steps(self) -> int:
         """The most steps of a segment."""
-        return max(1, round(SEGMENT_SECONDS / self.step_seconds))
+        return max(1, round(SEGMENT_SECONDS / self.step_seconds / self.stretch)) * self.stretch
 
     def next_segment(
         self, at: np.ndarray, alive: np.ndarray, evaluation_steps: np.ndarray, until: int
@@ -89,20 +96,44 @@ class Layout(NamedTuple):
         evaluate = stop == evaluation
         seconds = (stop - start) * self.step_seconds + evaluate * self.evaluation_seconds
         most = self.lanes * max(1, math.floor(SEGMENT_SECONDS / max(seconds, 1e-9)))
-        runs, num_devices = np.flatnonzero(alive & (at == reached)), jax.device_count()
-        by_device = [runs[runs % num_devices == d][:most] for d in range(num_devices)]
+        runs = np.flatnonzero(alive & (at == reached))
+        by_device = [runs[runs % self.num_devices == d][:most] for d in range(self.num_devices)]
         return Segment(np.sort(np.concatenate(by_device)), start, stop, evaluate)
 
 
-def choose(config: Config, data: Data) -> Layout:
+class Cost(NamedTuple):
+    """What a step of a run costs."""
+
+    num_params: int
+    has_convolutions: bool
+    flops: float
+    products: int  # matrix products and convolutions
+    precision: str | None = None
+
+    def seconds(self, device: Kind) -> float:
+        """Returns the estimated time that each run of a block adds to a step."""
+        seconds = self.flops / device.flops_per_second(self.precision)
+        if device.is_host:
+            return max(seconds, CPU_STEP_SECONDS)
+        return max(seconds / SHARE_OF_RATE, PASSES * 4 * self.num_params / device.bytes_per_second)
+
+    def overhead_seconds(self, device: Kind) -> float:
+        """Returns the estimated time that a step takes, however many runs are in a block."""
+        if device.is_host:
+            return 0.0
+        return OPERATIONS_PER_PRODUCT * self.products * device.launch_seconds
+
+
+def choose(config: Config, data: Data, target: Target) -> Layout:
     """Returns the layout of runs on data in host memory. A run is traced, and not compiled.
 
     Raises:
       UserError: a component fails on the data, or with its fields, or memory is too small.
     """
+    target.kind.flops_per_second(config.precision)  # an error if there is none of it
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data)
     try:
-        state, flops_per_step = _trace(Static(config), shapes)
+        state, cost = _trace(Static(config), shapes, target.kind)
     except errors.UserError:
         raise
     except Exception as error:
@@ -111,30 +142,27 @@ def choose(config: Config, data: Data) -> Layout:
             f'{_origin(config, error)}: cannot be traced on inputs of shape '
             f'{data.inputs.shape[1:]}: {type(error).__name__}: {message[:300]}'
         ) from error
-    params = jax.tree.leaves(state.variables['params'])
-    num_params = sum(leaf.size for leaf in params)
-    has_convolutions = any(leaf.ndim == 4 for leaf in params)
-    lanes = config.execution.lanes or num_lanes(num_params, has_convolutions, flops_per_step)
-
-    # Small steps take a fixed time, however few operations they have.
-    rate = FLOPS_PER_SECOND.get(jax.default_backend(), 3e12)
-    step_seconds = lanes * max(flops_per_step / rate, 5e-6)
+    lanes = config.execution.lanes or num_lanes(cost, target.kind)
+    step_seconds = cost.overhead_seconds(target.kind) + lanes * cost.seconds(target.kind)
     evaluated = sum(evaluation.num_evaluated(config, data).values())
     passes = sum(diagnostics.DIAGNOSTICS[name].passes for name in config.diagnostics)
     evaluated += passes * diagnostics.num_examples(config, data)
     layout = Layout(
-        num_params=num_params,
+        num_params=cost.num_params,
         state_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)),
         lanes=lanes,
         step_seconds=step_seconds,
         # A forward pass is about a third of a step.
         evaluation_seconds=evaluated / (3 * config.batch_size) * step_seconds,
+        num_devices=target.num_devices,
+        stretch=1 if target.kind.counts else steps.stretch_length(config, data.num_train),
     )
-    memory = devices.memory_bytes()
+    memory = target.memory_bytes
     if layout.state_bytes * layout.unit > memory:
         raise errors.UserError(
             f'{layout.unit} runs at a time, {layout.state_bytes / 2**30:.1f} GiB each, do not fit '
-            f'into {memory / 2**30:.1f} GiB of memory: make the model smaller'
+            f'into {memory / 2**30:.1f} GiB of memory: make the model smaller, or '
+            f'config.execution.lanes less than {layout.lanes}'
         )
     return layout
 
@@ -151,31 +179,49 @@ def _origin(config: Config, error: Exception) -> str:
 
 
 @functools.lru_cache(maxsize=32)
-def _trace(static: Static, data: Data) -> tuple[TrainState, float]:
-    """Returns the shapes of a state, and the operations of a step, on data of these shapes."""
+def _trace(static: Static, data: Data, device: Kind) -> tuple[TrainState, Cost]:
+    """Returns the shapes of a state, and the cost of a step, on data of these shapes."""
     config = static.config
     number = jax.ShapeDtypeStruct((), np.int32)
+    examples = jax.ShapeDtypeStruct((config.batch_size,), np.int32)
     values = {name: jax.ShapeDtypeStruct((), np.float32) for name in config.hparams}
     own = jax.ShapeDtypeStruct((), np.uint32), values, data
 
     def of_run(function: Callable[..., Any]) -> jax.stages.Wrapped:
         return jax.jit(lambda own, *args: function(Run.of_seed(config, *own), *args))
 
+    def evaluated(run: Run, state: TrainState, number: jax.Array, grads: Any) -> Any:
+        return evaluation.evaluated(run, state, number, steps.of_grads(run, grads))
+
     state = jax.eval_shape(of_run(steps.init), own)
-    step = of_run(steps.step)  # traced once for both
-    *_, of_grads = jax.eval_shape(step, own, state, number, number)
-    jax.eval_shape(of_run(evaluation.evaluated), own, state, number, of_grads)
-    return state, flops.count(step, own, state, number, number)
+    step = of_run(steps.step)  # traced once for all
+    *_, grads = jax.eval_shape(step, own, state, number, examples)
+    jax.eval_shape(of_run(evaluated), own, state, number, grads)
+    params, of_step = jax.tree.leaves(state.variables['params']), (own, state, number, examples)
+    cost = Cost(
+        num_params=sum(leaf.size for leaf in params),
+        has_convolutions=any(leaf.ndim == 4 for leaf in params),
+        flops=flops.count(step, *of_step, platform=device.platform),
+        products=flops.products(step, *of_step, platform=device.platform),
+        precision=config.precision,
+    )
+    return state, cost
 
 
-def num_lanes(num_params: int, has_convolutions: bool, flops_per_step: float) -> int:
-    """The rule for lanes. Measured on two CPU cores, see docs/performance.md; else a guess."""
-    if jax.default_backend() != 'cpu':
-        return 8 if has_convolutions else 32
+def num_lanes(cost: Cost, device: Kind) -> int:
+    """Returns how many runs a device advances together, from the cost of a step alone.
+
+    On the CPU as measured, see docs/performance.md. On an accelerator as many as need the time that
+    a step takes in any case. So a study of fewer runs takes less than twice the time of the fewest
+    lanes, and one of more runs less than twice that of the most.
+    """
+    if not device.is_host:
+        balanced = cost.overhead_seconds(device) / cost.seconds(device)
+        return 2 ** int(math.log2(min(max(1, balanced), MOST_LANES)))
     # vmap over kernels gives a grouped convolution, which takes at least twice as long.
-    if not has_convolutions:
+    if not cost.has_convolutions:
         for lanes, most_flops in ((32, 1e6), (8, 2e7)):
             # Every step reads the parameters of a block, which should stay in the core's cache.
-            if flops_per_step <= most_flops and lanes * num_params * 4 <= CACHE_BYTES:
+            if cost.flops <= most_flops and lanes * cost.num_params * 4 <= CACHE_BYTES:
                 return lanes
     return 1

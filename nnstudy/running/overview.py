@@ -1,14 +1,18 @@
 """A plan as text: what a study will do."""
 
 import math
+import time
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from nnstudy.machine import hlo
 from nnstudy.report import labels
 from nnstudy.running import plan as plan_lib
+from nnstudy.running import program as program_lib
 from nnstudy.spec import sweep
+from nnstudy.training import steps
 from nnstudy.training.run import Run
 
 
@@ -23,7 +27,7 @@ def headline(plan: plan_lib.Plan) -> str:
         f'{labels.count(points, "point")} × {labels.count(seeds, "seed")} = {runs}',
         f'{labels.count(len(plan.groups), "compiled program")}',
         f'{plan.num_run_steps:,} run-steps',
-        f'{labels.count(jax.device_count(), jax.default_backend().upper() + " device")}',
+        f'{labels.count(plan.target.num_devices, plan.target.kind.name.upper() + " device")}',
     ]
     return f'{plan.name}: {", ".join(parts)}'
 
@@ -38,7 +42,7 @@ def describe(plan: plan_lib.Plan) -> str:
     described: dict[str, int] = {}
     for group in plan.groups:
         layout, size, config = group.layout, group.chunk_size(), group.config
-        data = (group.data.inputs.nbytes + group.data.labels.nbytes) * jax.device_count()
+        data = (group.data.inputs.nbytes + group.data.labels.nbytes) * plan.target.num_devices
         lines += [
             '',
             f'group {group.index}: {labels.count(len(group.runs), "run")} of '
@@ -56,6 +60,29 @@ def describe(plan: plan_lib.Plan) -> str:
         first = described.setdefault(layers, group.index)
         lines.append(layers if first == group.index else f'  layers: as in group {first}')
     return '\n'.join(lines)
+
+
+def compiled(group: plan_lib.Group) -> str:
+    """Compiles the program of a group, and returns what XLA made of it."""
+    began = time.monotonic()
+    program = program_lib.for_group(group)
+    seconds = time.monotonic() - began
+    text, kind = str(program), group.target.kind
+    step, num_collectives = hlo.loop(text, steps.STEP), hlo.collectives(text)
+    # Other devices find the way by themselves.
+    asked = f', and asks the host {labels.count(step.questions, "question")}'
+    return '\n'.join(
+        [
+            '',
+            f'group {group.index}, compiled for {kind.name} in {seconds:.0f} s:',
+            f'  chunks of {program.size} runs take {_gib(program.size * group.layout.state_bytes)} '
+            f'and {_gib(program.fixed_bytes)} beside',
+            f'  a step of a block of {labels.count(group.layout.lanes, "run")} starts '
+            f'{labels.count(step.operations, "operation")}, {step.copies:,} of which only copy'
+            f'{asked if kind.platform == "cuda" else ""}',
+            f'  devices wait for each other in {labels.count(num_collectives, "place")}',
+        ]
+    )
 
 
 def layer_table(group: plan_lib.Group) -> str:

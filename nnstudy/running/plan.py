@@ -18,7 +18,8 @@ import numpy as np
 from nnstudy import data as data_lib
 from nnstudy import errors
 from nnstudy.data import dataset, device
-from nnstudy.machine import devices
+from nnstudy.machine import target as targets
+from nnstudy.machine.target import Target
 from nnstudy.running import layout as layout_lib
 from nnstudy.running import parts
 from nnstudy.running.layout import Layout
@@ -49,6 +50,7 @@ class Group:
     data: device.Data  # in host memory; groups with the same data share them
     evaluation_steps: np.ndarray  # int32 [E]; the last one is the number of steps of a run
     layout: Layout
+    target: Target  # the devices that it is planned for
 
     @property
     def num_steps(self) -> int:
@@ -64,7 +66,7 @@ class Group:
     def budget(self) -> float:
         """The bytes that a chunk may take: `config.execution.memory_gib`, or half of the memory."""
         gib = self.config.execution.memory_gib
-        return devices.memory_bytes() / 2 if gib is None else gib * 2**30
+        return self.target.memory_bytes / 2 if gib is None else gib * 2**30
 
     def chunk_size(self, fixed_bytes: float = 0) -> int:
         """Returns how many runs are on the devices at once, beside so many bytes."""
@@ -93,6 +95,7 @@ class Plan:
 
     config: Config  # resolved, without the sweep
     points: list[sweep.Point]  # the values of all swept fields
+    target: Target  # the devices
     groups: list[Group]  # in the order of their first run; those without runs are left out
     fingerprints: dict[str, str]  # a hash of the content of each data set, by name
     sources: dict[str, str]  # a hash of the code of each component of the user's own, by name
@@ -179,7 +182,9 @@ class Plan:
         """Returns the plan of a stage of `config.zoom`: of other points, trained on a split."""
         config = {**self.config.flat, 'zoom.train': None, 'split.train': split}
         about = {field: getattr(self, field) for field in ('name', 'claims', 'references')}
-        return make(config, points, data=self.data, data_dir=self.data_dir, **about)
+        return make(
+            config, points, data=self.data, data_dir=self.data_dir, target=self.target, **about
+        )
 
 
 def make(
@@ -189,12 +194,15 @@ def make(
     data: data_lib.Dataset | None = None,
     data_dir: str | os.PathLike | None = None,
     part: tuple[int, int] | str | None = None,
+    target: Target | None = None,
     **about: Any,
 ) -> Plan:
     """Returns the plan of a study. Nothing is compiled, written or put on a device.
 
     For the arguments see `nnstudy.run`; `about` is the study's name, claims and references. A part
-    may be `'i/n'` too. With more parts than runs some have none, and then the plan has no groups.
+    may be `'i/n'` too. With more parts than runs some have none, and then
+    the plan has no groups. The target is what it is planned for; None for the devices that are
+    there.
 
     Raises:
       UserError: anything that is wrong with the fields, their values, the points or the data.
@@ -215,6 +223,7 @@ def make(
     def prepare(name: str, **options: Any) -> device.Data:
         return device.prepare(load(name), **options)
 
+    target = target or targets.here()
     members: dict[tuple, list[int]] = {}
     for number, setting in enumerate(resolved.settings):
         members.setdefault(setting.static(), []).append(number)
@@ -223,12 +232,13 @@ def make(
         settings = [resolved.settings[n] for n in numbers]
         num_runs = len(numbers) * resolved.config.num_seeds
         own = (chosen or Part(0, 1)).dealt(dealt, dealt + num_runs)
-        groups.append(_group(index, settings, np.array(numbers), own, prepare))
+        groups.append(_group(index, settings, np.array(numbers), own, prepare, target))
         dealt += num_runs
     used = {group.config.dataset for group in groups}
     plan = Plan(
         config=resolved.config,
         points=resolved.points,
+        target=target,
         groups=[group for group in groups if len(group.runs)],
         fingerprints={name: load(name).fingerprint() for name in sorted(used)},
         sources={k: v for g in groups for k, v in resolve.sources(g.config).items()},
@@ -268,6 +278,7 @@ def _group(
     points: np.ndarray,
     own: np.ndarray,
     prepare: Callable[..., device.Data],
+    target: Target,
 ) -> Group:
     """Returns the group of points with these settings, and those of their runs that are its own."""
     config = settings[0]
@@ -291,5 +302,6 @@ def _group(
         },
         data=data,
         evaluation_steps=evaluation.evaluation_steps(config, data.num_train),
-        layout=layout_lib.choose(config, data),
+        layout=layout_lib.choose(config, data, target),
+        target=target,
     )

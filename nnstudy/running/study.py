@@ -6,6 +6,7 @@ left. A study that was interrupted resumes from its checkpoints, and ends with t
 tables are written at the end.
 """
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -21,19 +23,18 @@ import numpy as np
 from nnstudy import errors
 from nnstudy.analysis import comparison
 from nnstudy.data import Dataset
-from nnstudy.machine import devices, processes, progress, signals
+from nnstudy.machine import processes, progress, signals
 from nnstudy.report import labels
 from nnstudy.results import Results, checkpoints
 from nnstudy.results import results as results_lib
 from nnstudy.results.checkpoints import Checkpoint
 from nnstudy.running import plan as plan_lib
-from nnstudy.running import program as program_lib
 from nnstudy.running import tables
 from nnstudy.running import workdir as workdir_lib
 from nnstudy.running.chunk import Chunk
 from nnstudy.running.layout import Segment
 from nnstudy.running.plan import Group, Plan
-from nnstudy.running.program import Program
+from nnstudy.running.program import Compiler, Program
 from nnstudy.running.records import Records
 from nnstudy.spec import fields, zoom
 from nnstudy.spec.claims import Claim, Reference
@@ -76,7 +77,7 @@ def run(
       UserError: something is wrong with the fields, the points, the data or the directory; then
         nothing was compiled and nothing written.
     """
-    about = {'name': name, 'claims': claims, 'references': references}
+    about: dict[str, Any] = {'name': name, 'claims': claims, 'references': references}
     plan = plan_lib.make(config, points, data=data, data_dir=data_dir, part=part, **about)
     if not plan.groups:
         raise errors.UserError(f'{plan.part} has no runs: there are more parts than runs')
@@ -156,9 +157,13 @@ def carry_out(
     done = sum(records.step[g.runs].clip(0).sum() * g.step_seconds for g in plan.groups)
     points = list(range(len(plan.points)))
     try:
-        with progress.Display(cost, done, quiet) as display, signals.interrupts() as stops:
+        with (
+            progress.Display(cost, done, quiet) as display,
+            signals.interrupts() as stops,
+            contextlib.closing(Compiler()) as compiler,
+        ):
             seconds = math.inf if workdir is None else plan.config.execution.checkpoint_seconds
-            loop = _Loop(plan, records, display, stops, seconds)
+            loop = _Loop(plan, records, display, stops, compiler, seconds)
             for epochs in plan.rungs:
                 for group in plan.groups:
                     loop.train_group(group, points, epochs)
@@ -234,6 +239,7 @@ class _Loop:
     records: Records
     display: progress.Display
     stops: threading.Event
+    compiler: Compiler
     checkpoint_seconds: float
     last_kept: float = dataclasses.field(default_factory=time.monotonic)
     # By group, where memory was not enough: the size of its chunks, also for later rungs.
@@ -241,11 +247,12 @@ class _Loop:
 
     def train_group(self, group: Group, points: Sequence[int], epochs: int) -> None:
         """Trains those runs of a group that belong to the points, chunk by chunk, up to a rung."""
-        runs, until = group.runs[np.isin(group.points, points)], group.step_of(epochs)
-        program, number = None, 1
-        while (left := self.records.behind(runs, until)).size:
+        until, program, number = group.step_of(epochs), None, 1
+        while (left := self._left(group, points, epochs)).size:
             try:
-                program = program or self._compiled(group, is_new=epochs == self.plan.rungs[0])
+                if program is None:
+                    program = self._compiled(group, is_new=epochs == self.plan.rungs[0])
+                    self._compile_next(group, points, epochs)
                 groups, count = self.plan.groups, number - 1 + math.ceil(left.size / program.size)
                 where = [f'group {groups.index(group) + 1}/{len(groups)}'] if groups[1:] else []
                 where += [f'chunk {number}/{count}'] if count > 1 else []
@@ -293,7 +300,7 @@ class _Loop:
         if is_new:
             self.display.say('compiling')
         began = time.monotonic()
-        program = program_lib.for_group(group, devices.runs_mesh(), self.sizes.get(group.index))
+        program = self.compiler.get(group, self.sizes.get(group.index))
         self.display.compiled(time.monotonic() - began)
         if program.excess_bytes > 0:
             self.display.say(
@@ -301,6 +308,20 @@ class _Loop:
                 f'{program.excess_bytes / 2**30:.2g} GiB more memory than it may'
             )
         return program
+
+    def _compile_next(self, group: Group, points: Sequence[int], epochs: int) -> None:
+        """Compiles for the next group while this one trains, where that leaves the host idle."""
+        # Compilers of several processes may speak with each other, in the order of the programs.
+        if self.plan.target.kind.is_host or jax.process_count() > 1:
+            return
+        for other in self.plan.groups[self.plan.groups.index(group) + 1 :]:
+            if self._left(other, points, epochs).size:
+                return self.compiler.start(other)
+
+    def _left(self, group: Group, points: Sequence[int], epochs: int) -> np.ndarray:
+        """Returns the runs of a group that belong to the points and are not yet at a rung."""
+        runs = group.runs[np.isin(group.points, points)]
+        return self.records.behind(runs, group.step_of(epochs))
 
     def _halve(self, group: Group, size: int, error: jax.errors.JaxRuntimeError) -> None:
         """After an out-of-memory error, makes the chunks of a group smaller, once."""
@@ -311,7 +332,8 @@ class _Loop:
         if group.index in self.sizes or not half:
             raise errors.UserError(
                 f'out of memory with {size} runs at a time; set config.execution.memory_gib to the '
-                'memory that there is, or make the model smaller'
+                'memory that there is, or config.execution.lanes to less than '
+                f'{group.layout.lanes}, or make the model smaller'
             ) from error
         self.sizes[group.index] = half
         self.display.say(f'out of memory with {size} runs at a time; going on with {half}')

@@ -148,6 +148,9 @@ class Zoom:
     train: tuple[str, ...] | None = None
 
 
+Precision = Literal['float32', 'tensorfloat32', 'bfloat16']
+
+
 @dataclasses.dataclass(frozen=True)
 class Execution:
     """How the study is executed; it is the same study with other values.
@@ -187,6 +190,11 @@ class Config:
     # How the learning rate changes in training; it starts from optimizer.learning_rate.
     schedule: Component = Component('constant')
     regularization: Regularization = Regularization()
+
+    # Of the network's arithmetic: 'float32', 'tensorfloat32' (GPUs) or 'bfloat16'. Parameters, the
+    # optimizer, statistics and losses are float32 in any case. None: as JAX has it, products of
+    # float32 on a CPU, of TensorFloat-32 on a GPU and of bfloat16 on a TPU.
+    precision: Precision | None = None
 
     batch_size: Count = 64
     epochs: Count = 10

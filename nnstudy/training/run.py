@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
 
-from nnstudy import errors, models
+from nnstudy import errors, models, ops
 from nnstudy.data.device import Data
-from nnstudy.models import layers
+from nnstudy.models import layers, precision
 from nnstudy.spec import components, fields
 from nnstudy.spec.fields import Config
 from nnstudy.training import diagnostics, losses, metrics, optimizers, regularization, schedules
@@ -51,9 +52,6 @@ class TrainState(struct.PyTreeNode):
     variables: Any  # of the model, with 'params'
     opt_state: Any  # of the optax transform
     schedule: Any  # of the schedule; most have none, ()
-    # Of the training examples in this epoch, int32 [num_train]; None without shuffling. Computing
-    # it in every step would take longer than the step.
-    order: jax.Array | None
     loss_sum: jax.Array  # of the examples in the mini-batches since the last evaluation
     num_examples: jax.Array  # how many they are
     # The step at which the run ended early, because its loss was not finite or it was stopped; -1
@@ -76,8 +74,17 @@ class Run:
     """
 
     config: Config  # resolved, with the run's own traced values in its dynamic fields
-    keys: Keys
+    keys: Keys  # {} for a run that is not trained
     data: Data
+    # The orders of the training examples; None if they are taken as they come. It is made once, and
+    # outside of the loop over steps, because its random bits take as long as a small step.
+    shuffle: ops.Shuffle | None = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        shuffle, num_train = None, self.data.num_train
+        if self.keys and self.config.shuffle and self.config.batch_size < num_train:
+            shuffle = ops.Shuffle.make(data_keys(self.keys)[0], num_train)
+        object.__setattr__(self, 'shuffle', shuffle)
 
     @classmethod
     def of_seed(cls, config: Config, seed: jax.Array, hparams: HParams, data: Data) -> 'Run':
@@ -90,6 +97,21 @@ class Run:
     def steps_per_epoch(self) -> int:
         return steps_per_epoch(self.config, self.data.num_train)
 
+    def places(self, number: jax.Array) -> jax.Array:
+        """Returns the places of a step's examples in the order of its epoch, int32 [B].
+
+        Those of a last batch that is short go on beyond the number of examples.
+        """
+        batch_size = self.config.batch_size
+        return number % self.steps_per_epoch * batch_size + jnp.arange(batch_size)
+
+    def examples(self, number: jax.Array) -> jax.Array:
+        """Returns the numbers of a step's examples, int32 [B]; beyond the end any may stand."""
+        places = jnp.minimum(self.places(number), self.data.num_train - 1)
+        if self.shuffle is None:
+            return places
+        return self.shuffle.examples(number // self.steps_per_epoch, places)
+
     @property
     def num_outputs(self) -> int:
         """How many outputs the model has for an example."""
@@ -98,7 +120,8 @@ class Run:
     @property
     def model(self) -> models.Model:
         """The network, as two pure functions."""
-        return models.make(self.config.model.function, **self.model_arguments)
+        model = models.make(self.config.model.function, **self.model_arguments)
+        return precision.within(model, self.config.precision)
 
     @property
     def model_arguments(self) -> dict[str, Any]:

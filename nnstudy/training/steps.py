@@ -1,6 +1,8 @@
 """Gradient descent of one run: the state before it, a step, a segment of steps, and all of them."""
 
+import contextlib
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +16,23 @@ from ml_collections import ConfigDict
 from nnstudy import errors
 from nnstudy.data import augmentation
 from nnstudy.data.device import Data
+from nnstudy.machine import target as targets
+from nnstudy.machine.target import Kind
 from nnstudy.spec import fields
+from nnstudy.spec.fields import Config
 from nnstudy.training import evaluation, histograms, metrics, regularization, resolve
-from nnstudy.training.run import Best, HParams, Keys, Run, TrainState, data_keys
+from nnstudy.training.run import Best, HParams, Keys, Run, TrainState, data_keys, steps_per_epoch
+
+STEP = 'step'  # in the names of its operations
+STRETCH_STEPS = 32  # about so many, see `stretch_length`
+
+
+def exact(config: Config) -> contextlib.AbstractContextManager[None]:
+    """Within it, products outside of the network are of float32, as in penalties and diagnostics.
+
+    Not where no precision is asked for: then all are as JAX has them on the device.
+    """
+    return jax.default_matmul_precision(config.precision and 'float32')
 
 
 def init(run: Run) -> TrainState:
@@ -29,12 +45,10 @@ def init(run: Run) -> TrainState:
         params = variables['params'] = jax.tree.map(
             lambda leaf: scale * leaf if leaf.ndim >= 2 else leaf, params
         )
-    is_shuffled = config.shuffle and config.batch_size < data.num_train
     return TrainState(
         variables=variables,
         opt_state=run.optimizer(jnp.float32(0)).init(params),
         schedule=run.schedule.init(),
-        order=jnp.arange(data.num_train) if is_shuffled else None,
         loss_sum=jnp.float32(0),
         num_examples=jnp.float32(0),
         frozen_at=jnp.int32(-1),
@@ -50,6 +64,7 @@ def segment(
     stop: jax.Array,
     evaluate: jax.Array,
     log_size: int = 0,
+    device: Kind = targets.CPU,
 ) -> tuple[TrainState, dict[str, Any]]:
     """Takes the steps from `start` to before `stop`, and then evaluates if `evaluate` is true.
 
@@ -60,6 +75,7 @@ def segment(
       stop: int32 []. Both may be traced, so that one program serves segments of any length.
       evaluate: bool [].
       log_size: rows of the log of single steps; at least as many as there are steps to log.
+      device: what it is compiled for.
 
     Returns:
       The state, and a dict of `'metrics'`: those of the evaluation, NaN without one; `'log'`: batch
@@ -72,29 +88,53 @@ def segment(
     (metric_name,) = metrics.select((), run.data)
     names = ('batch_loss', f'batch_{metric_name}') if log_size else ()
     empty = {name: jnp.full([log_size], jnp.nan) for name in names}
+    measure = functools.partial(of_grads, run)
+    # Before the first step, an evaluation needs the gradient of that step. The step is computed
+    # then, but changes nothing.
+    end = jnp.maximum(stop, 1)
 
-    def body(number, carry):
-        state, _, log = carry
-        is_alive = state.frozen_at < 0
-        state, loss, metric, of_grads = step(run, state, number, stop)
+    def one_step(first, number, rows, carry):
+        state, last, log = carry
+        is_alive, is_taken = state.frozen_at < 0, (first <= number) & (number < stop)
+        with jax.named_scope(STEP):
+            state, loss, metric, grads = step(run, state, number, rows, is_taken, device)
+        if device.branches:  # only the last step needs this, and it takes a pass over all gradients
+            last = lax.cond(number == end - 1, measure, lambda _: last, grads)
+        else:
+            last = grads
         if log:
             # Steps that are not logged are beyond the last row, where nothing is written.
-            is_logged = (number % log_every == 0) & (number < stop)
+            is_logged = is_taken & (number % log_every == 0)
             row = jnp.where(is_logged, number // log_every - first_row, log_size)
             log = {
                 name: log[name].at[row].set(jnp.where(is_alive, value, jnp.nan))
                 for name, value in zip(names, (loss, metric), strict=True)
             }
-        return state, of_grads, log
+        return state, last, log
 
-    carry = (state, of_no_grads(run, state.variables['params']), empty)
-    # Before the first step, an evaluation needs the gradient of that step. The step is computed
-    # then, but changes nothing.
-    state, of_grads, log = lax.fori_loop(start, jnp.maximum(stop, 1), body, carry)
+    length = stretch_length(run.config, run.data.num_train)
+
+    def stretch(index, carry):
+        first = start + index * length
+        after = jnp.minimum(first + length, end)
+        # Of a short stretch the first steps are left out, or, where the compiler has to know the
+        # number of steps, they are computed and change nothing.
+        numbers = after - length + jnp.arange(length)
+        rows = jax.vmap(run.examples)(numbers)
+        begin = first - numbers[0] if device.counts else 0
+        return lax.fori_loop(
+            begin, length, lambda i, carry: one_step(first, numbers[i], rows[i], carry), carry
+        )
+
+    params = state.variables['params']
+    last = jax.eval_shape(measure, params) if device.branches else params
+    carry = state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), last), empty
+    state, last, log = lax.fori_loop(0, (end - start + length - 1) // length, stretch, carry)
+    measured = last if device.branches else measure(last)
 
     @functools.partial(jax.jit, inline=True)  # traced once for values and shapes
     def evaluated(state: TrainState):
-        return evaluation.evaluated(run, state, stop, of_grads)
+        return evaluation.evaluated(run, state, stop, measured)
 
     def not_evaluated(state: TrainState):
         shapes = jax.eval_shape(evaluated, state)[1]
@@ -104,26 +144,38 @@ def segment(
     return state, {'metrics': row, 'log': log, 'is_over': state.frozen_at >= 0}
 
 
+def stretch_length(config: Config, num_train: int) -> int:
+    """Returns how many steps are taken between two orders of examples: about 32.
+
+    The order of all of them is made at once. Where the compiler has to know the number of steps,
+    those up to an evaluation are a few whole stretches, of which only the last one may be short.
+    """
+    between = config.eval_every * steps_per_epoch(config, num_train)
+    return math.ceil(between / max(1, round(between / STRETCH_STEPS)))
+
+
 def step(
-    run: Run, state: TrainState, number: jax.Array, stop: jax.Array
-) -> tuple[TrainState, jax.Array, jax.Array, dict[str, jax.Array]]:
-    """Takes one step. It changes nothing if the step is not before `stop`, or the run is frozen.
+    run: Run,
+    state: TrainState,
+    number: jax.Array,
+    examples: jax.Array,
+    is_taken: jax.Array | bool = True,
+    device: Kind = targets.CPU,
+) -> tuple[TrainState, jax.Array, jax.Array, Any]:
+    """Takes one step on the examples of these numbers, int32 [B].
+
+    It changes nothing if it is not to be taken, or the run is frozen.
 
     Returns:
-      The state; loss and metric of the mini-batch, float32 []; and what `of_grads` measures of the
-      gradient: zeros, except from the last step before `stop` on.
+      The state; loss and metric of the mini-batch, float32 []; and the gradient.
     """
     config, data = run.config, run.data
-    epoch, batch = jnp.divmod(number, run.steps_per_epoch)
-    order_key, step_key, augmentation_key = data_keys(run.keys)
-    if state.order is not None:
-        order_key = jax.random.fold_in(order_key, epoch)
-        permuted = functools.partial(jax.random.permutation, order_key, data.num_train)
-        state = state.replace(order=lax.cond(batch == 0, permuted, lambda: state.order))
-    rows, inputs, labels, mask = _batch(run, state.order, batch)
+    _, step_key, augmentation_key = data_keys(run.keys)
+    inputs, labels, mask = _batch(run, number, examples)
     if strengths := fields.given(config.augmentation):
+        epoch = number // run.steps_per_epoch
         inputs = augmentation.augment(
-            augmentation_key, epoch, rows, inputs.astype(jnp.float32), strengths, data.max_value
+            augmentation_key, epoch, examples, inputs.astype(jnp.float32), strengths, data.max_value
         )
 
     rng = jax.random.fold_in(step_key, number)
@@ -142,20 +194,16 @@ def step(
             new_params = regularization.shrink(new_params, run.penalized, rate * strength)
         return {**state.variables, 'params': new_params, **updates}, opt_state
 
-    is_alive = (state.frozen_at < 0) & (number < stop)
+    is_alive = (state.frozen_at < 0) & is_taken
     is_finite = jnp.isfinite(value)
     old = state.variables, state.opt_state
-    if config.batch_size > 1:
+    if device.branches and config.batch_size > 1:
         # This saves a pass over parameters and moments, compared with `where`.
         variables, opt_state = lax.cond(is_alive & is_finite, updated, lambda: old)
     else:
-        # The gradients are outer products, which XLA fuses into the update. A branch would have
-        # them written to memory.
+        # With a batch of one, the gradients are outer products, which XLA fuses into the update. A
+        # branch would have them written to memory.
         variables, opt_state = optax.tree.where(is_alive & is_finite, updated(), old)
-    # Only an evaluation needs this, and it takes a pass over all gradients.
-    measured = lax.cond(
-        number >= stop - 1, lambda: of_grads(run, grads), lambda: of_no_grads(run, grads)
-    )
     num_examples = jnp.where(is_alive, len(inputs) if mask is None else mask.sum(), 0)
     state = state.replace(
         variables=variables,
@@ -164,7 +212,7 @@ def step(
         num_examples=state.num_examples + num_examples,
         frozen_at=jnp.where(is_alive & ~is_finite, number, state.frozen_at),
     )
-    return state, loss, metric, measured
+    return state, loss, metric, grads
 
 
 def of_grads(run: Run, grads: Any) -> dict[str, jax.Array]:
@@ -175,24 +223,13 @@ def of_grads(run: Run, grads: Any) -> dict[str, jax.Array]:
     return measured
 
 
-def of_no_grads(run: Run, grads: Any) -> dict[str, jax.Array]:
-    """Returns zeros of the same shapes."""
-    return jax.tree.map(jnp.zeros_like, jax.eval_shape(lambda: of_grads(run, grads)))
-
-
-def _batch(run: Run, order: jax.Array | None, batch: jax.Array):
-    """Returns the places in the epoch, inputs, labels and mask of a batch; mask None: all count."""
+def _batch(run: Run, number: jax.Array, examples: jax.Array):
+    """Returns inputs, labels and mask of a step's examples; mask None: all count."""
     data, batch_size = run.data, run.config.batch_size
-    rows = batch * batch_size + jnp.arange(batch_size)
-    if batch_size == data.num_train:  # the whole set: its order does not matter
-        return rows, data.inputs[:batch_size], data.labels[:batch_size], None
-    mask = None
-    if data.num_train % batch_size:
-        mask = rows < data.num_train
-        rows = jnp.minimum(rows, data.num_train - 1)
-    if order is not None:
-        rows = order[rows]
-    return rows, data.inputs[rows], data.labels[rows], mask
+    if batch_size == data.num_train:  # the whole set is there already
+        return data.inputs[:batch_size], data.labels[:batch_size], None
+    mask = run.places(number) < data.num_train if data.num_train % batch_size else None
+    return data.inputs[examples], data.labels[examples], mask
 
 
 def make_train(config: ConfigDict) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
@@ -214,6 +251,7 @@ def make_train(config: ConfigDict) -> Callable[..., tuple[TrainState, dict[str, 
       UserError: a field or its value is wrong.
     """
     (setting,) = resolve.study(config).settings
+    device = targets.kind_here()
 
     def train(keys: Keys, hparams: HParams, data: Data):
         for field in hparams:
@@ -224,9 +262,11 @@ def make_train(config: ConfigDict) -> Callable[..., tuple[TrainState, dict[str, 
 
         def interval(state, bounds):
             start, stop = bounds
-            state, outputs = segment(run, state, start, stop, evaluate=jnp.asarray(True))
+            evaluate = jnp.asarray(True)
+            state, outputs = segment(run, state, start, stop, evaluate, device=device)
             return state, {'step': stop, **outputs['metrics']}
 
-        return lax.scan(interval, init(run), (starts, stops))
+        with exact(setting):
+            return lax.scan(interval, init(run), (starts, stops))
 
     return train

@@ -270,7 +270,20 @@ BAD_INPUT = [
             ('dataset=csv:full/file.txt', 'full/file.txt'),
             ('init_scale=-1', 'config.init_scale must be at least 0'),
             ('model=', "unknown model ''"),
+            ('precision=float16', "config.precision 'float16': did you mean 'bfloat16'?"),
+            (
+                'precision=tensorfloat32',
+                "'tensorfloat32' is not there on a device of the kind 'cpu'",
+            ),
         ]
+    ),
+    (
+        [f'--config={CONFIG}', '--target=tpu-v5e'],
+        'trained on the devices that are there; add --dry_run',
+    ),
+    (
+        [f'--config={CONFIG}', '--dry_run', '--target=tpu-v5'],
+        "unknown --target 'tpu-v5': did you mean 'tpu-v5e'?",
     ),
 ]
 

@@ -95,6 +95,25 @@ def test_agrees_with_lax_up_to_second_derivatives(image, kernel, strides, paddin
         )
 
 
+@pytest.mark.parametrize(('image', 'kernel', 'strides', 'padding'), CASES[3:8] + CASES[-5:])
+def test_runs_in_a_block_agree_with_lax_on_an_accelerator(
+    image, kernel, strides, padding, monkeypatch
+):
+    """There they are products of patches; here the CPU takes the ways of other platforms."""
+
+    def elsewhere(*args, default, tpu=None, **_):
+        return (tpu or default)(*args)
+
+    monkeypatch.setattr(lax, 'platform_dependent', elsewhere)
+    with jax.enable_x64(True):
+        x, k = arrays((2, 3, *image, 1), (2, *kernel, 1, 2))
+        pads = [(n - 1, n - 1) for n in kernel] if padding == 'FULL' else padding
+        block = jax.vmap(lambda x, k: ops.conv(x, k, strides=strides, padding=padding))
+        ours, theirs = block, jax.vmap(lambda x, k: reference(x, k, strides, pads))
+        assert_same_derivatives(ours, theirs, x, k)
+        assert 'conv_general' not in str(jax.make_jaxpr(ours)(x, k))
+
+
 # The ways that small layers take on the CPU. Each row: image, channels, features, kernel, padding.
 # LeNet's two layers, RGB to 16 features, several columns of a 3x4 kernel at once, and gradients of
 # unpadded layers: with few features, with unequal and with negative padding.

@@ -10,7 +10,7 @@ from small import make_config, make_dataset
 import nnstudy
 from configs.pictures import luck
 from nnstudy import UserError
-from nnstudy.training import resolve
+from nnstudy.running import plan as plan_lib
 from nnstudy.training.run import Run
 
 
@@ -69,8 +69,8 @@ def test_seeds_of_weights_and_of_data_apart():
     end = luck.crossed(results.runs, 'train_loss', 3).to_numpy()
     assert len(np.unique(end)) == 6
     assert sum(luck.split(end).shares) == pytest.approx(1)
-    fields = resolve.study(config).settings[0]
-    keys = Run.of_seed(fields, 5, {}, None).keys
+    (group,) = plan_lib.make(config, data=make_dataset()).groups
+    keys = Run.of_seed(group.config, 5, {}, group.data).keys
     init, data = nnstudy.make_keys(1), nnstudy.make_keys(2)
     assert keys['init'] == init['init'] and keys['data'] == data['data']
 

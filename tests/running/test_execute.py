@@ -1,13 +1,17 @@
 """The runs axis: what of a run may depend on the others, and what may not."""
 
+import dataclasses
+
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 from small import OPTIMIZED, make_config, make_dataset
 
 import nnstudy
 from nnstudy.machine import devices
-from nnstudy.running import execute
+from nnstudy.machine import target as targets
+from nnstudy.running import execute, study
 from nnstudy.running import plan as plan_lib
 from nnstudy.training import steps
 from nnstudy.training.run import Run
@@ -22,7 +26,7 @@ class Group:
         points = nnstudy.choice('optimizer.learning_rate', RATES)
         (self.planned,) = plan_lib.make(config, points, data=data).groups
         self.lanes = lanes
-        self.mesh = devices.runs_mesh()
+        self.mesh = self.planned.target.mesh
         self.data = execute.put(self.planned.data, self.mesh)
         self.init = execute.lift(self._init, self.mesh)
         self.programs = {}
@@ -41,7 +45,7 @@ class Group:
         bounds = execute.put((np.int32(0), np.int32(num_steps), np.bool_(True)), self.mesh)
         args = self.init(own, (self.data,)), chosen, own, (self.data, *bounds)
         if (len(order), lanes) not in self.programs:
-            program = execute.advance(self._segment, self.mesh, lanes)
+            program = execute.advance(self._segment, self.planned.target, lanes)
             self.programs[len(order), lanes] = program.lower(*args).compile(OPTIMIZED)
         return execute.fetch(self.programs[len(order), lanes](*args), self.mesh, len(order))
 
@@ -165,3 +169,19 @@ def test_neighbours_are_on_different_devices_and_blocks_are_full():
     assert execute.choose(np.array([], int), 10, mesh, lanes=2).num_blocks.tolist() == (
         [0] * mesh.size
     )
+
+
+@pytest.mark.parametrize('kind', [targets.H100, targets.TPU_V5E])
+@pytest.mark.parametrize('lanes', [1, 4])
+def test_a_program_of_an_accelerator_gives_the_same_numbers(kind, lanes, dataset):
+    """Without branches and with loops of known length; 5 and 3 steps are no whole stretches."""
+    config = make_config(execution__lanes=lanes, epochs=2, eval_in_first_epoch=1, log_every_steps=2)
+    points = nnstudy.choice('optimizer.learning_rate', [0.1, 1e30])  # the second one diverges
+    here = targets.here()
+    there = dataclasses.replace(here, kind=dataclasses.replace(kind, name='test', platform='cpu'))
+    plans = [plan_lib.make(config, points, data=dataset, target=t) for t in (here, there)]
+    ours, theirs = (study.carry_out(plan, quiet=True) for plan in plans)
+    assert ours.runs['status'].tolist() == ['finished', 'diverged']
+    for table in ('runs', 'history', 'steps'):
+        a, b = (getattr(r, table).drop(columns='seconds', errors='ignore') for r in (ours, theirs))
+        pd.testing.assert_frame_equal(a, b, rtol=1e-5)

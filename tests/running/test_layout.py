@@ -1,9 +1,9 @@
 """Layouts: lanes by rule, chunks by memory, and segments that do all of the work once."""
 
-import jax
 import numpy as np
 import pytest
 
+from nnstudy.machine import target as targets
 from nnstudy.running import layout
 
 
@@ -11,10 +11,9 @@ from nnstudy.running import layout
     ('num_runs', 'copies', 'size'),
     [(3, 1e9, 4), (3000, 1e9, 3000), (3000, 261.4, 128), (129, 256, 68), (3000, -1, 4)],
 )
-def test_chunks_are_equal_and_as_large_as_memory_allows(num_runs, copies, size, monkeypatch):
+def test_chunks_are_equal_and_as_large_as_memory_allows(num_runs, copies, size):
     """Of two copies of a run; one block a device, here of four runs, is the least there is."""
-    monkeypatch.setattr(jax, 'device_count', lambda: 1)
-    assert layout.Layout(0, 1, 4, 1, 1).chunk_size(num_runs, copies) == size
+    assert layout.Layout(0, 1, 4, 1, 1, num_devices=1).chunk_size(num_runs, copies) == size
 
 
 @pytest.mark.parametrize(
@@ -28,7 +27,27 @@ def test_chunks_are_equal_and_as_large_as_memory_allows(num_runs, copies, size, 
     ],
 )
 def test_lanes_on_the_cpu(flops, params, conv, lanes):
-    assert layout.num_lanes(params, conv, flops) == lanes
+    cost = layout.Cost(params, conv, flops, products=8)
+    assert layout.num_lanes(cost, targets.CPU) == lanes
+
+
+@pytest.mark.parametrize(
+    ('flops', 'params', 'products', 'least', 'most'),
+    [
+        (1.8e6, 9_000, 8, 152, 1024),  # the whole of lr_sweep is one block
+        (7e4, 369, 8, 1024, 1024),
+        (5e8, 695_000, 8, 2, 32),
+        (2e10, 230_000, 40, 1, 2),  # a step of a residual network is arithmetic
+    ],
+)
+@pytest.mark.parametrize('kind', [targets.H100, targets.H200])
+def test_lanes_on_a_gpu_balance_launches_and_arithmetic(kind, flops, params, products, least, most):
+    cost = layout.Cost(params, False, flops, products)
+    lanes = layout.num_lanes(cost, kind)
+    assert least <= lanes <= most
+    if 1 < lanes < layout.MOST_LANES:
+        assert lanes * cost.seconds(kind) <= cost.overhead_seconds(kind)
+        assert 2 * lanes * cost.seconds(kind) > cost.overhead_seconds(kind)
 
 
 def follow(chosen, evaluation_steps, until, num_runs, at=None, ends=None):
@@ -50,10 +69,11 @@ def follow(chosen, evaluation_steps, until, num_runs, at=None, ends=None):
 
 
 @pytest.mark.parametrize(('lanes', 'num_runs', 'num_devices'), [(1, 5, 2), (4, 9, 1), (2, 7, 3)])
-def test_every_run_takes_every_step_once(lanes, num_runs, num_devices, monkeypatch):
-    monkeypatch.setattr(jax, 'device_count', lambda: num_devices)
+def test_every_run_takes_every_step_once(lanes, num_runs, num_devices):
     evaluations = np.array([0, 10, 20, 25])
-    chosen = layout.Layout(0, 0, lanes, step_seconds=0.5, evaluation_seconds=1.0)
+    chosen = layout.Layout(
+        0, 0, lanes, step_seconds=0.5, evaluation_seconds=1.0, num_devices=num_devices
+    )
     at, parts = follow(chosen, evaluations, 25, num_runs)
     assert (at == 25).all()
     for run in range(num_runs):
@@ -69,7 +89,7 @@ def test_every_run_takes_every_step_once(lanes, num_runs, num_devices, monkeypat
 
 def test_runs_wait_where_they_are_told_to_and_those_behind_catch_up():
     evaluations = np.array([0, 10, 20, 25])
-    chosen = layout.Layout(0, 0, 1, step_seconds=0.01, evaluation_seconds=0.0)
+    chosen = layout.Layout(0, 0, 1, step_seconds=0.01, evaluation_seconds=0.0, num_devices=1)
     at, parts = follow(chosen, evaluations, 20, 4, at=[-1, 0, 7, 20])
     assert at.tolist() == [20, 20, 20, 20]
     assert parts[0].runs.tolist() == [0] and parts[0].stop == 0
@@ -79,7 +99,7 @@ def test_runs_wait_where_they_are_told_to_and_those_behind_catch_up():
 
 def test_runs_that_are_over_have_no_more_segments():
     evaluations = np.array([0, 10, 20, 30])
-    chosen = layout.Layout(0, 0, 1, step_seconds=1e-3, evaluation_seconds=0.0)
+    chosen = layout.Layout(0, 0, 1, step_seconds=1e-3, evaluation_seconds=0.0, num_devices=1)
     at, parts = follow(chosen, evaluations, 30, 3, ends=np.array([10, 99, 0]))
     assert at.tolist() == [10, 30, 0]
     assert sum(len(part.runs) * (part.stop - part.start) for part in parts) == 40

@@ -1,5 +1,7 @@
 """The program of a group: compiled once, of the size that fits, and with the saved states in it."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from small import make_config
@@ -21,7 +23,7 @@ def planned(dataset, **fields):
 
 
 def made(dataset, **fields):
-    return program.for_group(planned(dataset, **fields), devices.runs_mesh())
+    return program.for_group(planned(dataset, **fields))
 
 
 def test_one_compilation_serves_all_values_of_dynamic_fields(dataset):
@@ -53,12 +55,25 @@ def test_what_was_saved_is_put_back_into_its_rows(dataset):
 
 def test_chunks_are_made_smaller_where_memory_is_short(dataset, monkeypatch):
     """XLA says what a chunk takes; the smallest that there is has a run for each device."""
-    group, mesh = planned(dataset), devices.runs_mesh()
-    whole = program.for_group(group, mesh)
+    group = planned(dataset)
+    mesh = group.target.mesh
+    whole = program.for_group(group)
     assert whole.size == 6 and whole.excess_bytes < 0
     monkeypatch.setattr(program, 'device_bytes', lambda function: 2**60)
-    short = program.for_group(group, mesh)
+    short = program.for_group(group)
     assert short.size == mesh.size and short.excess_bytes > 0
     monkeypatch.undo()
-    fewer = program.for_group(group, mesh, most=mesh.size)
+    fewer = program.for_group(group, most=mesh.size)
     assert fewer.size == mesh.size and fewer.excess_bytes < 0
+
+
+def test_a_program_compiled_ahead_is_the_one_that_is_asked_for(dataset):
+    group = planned(dataset)
+    with contextlib.closing(program.Compiler()) as compiler:
+        compiler.start(group)
+        compiler.start(group)
+        ahead = compiler.get(group)
+        assert ahead.group is group and ahead.size == 6
+        assert compiler.get(group) is not ahead
+        compiler.start(group)
+        assert compiler.get(group, most=2).size == 2

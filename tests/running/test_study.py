@@ -1,5 +1,6 @@
 """The host loop: resume, chunks, diverged runs, working directories."""
 
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -18,6 +19,7 @@ from small import make_config
 import nnstudy
 from nnstudy import UserError, models
 from nnstudy.machine import progress
+from nnstudy.machine import target as targets
 from nnstudy.results import checkpoints
 from nnstudy.running import layout, program, study, tables
 from nnstudy.running import plan as plan_lib
@@ -545,7 +547,10 @@ def test_halving_resumes_too(num_saves, dataset, tmp_path, monkeypatch):
 def test_progress_is_told_by_cost(dataset, capsys, monkeypatch):
     """Of batches of the whole set a step is long: counted in steps, a study would seem to stall."""
     monkeypatch.setattr(progress, 'SECONDS_BETWEEN_LINES', 0.0)
-    monkeypatch.setitem(layout.FLOPS_PER_SECOND, 'cpu', 1e3)  # arithmetic is all that counts
+    slow = dataclasses.replace(
+        targets.CPU, rates=(('float32', 1e3),)
+    )  # arithmetic is all that counts
+    monkeypatch.setattr(targets, 'kind_here', lambda: slow)
     nnstudy.run(small_config(), nnstudy.choice('batch_size', [36, 8]), data=dataset)
     err = capsys.readouterr().err
     told = re.findall(r'group (\d)/2: epoch 4/4: (\d+)%, about \d:\d\d:\d\d left', err)

@@ -1,7 +1,6 @@
 """Training of one run, against references written without it."""
 
 import dataclasses
-import functools
 import math
 
 import jax
@@ -9,12 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy import stats
 from sklearn import metrics as sk_metrics
-from small import make_config, make_dataset
+from small import ROOT, make_config, make_dataset
 
 import nnstudy
-from nnstudy import models
+from nnstudy import models, ops
+from nnstudy.machine import target as targets
 from nnstudy.running import plan as plan_lib
+from nnstudy.running import program
+from nnstudy.spec import study_file
 from nnstudy.training import evaluation, resolve, steps
 from nnstudy.training.run import Run, Static, data_keys
 
@@ -31,7 +34,11 @@ def bound(config, dataset):
 
 def compiled(run):
     """Returns the state before the first step, and the step."""
-    return jax.jit(lambda: steps.init(run))(), jax.jit(functools.partial(steps.step, run))
+
+    def step(state, number, is_taken=True):
+        return steps.step(run, state, number, run.examples(number), is_taken)
+
+    return jax.jit(lambda: steps.init(run))(), jax.jit(step)
 
 
 def run_training(config, dataset):
@@ -44,8 +51,8 @@ def epochs_of(config, num_train):
     """The order of the examples in each epoch, from the keys alone."""
     order_key, _, _ = data_keys(nnstudy.make_keys(config.seed))
     for epoch in range(config.epochs):
-        key = jax.random.fold_in(order_key, epoch)
-        yield np.asarray(jax.random.permutation(key, num_train))
+        order = ops.Shuffle.make(order_key, num_train).examples(epoch, np.arange(num_train))
+        yield np.asarray(order)
 
 
 def reference_params(config, dataset, tx):
@@ -126,7 +133,8 @@ def test_file_order_and_whole_batches(dataset):
     run = bound(make_config(shuffle=False), dataset)
     data = run.data
     for batch in range(5):
-        numbers, inputs, labels, mask = steps._batch(run, None, jnp.int32(batch))
+        numbers = run.examples(jnp.int32(batch))
+        inputs, labels, mask = steps._batch(run, jnp.int32(batch), numbers)
         count = int(mask.sum())
         assert count == (8 if batch < 4 else 4)
         rows = slice(8 * batch, 8 * batch + count)
@@ -207,7 +215,7 @@ def test_batch_loss_learning_rate_and_gradient_norm(dataset):
     losses, sizes = [], [8, 8, 8, 8, 4]
     for number in range(5):
         before = state.variables['params']
-        state, batch_loss, _, _ = step(state, number, 100)
+        state, batch_loss, _, _ = step(state, number)
         losses.append(float(batch_loss))
     # Later ones are of the last step, before it was taken.
     last = norm(before, order[32:])
@@ -221,7 +229,7 @@ def test_log_of_single_steps(dataset):
     assert results.steps['step'].tolist() == [0, 3, 6, 9]
     state, step = compiled(bound(config, dataset))
     for number in range(10):
-        state, loss, accuracy, _ = step(state, number, 100)
+        state, loss, accuracy, _ = step(state, number)
         if number % 3 == 0:
             row = results.steps.set_index('step').loc[number]
             np.testing.assert_allclose(row['batch_loss'], loss, rtol=1e-5)
@@ -349,7 +357,7 @@ def test_dropout_keys_differ_from_step_to_step():
         dataset = make_dataset()
         state, step = compiled(bound(config, dataset))
         frozen = dataclasses.replace(state)
-        losses = [float(step(frozen, n, 0)[1]) for n in (1, 2, 1)]
+        losses = [float(step(frozen, n, False)[1]) for n in (1, 2, 1)]
     assert losses[0] == losses[2] != losses[1]
 
 
@@ -384,3 +392,72 @@ def test_a_run_stops_when_its_patience_ends(dataset):
     assert results.runs['steps'][0] == 20
     config.optimizer.learning_rate = 0.1
     assert nnstudy.run(config, data=dataset, quiet=True).runs['steps'][0] > 20
+
+
+def _permuted(shuffle, epoch, places):
+    """What `Shuffle.examples` does, by JAX's own permutation, which sorts."""
+    key = jax.random.fold_in(jax.random.wrap_key_data(shuffle.bits[0, :2]), epoch)
+    return jax.random.permutation(key, shuffle.size)[places]
+
+
+def ends(runs, point, loss):
+    values = runs[runs['point'] == point][loss].to_numpy(float)
+    return np.nan_to_num(values, nan=np.inf, posinf=np.inf)  # of a run that is over
+
+
+STUDIES = {
+    'lr_sweep': {'epochs': 3},
+    'boston_batch_size': {},
+    'batch_noise': {'split.train': 'train[:1000]', 'epochs': 2, 'diagnostics': ()},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', STUDIES)
+def test_studies_end_as_with_permutations_of_jax(name, monkeypatch, data_dir):
+    """Two-sample tests of the losses at each point, of 200 seeds each that are not the same."""
+    runs = []
+    for seed, examples in ((0, ops.Shuffle.examples), (1000, _permuted)):
+        monkeypatch.setattr(ops.Shuffle, 'examples', examples)
+        program.compiled.cache_clear()
+        fields = {**STUDIES[name], 'seed': seed, 'num_seeds': 200}
+        said = study_file.load(f'{ROOT}/configs/{name}.py', fields)
+        results = nnstudy.run(said.config, said.points[::3], data_dir=data_dir, quiet=True)
+        runs.append(results.runs)
+    program.compiled.cache_clear()
+    ps = {
+        (point, loss): stats.ks_2samp(*(ends(r, point, loss) for r in runs)).pvalue
+        for point in runs[0]['point'].unique()
+        for loss in ('train_loss', 'test_loss')
+    }
+    print(f'{name}: {len(ps)} tests, the smallest p {min(ps.values()):.3f}')
+    assert min(ps.values()) * len(ps) > 0.01, ps
+
+
+@pytest.mark.parametrize('kind', [targets.H100, targets.TPU_V5E])
+@pytest.mark.parametrize(
+    ('fields', 'bounds'),
+    [
+        ({'batch_size': 1}, [(0, 0), (0, 71), (71, 72)]),  # not of whole stretches
+        ({'batch_size': 8, 'eval_every': 3}, [(0, 0), (0, 2), (2, 15)]),  # a short last batch
+        ({'batch_size': 36}, [(0, 0), (0, 1), (1, 3)]),
+        ({'batch_size': 1, 'optimizer__learning_rate': 1e30}, [(0, 50)]),
+    ],
+)
+def test_a_loop_of_an_accelerator_takes_the_same_steps(kind, fields, bounds, dataset):
+    """The loop's number of rounds is known, and there are no branches."""
+    run = bound(make_config(log_every_steps=2, **fields), dataset)
+
+    def trained(device):
+        @jax.jit
+        def segment(state, start, stop):
+            return steps.segment(run, state, start, stop, jnp.asarray(True), 40, device)
+
+        state, outputs = jax.jit(lambda: steps.init(run))(), []
+        for start, stop in bounds:
+            state, output = segment(state, jnp.int32(start), jnp.int32(stop))
+            outputs.append(output)
+        return state, outputs
+
+    ours, theirs = trained(targets.CPU), trained(kind)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), ours, theirs)
