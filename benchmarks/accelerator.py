@@ -6,7 +6,6 @@ It stops when the minutes are over, and goes on where it stopped when it is call
 figure is in the file as soon as it is there, with the name of the device.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -14,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+import typing
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,8 @@ from typing import Any
 
 from benchmarks import report, session, workloads
 from benchmarks.session import Worker
-from nnstudy import errors
+from nnstudy import commands, errors
+from nnstudy.spec import fields
 
 Figure = dict[str, Any]
 
@@ -29,7 +30,6 @@ REPEATS = 3
 PEERS = {'PyTorch': 'pytorch', 'torch.compile': 'pytorch', 'JAX loop': 'jax'}
 LANES = (8, 32, 128, 512, 2048)
 RUNS = (1, 8, 64, 512)
-PRECISIONS = ('float32', 'tensorfloat32', 'bfloat16')
 # XLA keeps a whole loop on the device, or starts each operation by itself.
 COMMAND_BUFFERS = {
     'on': '--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL',
@@ -39,12 +39,11 @@ COMMAND_BUFFERS = {
 
 def main(argv: Sequence[str]) -> None:
     """Runs the command."""
-    parser = argparse.ArgumentParser(prog='python -m benchmarks accelerator', description=__doc__)
+    parser = commands.Parser('python -m benchmarks accelerator', __doc__)
     parser.add_argument('--minutes', type=float, default=10.0, help='default: %(default)s')
     parser.add_argument('--out', type=Path, default=Path('build/benchmarks/accelerator.json'))
-    parser.add_argument(
-        '--data_dir', metavar='DIR', help='of the data sets; default: random numbers'
-    )
+    told = 'of the data sets; default: $NNSTUDY_DATA_DIR, else random numbers'
+    parser.add_argument('--data_dir', metavar='DIR', help=told)
     parser.add_argument(
         '--torch', metavar='PYTHON', default=sys.executable, help='that has PyTorch'
     )
@@ -59,7 +58,8 @@ def main(argv: Sequence[str]) -> None:
     if shutil.which(args.torch) is None:
         raise errors.UserError(f'--torch={args.torch}: there is no such program')
     end = time.monotonic() + 60 * args.minutes
-    bench = Bench(args.out.parent, args.data_dir, args.torch, names, quick=args.quick)
+    data_dir = workloads.data_dir(args.data_dir)
+    bench = Bench(args.out.parent, data_dir, args.torch, names, quick=args.quick)
     kept: dict[str, Any] = json.loads(args.out.read_text()) if args.out.is_file() else {}
     with contextlib.closing(bench):
         about = {'device': bench.device, 'quick': args.quick}
@@ -84,8 +84,7 @@ def main(argv: Sequence[str]) -> None:
                 bench.close()
             kept |= report.environment()
             figures[name] = {**measured, 'took': round(time.monotonic() - began, 1)}
-            args.out.parent.mkdir(parents=True, exist_ok=True)
-            args.out.write_text(json.dumps(kept, indent=1))
+            report.save(kept, args.out.parent, args.out.name)
             print(f'{name}: {json.dumps(measured)}', flush=True)
     print(f'all figures are in {args.out}')
 
@@ -130,7 +129,7 @@ class Bench:
             for num in self._few(name, RUNS):
                 yield f'{name} {num} runs', partial(self._ours, name, num_runs=num)
         for name in self.names:
-            for kind in PRECISIONS:
+            for kind in typing.get_args(fields.Precision):
                 yield f'{name} {kind}', partial(self._ours, name, precision=kind)
         for name in self.names:
             for state, flags in COMMAND_BUFFERS.items():

@@ -81,15 +81,15 @@ def as_json(measured: Mapping[str, Measured]) -> dict[str, Any]:
     }
 
 
-def save(results: Mapping[str, Any], folder: Path) -> None:
-    """Writes `results.json`.
+def save(results: Mapping[str, Any], folder: Path, name: str = 'results.json') -> None:
+    """Writes the results as JSON, to a file of that name.
 
     Raises:
       UserError: it cannot be written there.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / 'results.json').write_text(json.dumps(results, indent=1) + '\n')
+        (folder / name).write_text(json.dumps(results, indent=1) + '\n')
     except OSError as error:
         raise errors.UserError(f'cannot write to --out {str(folder)!r}: {error}') from error
 

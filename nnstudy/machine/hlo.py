@@ -79,24 +79,19 @@ def _totals(computations: dict[str, list[tuple[str, str]]], name: str) -> list[i
     """Returns operations, copies, branches and uncounted loops of a computation."""
     totals = [0, 0, 0, 0]
     for opcode, line in computations[name]:
-        rounds, inner = 1, re.findall(r'(?:to_apply|body)=%?([\w.-]+)', line)
+        rounds, inner = 1, []
         if opcode == 'while':
             totals[3] += _is_uncounted(line)
-            rounds = _rounds(line) or 1
-        elif opcode == 'conditional':
+            rounds, inner = _rounds(line) or 1, re.findall(r'body=%?([\w.-]+)', line)
+        elif opcode == 'conditional':  # one way of it
             totals[2] += 1
-            inner = re.findall(
-                r'%?([\w.-]+)', line.partition('branch_computations={')[2].partition('}')[0]
-            )
-            inner = inner[:1] or re.findall(r'true_computation=%?([\w.-]+)', line)
+            ways = r'(?:branch_computations=\{|true_computation=)%?([\w.-]+)'
+            inner = re.findall(ways, line)
         elif opcode == 'call':
-            pass
+            inner = re.findall(r'to_apply=%?([\w.-]+)', line)
         elif opcode not in _FREE and not opcode.endswith('-done'):
             totals[0] += 1
             totals[1] += opcode.startswith('copy')
-            continue
-        else:
-            continue
         for other in inner:
             totals = [
                 a + rounds * b for a, b in zip(totals, _totals(computations, other), strict=True)

@@ -27,7 +27,7 @@ def headline(plan: plan_lib.Plan) -> str:
         f'{labels.count(points, "point")} × {labels.count(seeds, "seed")} = {runs}',
         f'{labels.count(len(plan.groups), "compiled program")}',
         f'{plan.num_run_steps:,} run-steps',
-        f'{labels.count(plan.target.num_devices, plan.target.kind.name.upper() + " device")}',
+        str(plan.target),
     ]
     return f'{plan.name}: {", ".join(parts)}'
 

@@ -547,9 +547,8 @@ def test_halving_resumes_too(num_saves, dataset, tmp_path, monkeypatch):
 def test_progress_is_told_by_cost(dataset, capsys, monkeypatch):
     """Of batches of the whole set a step is long: counted in steps, a study would seem to stall."""
     monkeypatch.setattr(progress, 'SECONDS_BETWEEN_LINES', 0.0)
-    slow = dataclasses.replace(
-        targets.CPU, rates=(('float32', 1e3),)
-    )  # arithmetic is all that counts
+    # Arithmetic is all that counts.
+    slow = dataclasses.replace(targets.CPU, rates=(('float32', 1e3),))
     monkeypatch.setattr(targets, 'kind_here', lambda: slow)
     nnstudy.run(small_config(), nnstudy.choice('batch_size', [36, 8]), data=dataset)
     err = capsys.readouterr().err
