@@ -80,7 +80,7 @@ _V6E_RATES = ('bfloat16', 918e12), ('float32', 918e12 / 6)
 TPU_V5E = Kind('tpu-v5e', 'tpu', _V5E_RATES, 8.2e11, 1e-6, branches=True, memory_bytes=16e9)
 TPU_V6E = Kind('tpu-v6e', 'tpu', _V6E_RATES, 1.64e12, 1e-6, branches=True, memory_bytes=32e9)
 
-# By what JAX's `device_kind` has in it; the first of a platform stands for those it does not list.
+# By what JAX's `device_kind` has in it. One that is not listed has the figures of the first.
 _KINDS = {
     'cpu': {'': CPU},
     'gpu': {'A100': A100, 'H100': H100, 'H200': H200, 'T4': T4},
@@ -149,10 +149,9 @@ def here() -> Target:
 def kind_here() -> Kind:
     """Returns the kind of the devices that there are."""
     kinds = _KINDS.get(jax.default_backend(), _KINDS['gpu'])
-    return next(
-        (kind for text, kind in kinds.items() if text in jax.devices()[0].device_kind),
-        next(iter(kinds.values())),
-    )
+    name = jax.devices()[0].device_kind
+    listed = next((kind for text, kind in kinds.items() if text in name), None)
+    return listed or dataclasses.replace(next(iter(kinds.values())), name=name)
 
 
 def named(name: str) -> Target:

@@ -1,5 +1,6 @@
 """Compiling for devices that are not there, where their compilers are installed."""
 
+import importlib.util
 import os
 
 import jax
@@ -19,6 +20,10 @@ from nnstudy.training import steps
 
 needs_tpu = pytest.mark.skipif(
     'TPU_LIBRARY_PATH' not in os.environ, reason='needs the compiler of TPUs, see .ci/run'
+)
+needs_cuda = pytest.mark.skipif(
+    importlib.util.find_spec('jax_cuda12_plugin') is None,
+    reason='needs the compiler of GPUs, see docs/accelerators.md',
 )
 
 
@@ -68,8 +73,15 @@ def target(request):
     compilation_cache.reset_cache()
 
 
-@needs_tpu
-@pytest.mark.parametrize('target', ['tpu-v5e', 'tpu-v5e-4'], indirect=True)
+@pytest.mark.parametrize(
+    'target',
+    [
+        pytest.param('tpu-v5e', marks=needs_tpu),
+        pytest.param('tpu-v5e-4', marks=needs_tpu),
+        pytest.param('h100', marks=[needs_cuda, pytest.mark.slow]),  # a compiler of 5 GB
+    ],
+    indirect=True,
+)
 @pytest.mark.parametrize(
     ('fields', 'shape'),
     [
@@ -81,7 +93,7 @@ def target(request):
     ],
     ids=lambda value: value['model__name'] if isinstance(value, dict) else '',
 )
-def test_models_compile_for_a_tpu(target, fields, shape):
+def test_models_compile_for_devices_that_are_not_there(target, fields, shape):
     data = make_dataset(shape or (4, 4, 1))
     if shape is None:
         texts = {
@@ -96,3 +108,5 @@ def test_models_compile_for_a_tpu(target, fields, shape):
     step = hlo.loop(str(made), steps.STEP)
     assert step.operations > 5 and hlo.collectives(str(made)) == 0
     assert 0 < made.fixed_bytes < 2**30
+    if target.kind.platform == 'cuda':  # a TPU goes through its loops alone
+        assert step.questions == 0
