@@ -14,7 +14,7 @@ import pandas as pd
 
 from nnstudy import commands, errors, models
 from nnstudy.data import device
-from nnstudy.machine import devices, flops
+from nnstudy.machine import devices, work
 from nnstudy.machine import target as targets
 from nnstudy.report import tables
 from nnstudy.spec import components
@@ -85,7 +85,7 @@ def size(name: str, shape: tuple[int, ...]) -> tuple[int, float]:
     variables = jax.eval_shape(model.init, jax.random.key(0), x)
     num_params = sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
     apply = functools.partial(model.apply, train=False)
-    return num_params, flops.count(apply, variables, x, platform='cuda')
+    return num_params, work.count(apply, variables, x, platform='cuda').flops
 
 
 def step_seconds(name: str, shape: tuple[int, ...]) -> float:

@@ -16,8 +16,9 @@ import numpy as np
 
 from nnstudy import errors
 from nnstudy.data.device import Data
-from nnstudy.machine import flops
+from nnstudy.machine import work
 from nnstudy.machine.target import Kind, Target
+from nnstudy.machine.work import Work
 from nnstudy.spec import components
 from nnstudy.spec.fields import Config
 from nnstudy.training import diagnostics, evaluation, run, steps
@@ -33,6 +34,7 @@ CPU_STEP_SECONDS = 5e-6  # that a small step takes, however few operations it ha
 OPERATIONS_PER_PRODUCT = 3.5
 SHARE_OF_RATE = 0.2  # that products of small matrices reach of the maker's rate
 PASSES = 8  # of a step over the parameters, gradients and moments of a run
+SHARE_OF_MEMORY = 0.5  # that the results of a step of a block may take
 MOST_LANES = 1024
 
 
@@ -106,13 +108,12 @@ class Cost(NamedTuple):
 
     num_params: int
     has_convolutions: bool
-    flops: float
-    products: int  # matrix products and convolutions
+    work: Work  # of a step
     precision: str | None = None
 
     def seconds(self, device: Kind) -> float:
         """Returns the estimated time that each run of a block adds to a step."""
-        seconds = self.flops / device.flops_per_second(self.precision)
+        seconds = self.work.flops / device.flops_per_second(self.precision)
         if device.is_host:
             return max(seconds, CPU_STEP_SECONDS)
         return max(seconds / SHARE_OF_RATE, PASSES * 4 * self.num_params / device.bytes_per_second)
@@ -121,7 +122,7 @@ class Cost(NamedTuple):
         """Returns the estimated time that a step takes, however many runs are in a block."""
         if device.is_host:
             return 0.0
-        return OPERATIONS_PER_PRODUCT * self.products * device.launch_seconds
+        return OPERATIONS_PER_PRODUCT * self.work.products * device.launch_seconds
 
 
 def choose(config: Config, data: Data, target: Target) -> Layout:
@@ -201,8 +202,7 @@ def _trace(static: Static, data: Data, device: Kind) -> tuple[TrainState, Cost]:
     cost = Cost(
         num_params=sum(leaf.size for leaf in params),
         has_convolutions=any(leaf.ndim == 4 for leaf in params),
-        flops=flops.count(step, *of_step, platform=device.platform),
-        products=flops.products(step, *of_step, platform=device.platform),
+        work=work.count(step, *of_step, platform=device.platform),
         precision=config.precision,
     )
     return state, cost
@@ -212,16 +212,18 @@ def num_lanes(cost: Cost, device: Kind) -> int:
     """Returns how many runs a device advances together, from the cost of a step alone.
 
     On the CPU as measured, see docs/performance.md. On an accelerator as many as need the time that
-    a step takes in any case. So a study of fewer runs takes less than twice the time of the fewest
-    lanes, and one of more runs less than twice that of the most.
+    a step takes in any case, if what they write fits into memory. So a study of fewer runs takes
+    less than twice the time of the fewest lanes, and one of more runs less than twice that of the
+    most.
     """
     if not device.is_host:
         balanced = cost.overhead_seconds(device) / cost.seconds(device)
-        return 2 ** int(math.log2(min(max(1, balanced), MOST_LANES)))
+        fitting = device.memory_bytes * SHARE_OF_MEMORY / cost.work.written_bytes
+        return 2 ** int(math.log2(max(1, min(balanced, fitting, MOST_LANES))))
     # vmap over kernels gives a grouped convolution, which takes at least twice as long.
     if not cost.has_convolutions:
         for lanes, most_flops in ((32, 1e6), (8, 2e7)):
             # Every step reads the parameters of a block, which should stay in the core's cache.
-            if cost.flops <= most_flops and lanes * cost.num_params * 4 <= CACHE_BYTES:
+            if cost.work.flops <= most_flops and lanes * cost.num_params * 4 <= CACHE_BYTES:
                 return lanes
     return 1

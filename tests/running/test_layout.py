@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nnstudy.machine import target as targets
+from nnstudy.machine.work import Work
 from nnstudy.running import layout
 
 
@@ -27,7 +28,7 @@ def test_chunks_are_equal_and_as_large_as_memory_allows(num_runs, copies, size):
     ],
 )
 def test_lanes_on_the_cpu(flops, params, conv, lanes):
-    cost = layout.Cost(params, conv, flops, products=8)
+    cost = layout.Cost(params, conv, Work(flops, products=8, written_bytes=1e6))
     assert layout.num_lanes(cost, targets.CPU) == lanes
 
 
@@ -42,12 +43,19 @@ def test_lanes_on_the_cpu(flops, params, conv, lanes):
 )
 @pytest.mark.parametrize('kind', [targets.H100, targets.H200])
 def test_lanes_on_a_gpu_balance_launches_and_arithmetic(kind, flops, params, products, least, most):
-    cost = layout.Cost(params, False, flops, products)
+    cost = layout.Cost(params, False, Work(flops, products, written_bytes=1e6))
     lanes = layout.num_lanes(cost, kind)
     assert least <= lanes <= most
     if 1 < lanes < layout.MOST_LANES:
         assert lanes * cost.seconds(kind) <= cost.overhead_seconds(kind)
         assert 2 * lanes * cost.seconds(kind) > cost.overhead_seconds(kind)
+
+
+def test_lanes_on_a_gpu_are_as_many_as_fit():
+    """A recurrent network has many products of little arithmetic, and keeps what each gives."""
+    cost = layout.Cost(70_000, False, Work(2e9, products=2_000, written_bytes=6e8))
+    assert layout.num_lanes(cost, targets.H100) == 32
+    assert layout.num_lanes(cost, targets.TPU_V5E) == 8
 
 
 def follow(chosen, evaluation_steps, until, num_runs, at=None, ends=None):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from nnstudy.machine import flops
+from nnstudy.machine import work
 
 MATRIX = jnp.ones((10, 10))
 PRODUCT = 2 * 10**3
@@ -26,7 +26,10 @@ def power(x, exponent):
     ],
 )
 def test_count(function, products):
-    assert flops.count(function, MATRIX) == pytest.approx(products * PRODUCT, rel=0.05)
+    found = work.count(function, MATRIX)
+    assert found.flops == pytest.approx(products * PRODUCT, rel=0.05)
+    assert found.products == products
+    assert products * MATRIX.nbytes <= found.written_bytes < 2.2 * products * MATRIX.nbytes
 
 
 def test_a_platform_that_is_not_there():
@@ -36,5 +39,6 @@ def test_a_platform_that_is_not_there():
         return jax.lax.platform_dependent(x, cpu=lambda x: power(x, 7), default=lambda x: x @ x)
 
     for platform, products in (('cpu', 7), ('cuda', 1), ('tpu', 1)):
-        counted = flops.count(function, MATRIX, platform=platform)
-        assert counted == pytest.approx(products * PRODUCT, rel=0.05)
+        counted = work.count(function, MATRIX, platform=platform)
+        assert counted.flops == pytest.approx(products * PRODUCT, rel=0.05)
+        assert counted.products == products
