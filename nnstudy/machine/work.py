@@ -68,8 +68,8 @@ def _products_and_bytes(jaxpr: core.Jaxpr, platform: str) -> tuple[int, float]:
             found = _products_and_bytes(one, platform)
             products, written = products + rounds * found[0], written + rounds * found[1]
         if not inner:
-            shapes = (var.aval for var in equation.outvars)
-            written += sum(s.size * s.dtype.itemsize for s in shapes if hasattr(s, 'size'))
+            avals: list[Any] = [var.aval for var in equation.outvars]
+            written += sum(a.size * a.dtype.itemsize for a in avals if hasattr(a, 'dtype'))
     return products, written
 
 
