@@ -116,7 +116,7 @@ def planned(study, data, data_dir):
         references=study.references,
     )
     rng = np.random.default_rng(0)
-    records = Records(len(plan.points) * plan.config.num_seeds, checkpoints.Memory())
+    records = Records(plan.numbering, checkpoints.Memory())
     for group in plan.groups:
         count, steps = len(group.runs), group.evaluation_steps
         measures = tables.measures(group)

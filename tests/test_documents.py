@@ -37,7 +37,7 @@ def made(study, outcome):
         name=study.name,
         config=Config().replace(config_lib.flatten(study.config)),
         points=study.points,
-        runs=history.groupby('run').last().reset_index(),
+        runs=history.groupby('run').last().reset_index().assign(status='finished'),
         history=history.drop(columns='steps'),
         steps=None,
         claims=study.claims,
@@ -48,7 +48,7 @@ def made(study, outcome):
 def true_of_all(study, outcome):
     """Returns the names of the claims that are true of every seed."""
     judged = judging.judge(made(study, outcome))
-    return set(judged.loc[judged['successes'] == judged['n'], 'claim'])
+    return set(judged.loc[judged['wins'] == judged['n'], 'claim'])
 
 
 def lenet(dataset, names=('relu', 'tanh')):

@@ -36,7 +36,7 @@ def test_the_commands(tmp_path, monkeypatch, capsys, data_dir):
     (tmp_path / 'configs').symlink_to(ROOT / 'configs')
     monkeypatch.setenv('NNSTUDY_DATA_DIR', str(data_dir))
     lines = re.findall(r'^python launch\.py (.*?)(?:\s+#.*)?$', TEXT, re.MULTILINE)
-    assert len(lines) == 6
+    assert len(lines) == 7
     for line in lines:
         arguments = line.replace('DIRECTORY', str(data_dir)).split()
         assert commands.main(['launch', *dict.fromkeys([*arguments, '--dry_run'])]) == 0, line

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import axes, figure, ticker
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special, stats
 
 from nnstudy import Results, errors
 from nnstudy.analysis import comparison
@@ -60,9 +60,12 @@ def _best_of(panel: axes.Axes, results: Results) -> None:
     panel.fill_between(sizes, low, high, color=style.BLUE, alpha=0.15, lw=0)
     middle = np.median(searches, axis=0)
     panel.plot(sizes, middle, color=style.BLUE, label='one seed (80% of searches)')
-    expected = expected_best(stats.trim_mean(scores, 0.25), sizes)
-    look = {'color': style.RED, 'linestyle': style.DASHES[1]}
-    panel.plot(sizes, expected, label='interquartile mean of all seeds', **look)
+    of_all = stats.trim_mean(scores, 0.25)
+    for replace, dash in ((True, 1), (False, 2)):
+        expected = expected_best(of_all, sizes, replace=replace)
+        label = f'interquartile mean of all seeds{"" if replace else ", unbiased"}'
+        look = {'color': style.RED, 'linestyle': style.DASHES[dash]}
+        panel.plot(sizes, expected, label=label, **look)
     panel.legend(fontsize=8, frameon=False, labelcolor=style.INK, loc='lower right')
     panel.set_title('best of n points, expected', fontsize=9)
     panel.set_xscale('log', base=2)
@@ -93,24 +96,29 @@ def _variance(panel: axes.Axes, results: Results) -> None:
 
 
 def expected_best(
-    scores: ArrayLike, n: ArrayLike, *, higher_is_better: bool = True
+    scores: ArrayLike, n: ArrayLike, *, higher_is_better: bool = True, replace: bool = True
 ) -> np.ndarray | float:
-    """Returns the expected best of n draws, with replacement, from observed scores.
+    """Returns the expected best of n draws from observed scores.
 
-    Sorted from worst to best, score i of N is the best of n draws with probability
-    (i/N)^n - ((i-1)/N)^n (Dodge et al. 2019, arXiv 1909.03004, equation 5). A curve over n says
-    what a search of each size would have reported, so that methods are compared at equal budget. It
-    is lower than that of a new search, above all where n is close to N (Dodge et al. 2021,
-    "Expected validation performance and estimation of a random variable's maximum"), because no
-    draw is better than the best that was seen.
+    A curve over n says what a search of each size would have reported, so that methods are compared
+    at equal budget. Sorted from worst to best, score i of N is the best of n draws
+
+    - with replacement with probability (i/N)^n - ((i-1)/N)^n (Dodge et al. 2019, arXiv 1909.03004,
+      equation 5). This is too low for a new search, above all where n is close to N, because no
+      draw is better than the best that was seen, and some are drawn twice;
+    - without replacement with probability C(i-1, n-1) / C(N, n). This is unbiased, with a larger
+      variance (Tang et al. 2020, "Showing Your Work Doesn't Always Work"; Dodge et al. 2021,
+      "Expected validation performance and estimation of a random variable's maximum").
 
     Args:
       scores: of the trials of a random search, on validation `[N]`.
       n: numbers of draws, `[]` or `[...]`.
       higher_is_better: whether the best is the highest.
+      replace: whether a score may be drawn twice.
 
     Returns:
-      `[...]`, or a float for one n; NaN if there is no score or one is not finite.
+      `[...]`, or a float for one n; NaN if there is no score, one is not finite, or there are fewer
+      than n to be drawn without replacement.
 
     Raises:
       UserError: a number of draws is below 1.
@@ -122,8 +130,13 @@ def expected_best(
         return np.full(draws.shape, np.nan)[()]
     if not higher_is_better:
         scores = scores[::-1]
-    shares = np.arange(len(scores) + 1) / len(scores)
-    return np.diff(shares ** draws[..., None]) @ scores
+    if replace:
+        shares = np.arange(len(scores) + 1) / len(scores)
+        return np.diff(shares ** draws[..., None]) @ scores
+    total, place = len(scores), np.arange(1, len(scores) + 1)
+    possible = np.minimum(draws, total)[..., None]
+    chances = special.comb(place - 1, possible - 1) / special.comb(total, possible)
+    return np.where(draws <= total, chances @ scores, np.nan)[()]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 The conditions of a claim are true or false of each seed: quantities of one seed are compared with
 each other, because runs of one seed share initial weights (of the same net) and order of examples
-(of the same batch size). So every claim, of whatever conditions, is a number of successes among n
-seeds, and the test is that of a proportion.
+(of the same batch size). So a condition, of whatever kind, is a number of wins and losses among n
+seeds, and what is said of all seeds is said of the share of wins, see `nnstudy.analysis.evidence`.
 """
 
 import dataclasses
@@ -15,76 +15,85 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy
 
 from nnstudy import errors
-from nnstudy.analysis import quantities
+from nnstudy.analysis import evidence, quantities
 from nnstudy.analysis.comparison import LEVEL
 from nnstudy.results import Results
-from nnstudy.spec.claims import Claim, Fields, Quantity, Reference, Side
+from nnstudy.spec.claims import Claim, Quantity, Reference, Side, both, digest
 
-# What is true of this share of the seeds, or more, does not depend on the seed.
-MOST = 0.95
-RESAMPLES = 4999
+FEW = 0.05  # what is true of a larger share of the seeds is true of some seed
+# How reliable a claim is that holds or does not hold, by the least share of seeds on its side.
+RELIABILITY = {0.95: 'nearly always', 0.75: 'mostly', 0.5: 'more often than not'}
+ASSURANCE = 0.8  # with this probability the seeds that are said to be needed decide
+FUTURES = 500  # that are drawn to find that out
 MAX_NEEDED = 10_000  # seeds; of a claim that needs more, no number is said
 
 # Of the table of verdicts.
-COLUMNS = ['claim', 'statement', 'verdict', 'of', 'n', 'successes', 'share_low', 'share_high']
-COLUMNS += ['resampled_medians', 'p_value', 'seeds_needed', 'evidence']
+COLUMNS = ['claim', 'statement', 'verdict', 'reliability', 'of', 'n', 'wins', 'ties', 'losses']
+COLUMNS += ['conditions']
+COLUMNS += ['share_low', 'share_high', 'e_value', 'beforehand', 'seeds_needed', 'evidence']
 
 
 def judge(results: Results, claims: Sequence[Claim] | None = None) -> pd.DataFrame:
     """Returns the verdict on each claim.
 
-    Three tests a claim, one-sided at level 5%, each corrected by Holm's method over all claims of
-    the study by itself (of a true share of one half either direction errs in up to 5%). A claim
+    A claim of single seeds
 
-    - *holds* if the share of seeds of which it is true is above one half: the sign test (exact
-      binomial; Conover, Practical Nonparametric Statistics, 3.4);
-    - *does not hold* if that share is below one half;
-    - *depends on the seed*, whatever the two say, if the share is both below 95% and above 5%;
+    - *holds* if each of its conditions is true more often than not: of the seeds where it or its
+      opposite is true, more than half are wins;
+    - *does not hold* if one of its k conditions is true less often than not;
     - is *undecided* otherwise.
 
-    A claim about medians holds if it is true in 95% of the bootstrap resamples of the seeds. It
-    does not hold if one of its k comparisons is false in 100 - 5/k percent of them: among many that
-    are barely true, one is often false by chance. No p-value is smaller than that of a sign test of
-    n seeds, 2^-n, or, in a comparison with a number, of these seeds: there the bootstrap of few
-    seeds errs too often. A claim about some seed holds with the first of which it is true, and does
-    not hold if the share is below 5%. A fact holds if it is true of all runs, without a test.
+    A verdict is given at an e-value of m/5% for m claims (`evidence.of_share`), of which that of
+    the weakest condition counts for the first (an intersection-union test), and the strongest one
+    divided by k for the second. So over all claims and at whatever numbers of seeds one looks, each
+    of the two is wrongly given with a probability of at most 5%. The bounds of the share of seeds
+    err no more often, and the lower one is above one half just where the claim holds.
 
-    A tie, or a comparison with a value that is not a number, is not a success. By default, the
-    claims are the study's own.
+    A claim about medians compares them over all seeds (`evidence.apart`). One about some seed
+    holds with the first of which it is true, and does not hold if the share is below 5%. A fact
+    holds if it is true of all runs, without a test.
+
+    A tie counts for neither verdict, and a comparison with a value that is not a number against
+    both. By default, the claims are the study's own.
 
     Returns:
-      A row a claim: `claim`, its name; `statement`; `verdict`; `of`; `n`, the number of seeds;
-      `successes`, those of which it is true; `share_low` and `share_high`, the Clopper-Pearson 95%
-      interval of their share; `resampled_medians`, the share of resamples in whose medians it is
-      true; `p_value`, the corrected one of the verdict; `seeds_needed`, how many would decide if
-      the share stayed and no other claim had a smaller p-value; and `evidence`, the medians of its
-      quantities over seeds, [smallest, largest].
+      A row a claim: `claim`, its name; `statement`; `verdict`; `reliability`, by the bound, see
+      `RELIABILITY`; `of`; `n`, the number of seeds; `wins`, those of which all conditions are true,
+      `ties`, and `losses`, those of which the opposite of one is true; `conditions`, how many there
+      are; `share_low` and `share_high`, bounds of the share of wins, among seeds without a tie, of
+      the weakest condition; `e_value`, of the
+      verdict, or the larger one of both; `beforehand`, whether the claim was so worded before the
+      first step of the study; `seeds_needed`, how many would decide with a probability
+      of 80%, averaged over what is known of the shares; and `evidence`, the medians of its
+      quantities over seeds, [smallest, largest], and the wins of each of several conditions.
 
     Raises:
       UserError: a claim names a point, column or epoch that is not there.
     """
     claims = results.claims if claims is None else claims
-    found = []
+    # How often a single claim may err.
+    level = LEVEL / max(1, sum(claim.of != 'fact' for claim in claims))
+    rows = []
     for claim in claims:
         with errors.within(f'claim {claim.name!r}'):
-            found.append(_counted(results, claim))
-    tests = np.array([_p_values(one) for one in found])
-    corrected = np.apply_along_axis(holm, 0, tests)
-    num_tested = sum(claim.of != 'fact' for claim in claims)
-    rows = []
-    for claim, one, p_values in zip(claims, found, corrected, strict=True):
-        verdict, p_value = _verdict(one, *p_values)
-        row: dict[str, Any] = {'claim': claim.name, 'statement': claim.statement}
-        row |= {'verdict': verdict, 'of': one.of, 'n': one.n, 'successes': one.successes}
-        share = scipy.stats.binomtest(one.successes, one.n).proportion_ci(method='exact')
-        row |= {'share_low': share.low, 'share_high': share.high}
-        row |= {'resampled_medians': one.resampled, 'p_value': p_value}
-        row['seeds_needed'] = _needed(one, num_tested) if verdict == 'undecided' else None
-        rows.append({**row, 'evidence': one.evidence})
+            found, beforehand = _counted(results, claim), digest(claim) in results.stated
+        row = {'claim': claim.name, 'statement': claim.statement, 'beforehand': beforehand}
+        row['conditions'] = len(claim.conditions)
+        rows.append({**row, **_judged(found, level)})
     return pd.DataFrame(rows, columns=COLUMNS).astype({'seeds_needed': 'Int64'})
+
+
+def points(results: Results, claim: Claim) -> set[int]:
+    """Returns the points that a claim speaks of."""
+    return {
+        point
+        for condition in claim.conditions
+        for side in condition.compared(results.settings_with)[0]
+        if isinstance(side, Quantity)
+        for point in results.points_with(side.fields)
+    }
 
 
 def place(results: Results, references: Sequence[Reference] | None = None) -> pd.DataFrame:
@@ -95,8 +104,10 @@ def place(results: Results, references: Sequence[Reference] | None = None) -> pd
 
     Returns:
       A row a number: `reference`, its name; `printed`; `n`, the number of seeds; their `median`,
-      `min` and `max`; and `quantile`, the share of seeds below the printed number, equal ones
-      counting half, after rounding as the document did.
+      `min` and `max`; `quantile`, the share of seeds below the printed number, equal ones counting
+      half, after rounding as the document did; and `p_value`, the probability that one more seed
+      lies as far out among all n + 1, were the document's one of them: twice the smaller of the
+      numbers of seeds from it downwards and upwards, itself among them, divided by n + 1.
 
     Raises:
       UserError: a reference names a point, column or epoch that is not there, or no run has it.
@@ -113,41 +124,43 @@ def place(results: Results, references: Sequence[Reference] | None = None) -> pd
             unit = 10.0**one.decimals
             values = (np.floor if one.is_cut else np.round)(values * unit) / unit
         below, equal = np.mean(values < one.value), np.mean(values == one.value)
-        rows.append({**row, 'quantile': below + equal / 2})
+        outward = 1 + min(np.sum(values <= one.value), np.sum(values >= one.value))
+        p_value = min(1.0, 2 * outward / (len(values) + 1))
+        rows.append({**row, 'quantile': below + equal / 2, 'p_value': p_value})
     return pd.DataFrame(rows)
 
 
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """Returns p-values [m] corrected for their number by Holm's step-down method; NaN stays.
+class _Bet(NamedTuple):
+    """A bet that wins have more than a share of all seeds, in each of several counts of seeds."""
 
-    Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statistics 6 (1979).
-    """
-    corrected = np.full(len(p_values), np.nan)
-    tested = np.flatnonzero(~np.isnan(p_values))
-    order = tested[np.argsort(p_values[tested], kind='stable')]
-    factors = np.arange(len(order), 0, -1)
-    corrected[order] = np.minimum(np.maximum.accumulate(p_values[order] * factors), 1)
-    return corrected
+    wins: np.ndarray  # [q]
+    losses: np.ndarray  # [q]
+    share: float = 0.5
+    # By what the smallest e-value of the counts is divided, since they were chosen by the seeds.
+    divisor: float = 1.0
+
+    @property
+    def e_value(self) -> float:
+        """How far the bet is won; see `nnstudy.analysis.evidence`."""
+        return float(evidence.of_share(self.wins, self.losses, self.share).min() / self.divisor)
+
+    def least_share(self, level: float) -> float:
+        """Returns a bound of the smallest share."""
+        return float(evidence.least_share(self.wins, self.losses, level / self.divisor).min())
 
 
-class _Counts(NamedTuple):
+class _Counted(NamedTuple):
     """What the verdict on a claim rests on, and its evidence as text."""
 
     of: str  # see `Claim`
-    n: int  # number of seeds
-    successes: int  # number of seeds of which it is true
+    outcomes: np.ndarray  # of the seeds, [S], see `Condition.outcome`
+    holds: _Bet
+    fails: _Bet
     evidence: str
-    # Of a claim about medians: the share of resamples in whose medians it is true; and of its K
-    # comparisons that share, and lower bounds of the p-values that it is true and that it is false.
-    resampled: float = math.nan
-    medians: np.ndarray = np.zeros((3, 0))
 
 
-def _counted(results: Results, claim: Claim) -> _Counts:
-    def find(fields: Fields) -> list[Fields]:
-        return [results.settings(point) for point in results.points_with(fields)]
-
-    compared = [condition.compared(find) for condition in claim.conditions]
+def _counted(results: Results, claim: Claim) -> _Counted:
+    compared = [condition.compared(results.settings_with) for condition in claim.conditions]
     sides = [side for own, _ in compared for side in own]
     # Numbers at the precision of metrics: 90% of the images are not less than 0.9.
     numbers = [
@@ -161,20 +174,51 @@ def _counted(results: Results, claim: Claim) -> _Counts:
     # [S, sides of all conditions]
     values = pd.DataFrame(dict(enumerate(numbers)), index=seeds).to_numpy(np.float64)
     texts = _written(results, sides, values)
-    true, pairs, evidence, start = [], [], [], 0
+    each, pairs, told, start = [], [], [], 0
     for condition, (own, places) in zip(claim.conditions, compared, strict=True):
         pairs.append(start + np.reshape(list(places), (-1, 2)).astype(int).T)
         if not pairs[-1].size:
             raise errors.UserError(f'{condition.name!r} has no two points to compare')
-        true.append(condition.is_true(*np.moveaxis(values[:, pairs[-1]], 1, 0)))
-        evidence.append(condition.written(list(itertools.islice(texts, len(own)))))
+        each.append(condition.outcome(*np.moveaxis(values[:, pairs[-1]], 1, 0)))
+        told.append(condition.written(list(itertools.islice(texts, len(own)))))
+        if len(claim.conditions) > 1 and claim.of == 'seed':
+            told[-1] += f' ({(each[-1] == 1).sum():,} of {len(seeds):,})'
         start += len(own)
-    successes = int(np.logical_and.reduce(true).sum())
-    found = _Counts(claim.of, len(seeds), successes, ' | '.join(evidence))
+    outcomes = np.stack(each, axis=1)
     if claim.of == 'median':
-        resampled, medians = _medians(values, np.concatenate(pairs, axis=1))
-        found = found._replace(resampled=resampled, medians=medians)
-    return found
+        bets = _on_medians(values.T[np.concatenate(pairs, axis=1)])
+    elif claim.of == 'some':
+        wins, unknown = (
+            np.sum(found, keepdims=True)
+            for found in (both(outcomes) == 1, np.isnan(both(outcomes)))
+        )
+        rest = len(seeds) - wins
+        fails = _Bet(rest - unknown, wins + unknown, share=1 - FEW)
+        bets = _Bet(wins, rest, share=0.0), fails
+    else:
+        bets = _on_conditions(outcomes)
+    return _Counted(claim.of, both(outcomes), *bets, ' | '.join(told))
+
+
+def _on_conditions(outcomes: np.ndarray) -> tuple[_Bet, _Bet]:
+    """Returns the bets on a claim of single seeds, from the outcomes of its conditions [S, k]."""
+    wins, losses = (outcomes == 1).sum(axis=0), (outcomes == -1).sum(axis=0)
+    unknown = np.isnan(outcomes).sum(axis=0)
+    worst = [evidence.of_share(losses, wins + unknown).argmax()]
+    fails = _Bet(losses[worst], (wins + unknown)[worst], divisor=len(wins))
+    return _Bet(wins, losses + unknown), fails
+
+
+def _on_medians(columns: np.ndarray) -> tuple[_Bet, _Bet]:
+    """Returns the bets on a claim about medians, from both sides of its comparisons [2, K, S]."""
+    n, num_pairs = columns.shape[-1], columns.shape[1]
+    true, false = (
+        np.array([evidence.apart(*pair) for pair in zip(*sides, strict=True)])  # [K, 2]
+        for sides in (columns, columns[::-1])
+    )
+    worst = false[false.min(axis=1).argmax()]
+    fails = _Bet(worst, n - worst, divisor=2 * num_pairs)
+    return _Bet(true.ravel(), n - true.ravel(), divisor=2), fails
 
 
 def _written(results: Results, sides: Sequence[Side], values: np.ndarray) -> Iterator[str]:
@@ -210,76 +254,46 @@ def number(value: float) -> str:
     return f'{value:,.0f}' if value == round(value) and abs(value) < 1e9 else f'{value:.4g}'
 
 
-def _medians(columns: np.ndarray, pairs: np.ndarray) -> tuple[float, np.ndarray]:
-    """Returns the share of resamples in whose medians all pairs are true, and `_Counts.medians`.
-
-    Args:
-      columns: [S, C].
-      pairs: places of the columns that are to be below others, and of these [2, K].
-    """
-    n = len(columns)
-    rng = np.random.default_rng(0)  # the same runs, the same share
-    size = max(1, 2**22 // columns.size)  # 32 MiB at a time
-    resampled = []
-    for start in range(0, RESAMPLES, size):
-        rows = rng.integers(n, size=(min(size, RESAMPLES - start), n))
-        below, above = np.median(columns[rows], axis=1).T[pairs]
-        resampled.append(below < above)
-    is_true = np.concatenate(resampled, axis=1)  # [K, RESAMPLES]
-    least = np.full((2, len(is_true)), 0.5**n)
-    for i, (below, above) in enumerate(np.moveaxis(columns.T[pairs], 1, 0)):
-        if any((side == side[0]).all() for side in (below, above)):  # a number, or as good as one
-            true = np.array([(below < above).sum(), (below > above).sum()])
-            least[:, i] = scipy.stats.binom.sf(true - 1, n, 0.5)
-    return float(is_true.all(axis=0).mean()), np.array([is_true.mean(axis=1), *least])
-
-
-def _p_values(found: _Counts) -> tuple[float, float, float]:
-    """Returns the p-values of 'holds', 'does not hold' and 'depends on the seed'."""
-    n, successes, of = found.n, found.successes, found.of
-    if of == 'fact':
-        return math.nan, math.nan, math.nan
-    binomial = scipy.stats.binom
-    if of == 'some':
-        if successes:
-            return 0.0, 1.0, math.nan
-        return math.nan, binomial.cdf(0, n, 1 - MOST), math.nan
-    holds, fails = binomial.sf(successes - 1, n, 0.5), binomial.cdf(successes, n, 0.5)
-    mixed = max(binomial.cdf(successes, n, MOST), binomial.sf(successes - 1, n, 1 - MOST))
-    if of == 'median':
-        true, least_true, least_false = found.medians
-        holds = max(_rarely(1 - found.resampled), *least_true)
-        fails = len(true) * np.maximum(_rarely(true), least_false).min()  # Bonferroni
-    return holds, fails, mixed
-
-
-def _rarely(share: float | np.ndarray) -> float | np.ndarray:
-    """Returns the p-value of what is true in a share of the resamples."""
-    return (np.round(share * RESAMPLES) + 1) / (RESAMPLES + 1)
-
-
-def _verdict(found: _Counts, holds: float, fails: float, mixed: float) -> tuple[str, float]:
-    """Returns the verdict of corrected p-values, and the one that it rests on."""
+def _judged(found: _Counted, level: float) -> dict[str, Any]:
+    """Returns the columns of `judge` that rest on the runs."""
+    n = len(found.outcomes)
+    row: dict[str, Any] = {'of': found.of, 'n': n, 'evidence': found.evidence}
+    for name, outcome in (('wins', 1), ('ties', 0), ('losses', -1)):
+        row[name] = int((found.outcomes == outcome).sum())
     if found.of == 'fact':
-        return 'holds' if found.successes == found.n else 'does not hold', math.nan
-    verdicts = {'depends on the seed': mixed, 'holds': holds, 'does not hold': fails}
-    if found.of == 'median':  # what is true of medians may well not be of each seed
-        verdicts['depends on the seed'] = verdicts.pop('depends on the seed')
-    for verdict, p_value in verdicts.items():
-        if p_value <= LEVEL:
-            return verdict, p_value
-    return 'undecided', math.nan
+        return {**row, 'verdict': 'holds' if row['wins'] == n else 'does not hold'}
+    bets = {'holds': found.holds, 'does not hold': found.fails}
+    e_values = {verdict: bet.e_value for verdict, bet in bets.items()}
+    likely = max(e_values, key=e_values.__getitem__)
+    is_decided = e_values[likely] >= 1 / level
+    row |= {'verdict': likely if is_decided else 'undecided', 'e_value': e_values[likely]}
+    if found.of != 'median':  # of which there is no share
+        least = {verdict: bet.least_share(level) for verdict, bet in bets.items()}
+        row |= {'share_low': least['holds'], 'share_high': 1 - least['does not hold']}
+        if is_decided and found.of == 'seed':
+            words = (word for share, word in RELIABILITY.items() if least[likely] >= share)
+            row['reliability'] = next(words, [*RELIABILITY.values()][-1])  # but for rounding
+    return row if is_decided else {**row, 'seeds_needed': _needed(found, level)}
 
 
-def _needed(found: _Counts, factor: int) -> int | None:
-    """Returns how many seeds would decide, if the shares stayed what they are."""
-    sizes = np.unique(np.geomspace(found.n + 1, MAX_NEEDED, 500).astype(int)).tolist()
-    for n in sizes:
-        more = found._replace(
-            n=n,
-            successes=round(found.successes / found.n * n),
-            medians=found.medians ** [[1], [n / found.n], [n / found.n]],
-        )
-        if _verdict(more, *(factor * p for p in _p_values(more)))[0] != 'undecided':
-            return n
-    return None
+def _needed(found: _Counted, level: float) -> int | None:
+    """Returns how many seeds in all would decide with a probability of `ASSURANCE`, or None.
+
+    It is averaged over what the seeds say of each share of wins, by a uniform prior (assurance:
+    O'Hagan, Stevens & Campbell 2005, Pharmaceutical Statistics 4). Ties stay as frequent.
+    """
+    n, rng = len(found.outcomes), np.random.default_rng(0)
+    more = np.unique(np.geomspace(1, MAX_NEEDED, 100).astype(int))
+    decided = np.zeros(len(more))
+    for bet in (found.holds, found.fails):
+        shares = rng.beta(bet.wins + 1, bet.losses + 1, size=(FUTURES, 1, len(bet.wins)))
+        seen = bet.wins + bet.losses
+        new = np.round(seen / n * more[:, None]).astype(int)  # [sizes, q]
+        least = evidence.least_wins(seen + new, bet.share, bet.divisor / level)
+        wins = rng.binomial(new, shares)
+        if found.of == 'some' and bet is found.fails:  # which decides where no seed has won
+            decided = np.maximum(decided, (bet.wins + new >= least).all(axis=-1))
+        else:  # no future has both verdicts
+            decided += (bet.wins + wins >= least).all(axis=-1).mean(axis=0)
+    enough = more[decided >= ASSURANCE]
+    return n + int(enough[0]) if enough.size else None

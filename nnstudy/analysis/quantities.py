@@ -52,11 +52,18 @@ def _independent(results: Results, seed: int, seeds: pd.Index) -> pd.Index:
 
 
 def _of_point(results: Results, quantity: Quantity, point: int) -> pd.Series:
-    """Returns the number of each run of a point, by seed; NaN where a run has none."""
+    """Returns the number of each run of a point, by seed; NaN where a run has none.
+
+    A pruned run has none but at an epoch that it reached: it had fewer steps than the others.
+    """
     is_last = quantity.moment == 'end'
     table = results.runs if is_last else results.history
     table = table[table['point'] == point]
     table = table.assign(value=_number(results, table, quantity) * quantity.factor)
+    if isinstance(quantity.moment, str):
+        own = results.runs[results.runs['point'] == point]
+        pruned = own.loc[own['status'] == 'pruned', 'seed']
+        table.loc[table['seed'].isin(pruned), 'value'] = np.nan
     if is_last:
         return table.set_index('seed')['value']
     if quantity.moment in ('mean', 'rises', 'jitter'):

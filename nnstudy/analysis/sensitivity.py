@@ -4,6 +4,8 @@ A setting is a value for each of the other swept fields; within it, the runs of 
 nothing but the field.
 """
 
+import functools
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -34,15 +36,16 @@ def by_setting(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> p
     """Returns, for every setting, how much depends on the learning rate, and where runs diverge.
 
     The boundary of a seed is between the largest rate up to which no run of it diverged and the
-    next one: their geometric mean. Above it there may be rates at which runs did not diverge.
+    next one: their geometric mean. Above it there may be rates at which runs did not diverge. All
+    seeds count: it is 0 where a run diverged at the lowest rate, and infinite where none did.
 
     The learning rate is among the swept fields.
 
     Returns:
       One row per setting: the other swept fields; `values`, how many values the rate has;
       `sensitivity` by the loss on the split that selects, the median over seeds; `n`, the number of
-      seeds that have a boundary within the values, and `outside`, of those that have not; and
-      `median`, `low` and `high` of the boundary (smallest and largest).
+      seeds; and `median`, `low` and `high` of the boundary: the lower of two medians, smallest and
+      largest over seeds.
     """
     loss = f'{comparison.selection_split(runs)}_loss'
     first = history[history['step'] == 0].set_index('run')[loss]
@@ -53,18 +56,16 @@ def by_setting(runs: pd.DataFrame, history: pd.DataFrame, swept: list[str]) -> p
         curve = curve.sort_values(RATE)
         # Equal for all values, unless the rate changes the initial loss.
         lost = sensitivity(curve[loss], first.reindex(curve['run']).mean())
-        rates = [np.nan, *curve[RATE].to_numpy(np.float64), np.nan]
+        rates = [0.0, *curve[RATE].to_numpy(np.float64), np.inf]
         count = int(np.cumprod(curve['status'] != 'diverged').sum())
         rows.append([*key, len(curve), lost, np.sqrt(rates[count] * rates[count + 1])])
     table = pd.DataFrame(rows, columns=[*others, 'seed', 'values', 'sensitivity', 'boundary'])
     groups = table.groupby(others or (lambda _: 0), sort=False, dropna=False)
-    found = groups.agg(
+    return groups.agg(
         values=('values', 'max'),
         sensitivity=('sensitivity', 'median'),
-        n=('boundary', 'count'),
-        outside=('seed', 'size'),
-        median=('boundary', 'median'),
+        n=('seed', 'size'),
+        median=('boundary', functools.partial(np.quantile, q=0.5, method='lower')),
         low=('boundary', 'min'),
         high=('boundary', 'max'),
     ).reset_index(drop=not others)
-    return found.assign(outside=found['outside'] - found['n'])

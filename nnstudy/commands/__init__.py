@@ -47,9 +47,9 @@ class Parser(argparse.ArgumentParser):
         )
         self.add_argument('--data_dir', type=Path, metavar='DIR', help=told)
 
-    def add_number(self, flag: str, default: int, what: str) -> None:
+    def add_number(self, flag: str, default: int | None, what: str) -> None:
         """Adds a flag for a number of things, 1 or more."""
-        what += '; default: %(default)s'
+        what += '' if default is None else '; default: %(default)s'
         self.add_argument(flag, type=_positive, metavar='N', default=default, help=what)
 
     def add_out(self, name: str) -> None:

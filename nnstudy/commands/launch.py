@@ -6,6 +6,7 @@ Everything is checked before anything is compiled or written.
     python launch.py --config=configs/lr_sweep.py:mnist,lenet --data_dir=data
     python launch.py --config=configs/lr_sweep.py --config.num_seeds=3 --config.epochs=2
     python launch.py --config=configs/lr_sweep.py --sweep=optimizer.learning_rate=1e-3,1e-2,0.1
+    python launch.py --config=configs/luck.py --until_decided --max_seeds=50
     python launch.py --config=configs/lr_sweep.py --part=0/4
     python launch.py --config=configs/lr_sweep.py --dry_run
     python launch.py --config=configs/lr_sweep.py --dry_run --target=tpu-v5e
@@ -23,11 +24,13 @@ from nnstudy.data import Dataset
 from nnstudy.machine import devices, processes
 from nnstudy.machine import target as targets
 from nnstudy.report import conclusion, tables
-from nnstudy.running import overview, study
+from nnstudy.running import overview, rounds, study
 from nnstudy.running import plan as plan_lib
 from nnstudy.running import workdir as workdir_lib
 from nnstudy.spec import study_file, values
 from nnstudy.spec import sweep as spec
+
+MAX_SEEDS = 100  # with --until_decided
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -40,6 +43,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_data_dir()
     told = 'trains part i of n of the runs, i from 0 to n-1; nnstudy merge joins the parts'
     parser.add_argument('--part', metavar='i/n', help=told)
+    told = 'adds seeds of the points that undecided claims speak of, until all are decided'
+    parser.add_argument('--until_decided', action='store_true', help=told)
+    told = f'with --until_decided, the most seeds of a point; default: {MAX_SEEDS}'
+    parser.add_number('--max_seeds', None, told)
     told = (
         'this process is one of several that share the work, such as one on each host; without '
         'Slurm, Open MPI or Cloud TPU, the next three flags are needed too'
@@ -67,6 +74,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
             f'--target={args.target}: studies are trained on the devices that are there; add '
             '--dry_run to compile for others'
         )
+    if args.until_decided and args.distributed:
+        raise errors.UserError('--until_decided is for one process, without --distributed')
+    if args.max_seeds is not None and not args.until_decided:
+        raise errors.UserError(f'--max_seeds={args.max_seeds} goes with --until_decided')
     if not args.config:
         raise errors.UserError('--config=FILE.py is needed, such as --config=configs/lr_sweep.py')
     return args
@@ -118,7 +129,11 @@ def run(argv: Sequence[str]) -> None:
         if splits:
             console.print(f'this is stage 1 of {len(splits)}; the others follow from it')
         return
-    results = study.carry_out(plan, workdir)
+    if args.until_decided:
+        most = args.max_seeds or MAX_SEEDS
+        results = rounds.until_decided(plan, workdir, most, lambda r: conclusion.as_said(r, said))
+    else:
+        results = study.carry_out(plan, workdir)
     is_first = processes.is_first()
     processes.leave()  # the other processes need not wait for the pictures
     if not is_first:

@@ -26,6 +26,7 @@ from rich.table import Table
 
 from nnstudy import commands, errors
 from nnstudy.analysis import judging
+from nnstudy.machine import devices
 from nnstudy.report import conclusion, studies_page, tables
 from nnstudy.results import files
 from nnstudy.results import results as results_lib
@@ -121,6 +122,7 @@ def run(argv: Sequence[str]) -> None:
     if args.action == 'list':
         tables.console().print(listing(studies))
     elif args.action == 'run':
+        devices.setup()  # before anything is printed, which asks JAX for the process
         _carry_out(studies, args)
     else:
         page = args.folder / 'quick.md' if args.quick else Path('docs/studies.md')

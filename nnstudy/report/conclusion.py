@@ -1,5 +1,6 @@
 """The end of a study: its tables on the screen, its claims judged, its pictures saved."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,6 @@ from nnstudy.spec.study_file import StudyFile
 VERDICTS = {
     'holds': ('hold', 'green'),
     'does not hold': ('do not hold', 'red'),
-    'depends on the seed': ('depend on the seed', 'yellow'),
     'undecided': ('undecided', 'yellow'),
 }
 
@@ -32,9 +32,7 @@ def conclude(
     workdir, screen = results.workdir, tables.console()
     assert workdir is not None
     if said is not None:
-        results = results_lib.with_claims(results, said.claims, said.references)
-    if said is not None and said.measure is not None:
-        results = results_lib.with_columns(results, said.measure(results))
+        results = as_said(results, said)
     screen.print(summary.summarise(results))
     for name in ('references.csv', 'claims.csv'):
         (workdir / name).unlink(missing_ok=True)  # of an earlier call
@@ -46,7 +44,7 @@ def conclude(
         screen.print(tables.printed(text, title, right=[*text][1:]))
     if results.claims and is_whole:
         found['claims.csv'] = judged = judging.judge(results)
-        title = 'Claims, judged seed by seed; corrected for the number of claims (Holm)'
+        title = 'Claims, judged seed by seed; the error of 5% is that of all claims together'
         styles = {row: VERDICTS[verdict][1] for row, verdict in judged['verdict'].items()}
         screen.print(tables.printed(claims_text(judged), title, styles=styles))
     for name, table in found.items():
@@ -59,24 +57,61 @@ def conclude(
     screen.print(f'pictures: {", ".join(str(path) for path in written)}')
 
 
+def as_said(results: results_lib.Results, said: StudyFile) -> results_lib.Results:
+    """Returns results with the claims of a config file, and what it measures."""
+    results = results_lib.with_claims(results, said.claims, said.references)
+    if said.measure is not None:
+        results = results_lib.with_columns(results, said.measure(results))
+    return results
+
+
 def claims_text(judged: pd.DataFrame) -> pd.DataFrame:
     """Returns a row a claim, as text, from the table of `judging.judge`."""
-    seeds = [true_of(claim) for claim in judged.to_dict('records')]
-    return judged[['claim', 'statement', 'verdict']].assign(**{'true of': seeds})
+    found = judged.to_dict('records')
+    told = {'verdict': [*map(verdict, found)], 'true of': [*map(true_of, found)]}
+    return judged[['claim', 'statement']].assign(**told)
+
+
+def verdict(claim: Mapping[str, Any]) -> str:
+    """Writes the verdict on a claim, and how reliable it is: `holds, mostly`."""
+    text: str = claim['verdict']
+    if is_given(claim, 'reliability'):
+        text += f', {claim["reliability"]}'
+    return text if claim['beforehand'] else f'{text} (worded afterwards)'
 
 
 def true_of(claim: Mapping[str, Any]) -> str:
-    """Writes how many seeds a claim is true of, from its row: `964 of 1,000 seeds`."""
+    """Writes how many seeds a claim is true of, from its row: `964 of 1,000 seeds; above 94%`."""
     if claim['of'] == 'fact':
         return 'a fact'
-    text = f'{claim["successes"]:,} of {labels.count(claim["n"], "seed")}'
+    text = f'{claim["wins"]:,} of {labels.count(claim["n"], "seed")}'
+    if claim['ties']:
+        text += f', {labels.count(claim["ties"], "tie")}'
     if claim['of'] == 'median':
-        text += f'; {100 * claim["resampled_medians"]:.0f}% of resampled medians'
-    if claim['of'] == 'some':
+        text += '; of medians'
+    elif claim['of'] == 'some':
         text += '; one is enough'
-    if claim['verdict'] == 'undecided' and pd.notna(claim['seeds_needed']):
-        text += f'; {claim["seeds_needed"]:,.0f} would decide'
+    else:
+        text += f'; {_share(claim)}'
+    if claim['verdict'] == 'undecided' and is_given(claim, 'seeds_needed'):
+        text += f'; {claim["seeds_needed"]:,.0f} would decide (80%)'
     return text
+
+
+def _share(claim: Mapping[str, Any]) -> str:
+    """Writes the bound of the share of seeds that goes with a verdict, or both bounds."""
+    low, high = math.floor(100 * claim['share_low']), math.ceil(100 * claim['share_high'])
+    several = claim['conditions'] > 1
+    whole = ' of those without a tie' if claim['ties'] else ' of all'
+    if claim['verdict'] == 'holds':
+        return f'{"each condition " if several else ""}at least {low}%{whole}'
+    if claim['verdict'] == 'does not hold':
+        return f'{"a condition " if several else ""}at most {high}%{whole}'
+    return f'{"the weakest condition " if several else ""}{low} to {high}%'
+
+
+def is_given(claim: Mapping[str, Any], column: str) -> bool:
+    return bool(pd.notna(claim.get(column)))
 
 
 def counted(judged: pd.DataFrame) -> str:
@@ -101,5 +136,6 @@ def references_text(placed: pd.DataFrame) -> pd.DataFrame:
             'ours: median [min, max]': ours,
             'seeds': placed['n'],
             'quantile': placed['quantile'].map('{:.2f}'.format) + outside,
+            'p': placed['p_value'].map('{:.2g}'.format),
         }
     )

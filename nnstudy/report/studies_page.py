@@ -21,7 +21,7 @@ import pandas as pd
 from PIL import Image
 
 from nnstudy import errors
-from nnstudy.analysis import judging
+from nnstudy.analysis import comparison, evidence, judging
 from nnstudy.report import conclusion, labels, summary, tables
 from nnstudy.results import Results
 
@@ -30,16 +30,17 @@ MAX_POINTS = 30  # in the table of a section
 OURS = '(ours'  # in the statement of a claim that no document makes
 
 _EXPLAINED = """\
-A claim *holds* if it is true of more than half of all seeds, and *does not hold* if it is true of
-less than half. It *depends on the seed* if it is true of less than 95% and of more than 5%. Each is
-a test at 5%, corrected for the number of claims of the study; *undecided* means that there are too
-few seeds to say. `docs/claims.md` explains the tests, and the other kinds of claims: of medians, of
-some seed, and facts. What no document says is marked *(ours)*. The quantile of a printed number is
-the share of our seeds below it, equal ones counting half: at 0.00 or 1.00 it lies outside of all of
-them."""
+A claim *holds* if each of its conditions is true more often than not over seeds, and *does not
+hold* if one of them is false more often than not. How reliable that is says the least share of all
+seeds that the runs leave: *nearly always* is 95%, *mostly* 75%. Over all claims of a study, and
+however often one looks while seeds are added, each of the two verdicts is wrongly given with a
+probability of at most 5%; *undecided* means that there are too few seeds to say.
+[claims.md](claims.md) explains this, and the other kinds of claims: of medians, of some seed, and
+facts. What no document says is marked *(ours)*. The quantile of a printed number is the share of
+our seeds below it, equal ones counting half: at 0.00 or 1.00 it lies outside of all of them; p is
+the probability that another seed lies as far out."""
 # The lists of claims that are not true of every seed, by verdict.
 _DOUBTED = {
-    'depends on the seed': 'depend on the seed',
     'does not hold': 'our seeds contradict',
     'holds': 'hold, although some seeds contradict them',
     'undecided': 'are undecided, and not true of every seed',
@@ -149,23 +150,44 @@ def _on_claims(claims: pd.DataFrame) -> list[str]:
     listed['verdict'] = '**' + listed['verdict'] + '**'
     anchors = claims['study'].str.lower().str.replace(r'[^\w -]', '', regex=True)
     listed['study'] = '[' + claims['study'] + '](#' + anchors + ')'
-    parts = [_EXPLAINED, '## All claims', tables.markdown(listed)]
+    parts = [_EXPLAINED, _all_together(claims)]
     by_luck = claims['of'].isin(('seed', 'median'))
-    doubted = by_luck & (claims['successes'] < judging.MOST * claims['n'])
-    claims = claims[doubted | (claims['verdict'] == 'does not hold')]
-    ours = claims['statement'].str.contains(OURS, regex=False)
+    doubted = by_luck & (claims['wins'] + claims['ties'] < claims['n'])
+    in_doubt = claims[doubted | (claims['verdict'] == 'does not hold')]
+    ours = in_doubt['statement'].str.contains(OURS, regex=False)
     lists = {
-        f'Conclusions of the documents that {what}': claims[~ours & (claims['verdict'] == verdict)]
+        f'Conclusions of the documents that {what}': in_doubt[
+            ~ours & (in_doubt['verdict'] == verdict)
+        ]
         for verdict, what in _DOUBTED.items()
     }
-    for title, found in {**lists, 'The same of our own claims': claims[ours]}.items():
+    for title, found in {**lists, 'The same of our own claims': in_doubt[ours]}.items():
         sentences = [
             f'- **{claim["claim"]}** ({claim["study"]}): {claim["statement"]}. '
-            f'{claim["verdict"].capitalize()}: true of {conclusion.true_of(claim)}.'
+            f'{conclusion.verdict(claim).capitalize()}: true of {conclusion.true_of(claim)}.'
             for claim in found.to_dict('records')
         ]
         parts += [f'## {title}', '\n'.join(sentences)] if sentences else []
-    return parts
+    return [*parts, '## All claims', tables.markdown(listed)]
+
+
+def _all_together(claims: pd.DataFrame) -> str:
+    """Says which verdicts stand if all studies are taken together.
+
+    A claim has two directions, of which the one with the smaller e-value is never shown.
+    """
+    claims = claims[claims['of'] != 'fact']
+    shown = evidence.are_shown([*claims['e_value'], *[0.0] * len(claims)], comparison.LEVEL)
+    tested = claims['verdict'].isin(('holds', 'does not hold'))
+    if not tested.any():
+        return 'No verdict rests on seeds.'
+    lost = claims.loc[tested & ~shown[: len(claims)], 'claim'].tolist()
+    told = (
+        f'The 5% are those of one study. Of all {tested.sum():,} verdicts here that rest on seeds, '
+        f'{"all" if not lost else f"{tested.sum() - len(lost):,}"} stand if at most 5% of '
+        'them may be expected to be wrong (e-BH)'
+    )
+    return told + (f'; not {", ".join(lost)}.' if lost else '.')
 
 
 def all_claims(folders: Mapping[str, Path]) -> pd.DataFrame:
@@ -183,7 +205,7 @@ def all_claims(folders: Mapping[str, Path]) -> pd.DataFrame:
         if path.is_file():
             # Words such as None or NA are words; an empty cell is no number.
             table = pd.read_csv(path, keep_default_na=False, na_values=[''])
-            if not {'claim', 'verdict', 'evidence'} <= {*table}:
+            if not {*judging.COLUMNS} <= {*table}:
                 raise errors.UserError(f'{str(path)!r} is no table of verdicts; record it again')
             found.append(table.assign(study=name))
     if not found:

@@ -97,14 +97,22 @@ def conclusions(results: Results) -> list[str]:
             chosen += ' (no validation split, so its test value is optimistic)'
         where = ', '.join(f'{field} = {text}' for field, text in settings.loc[best.point].items())
         lines.append(f'Best point (*): {where}; {chosen}.')
-    median, low, high = (labels.reading(best.metric, v) for v in (best.median, *best.interval))
-    interval = f'bootstrap 95% interval [{low}, {high}]'
+    unit = ' %' if comparison.higher_is_better(best.metric) else ''
+
+    def spread(median: float, interval: tuple[float, float]) -> str:
+        middle, low, high = (labels.reading(best.metric, v) for v in (median, *interval))
+        told = f'bootstrap 95% interval [{low}, {high}]'
+        return f'{middle}{unit}, {"no interval" if np.isnan(interval[0]) else told}'
+
     lines.append(
-        f'{whose} {best.metric.replace("_", " ")}: median {median}'
-        f'{" %" if comparison.higher_is_better(best.metric) else ""}, '
-        f'{"no interval" if np.isnan(best.interval[0]) else interval}, '
-        f'n = {labels.count(best.n, "seed")}.'
+        f'{whose} {best.metric.replace("_", " ")}: median '
+        f'{spread(best.median, best.interval)}, n = {labels.count(best.n, "seed")}.'
     )
+    if len(settings) > 1 and np.isfinite(best.cross_fitted):
+        lines.append(
+            'Each half of the seeds at the point that the other half chooses, as new seeds would '
+            f'see it: median {spread(best.cross_fitted, best.cross_fitted_interval)}.'
+        )
     if diverged := ((runs['point'] == best.point) & (runs['status'] == 'diverged')).sum():
         lines.append(f'Warning: {diverged} of {whose.lower()} {best.n} runs diverged.')
     epoch = comparison.best_epoch(runs, results.history, best.point)
@@ -130,13 +138,15 @@ def conclusions(results: Results) -> list[str]:
 
 def _not_told_apart(against: pd.DataFrame, names: pd.Series) -> str:
     """Says which points may be as good as the best one, from `comparison.against`."""
+    if against.empty:
+        return 'All others were stopped early, so none is compared with it.'
     few = int((against['verdict'] == 'too few seeds').sum())
     if few == len(against):
         return (
             'Too few seeds to compare the others with it: the paired sign-flip test needs at least '
             f'{comparison.MIN_SEEDS} seeds, and there are {against["n"].max()}.'
         )
-    test = 'paired sign-flip test over seeds, 5%, uncorrected'
+    test = 'paired sign-flip test over seeds, 5% for all points together'
     alike = names[against.loc[against['verdict'] == 'cannot tell', 'point']].tolist()
     line = f'All others differ from it ({test}).'
     if alike:
@@ -171,9 +181,17 @@ def _along_the_rate(results: Results) -> list[str]:
             f'the final loss is {labels.number(row["sensitivity"])} higher than at the best one '
             '(sensitivity; no run counts with more than its loss before training)'
         )
-        if row['n']:
-            low, median, high = (labels.number(row[name]) for name in ('low', 'median', 'high'))
-            seeds = labels.count(row['n'] + row['outside'], 'seed')
-            line += f'. Runs diverge above {median} [{low}, {high}] in {row["n"]} of {seeds}'
+        if np.isfinite(row['low']):  # some run diverged
+            rates = np.sort(runs[rate].unique().astype(np.float64))
+
+            def place(boundary: float, rates: np.ndarray = rates) -> str:
+                if boundary in (0, np.inf):
+                    end, side = (rates[0], '<') if boundary == 0 else (rates[-1], '>')
+                    return f'{side}{labels.number(end)}'
+                return labels.number(boundary)
+
+            median, low, high = (place(row[name]) for name in ('median', 'low', 'high'))
+            seeds = labels.count(row['n'], 'seed')
+            line += f'. Runs begin to diverge at {median} [{low}, {high}], median of {seeds}'
         lines.append(f'{line}.')
     return lines

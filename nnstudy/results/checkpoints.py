@@ -6,9 +6,9 @@ best parameters. Both have the history.
 """
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -20,12 +20,43 @@ from nnstudy import errors
 ITEMS = ('state', 'final', 'best', 'outcome', 'history', 'log')
 
 
+class Numbering(NamedTuple):
+    """The numbers of a study's runs: point by point, and seed by seed in each.
+
+    A run is known by its point and seed. So its checkpoint serves any study that has this run,
+    under whatever number.
+    """
+
+    keys: Sequence[str]  # of the points, see `nnstudy.running.plan`
+    first_seed: int
+    num_seeds: int
+
+    @property
+    def num_runs(self) -> int:
+        return len(self.keys) * self.num_seeds
+
+    def names(self, runs: np.ndarray) -> dict[str, Any]:
+        """Returns what runs [R] are known by, as plain data."""
+        points, seeds = np.divmod(runs, self.num_seeds)
+        used, place = np.unique(points, return_inverse=True)
+        keys = [self.keys[point] for point in used]
+        return {'keys': keys, 'of': place.tolist(), 'seeds': (self.first_seed + seeds).tolist()}
+
+    def numbers(self, names: Mapping[str, Any]) -> np.ndarray:
+        """Returns the numbers of runs [R] from their `names`; -1 for those of other studies."""
+        own = {key: point for point, key in enumerate(self.keys)}
+        points = np.array([own.get(key, -1) for key in names['keys']], int)[list(names['of'])]
+        seeds = np.array(names['seeds'], int) - self.first_seed
+        is_own = (points >= 0) & (seeds >= 0) & (seeds < self.num_seeds)
+        return np.where(is_own, points * self.num_seeds + seeds, -1)
+
+
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
     """Arrays of some runs of a group."""
 
-    # Plain data: `'runs'` and `'steps'`, the numbers of the R runs and the steps that they have
-    # reached, in the order of the rows of the arrays.
+    # Plain data: which R runs they are, by number or as in `Numbering.names`, and `'steps'`, those
+    # that they have reached, in the order of the rows of the arrays.
     about: dict[str, Any]
     # Trees of arrays [R, ...] by name, see `ITEMS`. Each can be read without the others.
     items: dict[str, Any]

@@ -25,7 +25,7 @@ def read_identity(workdir: Path) -> dict[str, Any] | None:
     """Returns the content of `config.json`; None if there is none, or it is not of a study.
 
     Raises:
-      UserError: it is no JSON.
+      UserError: it is no JSON, or of an earlier version.
     """
     path = workdir / 'config.json'
     if not path.is_file():
@@ -34,8 +34,14 @@ def read_identity(workdir: Path) -> dict[str, Any] | None:
         identity = with_tuples(json.loads(path.read_text()))
     except ValueError as error:
         raise errors.UserError(f'{str(path)!r} is not readable: {error}') from error
-    is_study = isinstance(identity, dict) and {'digest', 'config'} <= identity.keys()
-    return identity if is_study else None
+    if not isinstance(identity, dict) or not {'digest', 'config'} <= identity.keys():
+        return None
+    if 'keys' not in identity:
+        raise errors.UserError(
+            f'the study in {str(workdir)!r} was written by an earlier version of nnstudy, which '
+            'this one cannot read'
+        )
+    return identity
 
 
 @contextlib.contextmanager

@@ -43,6 +43,8 @@ class Results:
         metrics, without learning rate and gradient; the rows of a pruned run end where it did.
       steps: a row a run and logged step, or None without `config.log_every_steps`.
       claims, references: of the config file.
+      keys: of the points, under which `chunks` knows them.
+      stated: digests of the claims that stood before the first step, see `claims.digest`.
       directions: by name of the loss or metric, whether more of it is better.
       workdir: where it is kept, or None; then `chunks` has the parameters.
       data: the data set, where it was given in memory; if not, `data_dir` has its files.
@@ -56,6 +58,8 @@ class Results:
     steps: pd.DataFrame | None
     claims: list[Claim]
     references: list[Reference]
+    keys: Sequence[str] = ()
+    stated: frozenset[str] = frozenset()
     directions: Mapping[str, bool] = dataclasses.field(default_factory=metrics.directions)
     workdir: Path | None = None
     chunks: checkpoints.AnySeries | None = None
@@ -100,6 +104,10 @@ class Results:
         if not found:
             raise errors.UserError(f'no point has {claims.written(fields)}')
         return found
+
+    def settings_with(self, fields: Mapping[str, Value]) -> list[Mapping[str, Value]]:
+        """Returns the settings of each of the `points_with` these fields."""
+        return [self.settings(point) for point in self.points_with(fields)]
 
     def only(self, points: Iterable[int]) -> 'Results':
         """Returns the results with the runs of some points alone."""
@@ -193,10 +201,12 @@ class Results:
     @functools.cached_property
     def _places(self) -> dict[int, tuple[int, int]]:
         """Number of the chunk and row in it, by run."""
+        numbering = checkpoints.Numbering(self.keys, self.config.seed, self.config.num_seeds)
         return {
             run: (number, row)
             for number, about in self._series.abouts()
-            for row, run in enumerate(about['runs'])
+            for row, run in enumerate(numbering.numbers(about).tolist())
+            if run >= 0
         }
 
 
@@ -237,6 +247,8 @@ def load(
         steps=pd.read_parquet(steps) if steps.is_file() else None,
         claims=list(map(claims.from_dict, identity['claims'])),
         references=list(map(claims.from_dict, identity['references'])),
+        keys=identity['keys'],
+        stated=frozenset(identity.get('stated', ())),
         directions=identity.get('directions') or metrics.directions(),
         workdir=workdir,
         data=data,

@@ -1,4 +1,4 @@
-"""Joins the parts of a study into one working directory.
+"""Joins parts of a study, or studies of other seeds, into one working directory.
 
     nnstudy merge DIR... --workdir=OUT
 
@@ -22,7 +22,9 @@ from nnstudy import errors
 from nnstudy.report import labels
 from nnstudy.results import Results, files
 from nnstudy.results import results as results_lib
+from nnstudy.results.checkpoints import Numbering
 from nnstudy.running import parts
+from nnstudy.running import plan as plan_lib
 from nnstudy.running import workdir as workdir_lib
 from nnstudy.running.parts import Part
 
@@ -43,27 +45,41 @@ class Folder:
     def __str__(self) -> str:
         return f'{str(self.workdir)!r} ({parts.name(self.part)})'
 
+    def renumbered(self, numbering: Numbering) -> 'Folder':
+        """Returns it with the numbers that its runs have in a study of more seeds."""
+        if self.results is None:
+            return self
+
+        def renumber(table: pd.DataFrame) -> pd.DataFrame:
+            seeds = table['seed'] - numbering.first_seed
+            return table.assign(run=table['point'] * numbering.num_seeds + seeds)
+
+        tables = {name: renumber(table) for name, table in self.results.tables.items()}
+        return dataclasses.replace(self, results=dataclasses.replace(self.results, **tables))
+
 
 def merge(directories: Iterable[Path], out: Path) -> Results:
-    """Writes the study that parts make up into `out`, and returns its results.
+    """Writes the study that several directories make up into `out`, and returns its results.
 
     Checkpoints are linked rather than copied where the file system can.
 
     Args:
-      directories: working directories of the parts, or folders with several of them.
+      directories: working directories, or folders with several of them.
       out: new or empty. If it has this study already, nothing is written.
 
     Raises:
-      UserError: they are no parts of one study, or do not have all of its runs. If there are
-        several such errors, all but the last are printed.
+      UserError: they are of several studies, or do not have all of its runs. If there are several
+        such errors, all but the last are printed.
     """
     folders, there = _find(directories), _read(out)
-    identity = {key: value for key, value in folders[0].identity.items() if key != 'part'}
-    is_same = there and there.part is None and there.identity['digest'] == identity['digest']
-    if there and is_same and there.results is not None:
+    identity = _joined([folder.identity for folder in folders])
+    is_there = there and there.part is None and workdir_lib.is_same(there.identity, identity)
+    if there and is_there and there.results is not None:
         print(f'{out} is merged already', file=sys.stderr)
         return there.results
-    problems = _problems(folders, out)
+    numbering = _numbering(identity)
+    folders = [folder.renumbered(numbering) for folder in folders]
+    problems = _problems(folders, numbering, out)
     for problem in problems[:-1]:
         print(f'error: {problem}', file=sys.stderr)
     if problems:
@@ -87,7 +103,9 @@ def merge(directories: Iterable[Path], out: Path) -> Results:
         for name, rows in _rows(all_results).items()
     }
     tables['runs'] = results_lib.with_settings(tables['runs'], all_results[0].points)
-    results = dataclasses.replace(all_results[0], workdir=out, **tables)
+    config = all_results[0].config.replace({f: identity['config'][f] for f in plan_lib.SEEDS})
+    about: dict[str, Any] = {'config': config, 'stated': frozenset(identity['stated'])}
+    results = dataclasses.replace(all_results[0], workdir=out, **about, **tables)
     sessions = [{'part': f.part, **session} for f in folders for session in f.sessions]
     found = [path for f in folders for path in sorted((f.workdir / 'chunks').iterdir())]
     chunks = [path for path in found if path.name.isdigit()]
@@ -105,6 +123,21 @@ def merge(directories: Iterable[Path], out: Path) -> Results:
         shutil.rmtree(begun, ignore_errors=True)
         raise errors.UserError(f'cannot write to --workdir {str(out)!r}: {error}') from error
     return results
+
+
+def _joined(identities: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the identity of the study that has all seeds of several."""
+    seeds = [_numbering(one) for one in identities]
+    first = min(one.first_seed for one in seeds)
+    last = max(one.first_seed + one.num_seeds for one in seeds)
+    stated = [set(one['stated']) for one in identities]
+    joined = {k: v for k, v in identities[0].items() if k not in ('part', 'seeds')}
+    config = {**joined['config'], 'seed': first, 'num_seeds': last - first}
+    return {**joined, 'config': config, 'stated': sorted(set.intersection(*stated))}
+
+
+def _numbering(identity: dict[str, Any]) -> Numbering:
+    return Numbering(identity['keys'], *(identity['config'][f] for f in plan_lib.SEEDS))
 
 
 def _find(directories: Iterable[Path]) -> list[Folder]:
@@ -137,7 +170,7 @@ def _read(workdir: Path) -> Folder | None:
     )
 
 
-def _problems(folders: Sequence[Folder], out: Path) -> list[str]:
+def _problems(folders: Sequence[Folder], numbering: Numbering, out: Path) -> list[str]:
     """Returns why the folders cannot be joined in `out`, a line each."""
     first = folders[0]
     found = [
@@ -145,6 +178,15 @@ def _problems(folders: Sequence[Folder], out: Path) -> list[str]:
         + ', '.join(workdir_lib.differences(folder.identity, first.identity))
         for folder in folders
         if folder.identity['digest'] != first.identity['digest']
+    ] or [
+        f'{folder} has other points than {first}'
+        for folder in folders
+        if folder.identity['keys'] != first.identity['keys']
+    ]
+    found += [
+        f'the points of {folder} have different numbers of seeds'
+        for folder in folders
+        if 'seeds' in folder.identity
     ]
     if found:
         return found
@@ -161,7 +203,7 @@ def _problems(folders: Sequence[Folder], out: Path) -> list[str]:
         found.append(
             f'{_listed(differing)} came out differently in {", ".join(names)}; give one of them'
         )
-    total = len(first.identity['points']) * first.identity['config']['num_seeds']
+    total = numbering.num_runs
     if missing := set(range(total)).difference(*runs.values()):
         given = {folder.part for folder in folders if folder.part is not None}
         absent = [

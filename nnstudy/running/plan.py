@@ -20,6 +20,7 @@ from nnstudy import errors
 from nnstudy.data import dataset, device
 from nnstudy.machine import target as targets
 from nnstudy.machine.target import Target
+from nnstudy.results.checkpoints import Numbering
 from nnstudy.running import layout as layout_lib
 from nnstudy.running import parts
 from nnstudy.running.layout import Layout
@@ -32,9 +33,9 @@ from nnstudy.training import evaluation, resolve
 from nnstudy.training.run import steps_per_epoch
 
 MAX_RUNS = 10_000_000
-# Fields that two sessions of the same study may differ in: how it is executed, and what only its
-# claims and pictures read.
+# Fields that change no run: how a study is executed, and what only its claims and pictures read.
 NOT_IDENTITY = ('execution.', 'study.')
+SEEDS = ('seed', 'num_seeds')  # fields that say which seeds a study has
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,10 +96,12 @@ class Plan:
 
     config: Config  # resolved, without the sweep
     points: list[sweep.Point]  # the values of all swept fields
+    keys: list[str]  # of the points: a hash of all that their runs depend on, but for the seed
     target: Target  # the devices
     groups: list[Group]  # in the order of their first run; those without runs are left out
     fingerprints: dict[str, str]  # a hash of the content of each data set, by name
     sources: dict[str, str]  # a hash of the code of each component of the user's own, by name
+    seeds: tuple[int, ...] | None  # number of seeds of each point; None: `config.num_seeds`
     part: Part | None
     data: data_lib.Dataset | None
     data_dir: str | os.PathLike | None
@@ -108,34 +111,33 @@ class Plan:
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
-        """What two studies must share to be the same study, as plain data with a digest of it.
+        """What a study is, as plain data with a digest of what studies of one directory share.
 
-        `'config'` has all fields. The digest leaves out how the study is executed. It is the same
-        for all parts; `'part'` says which one this is.
+        `'config'` has all fields. The digest leaves out how the study is executed and how large it
+        is: seeds, and the values of swept fields. Not with `config.halving`, since which points go
+        on is decided over all runs. It is the same for all parts; `'part'` says which one this is.
         """
         content = {
             'config': self.config.to_dict(),
             'points': self.points,
+            'keys': self.keys,
             'data': self.fingerprints,
             'sources': self.sources,
         }
+        swept = sweep.swept(self.points)
+        shared = {k: v for k, v in identified(self.config).items() if k not in swept}
+        data = {} if 'dataset' in swept else self.fingerprints
+        told: list[Any] = [shared, swept, data, resolve.sources(self.config)]
+        if self.config.halving.factor is not None:
+            told += [self.points, *(self.config.flat[field] for field in SEEDS)]
+        about = {'seeds': self.seeds, 'part': self.part}
+        about = {name: value for name, value in about.items() if value is not None}
+        return {**content, 'digest': _digest(told), **about}
 
-        defaults = {
-            f'{section}.{name}': value
-            for section, component in self.config.components.items()
-            for name, value in component.defaults.items()
-        } | {name: field.default for name, field in fields.closed().items()}
-        # Fields that have nothing as their value, and by default, are left out, so that a study can
-        # be resumed by a version that has more fields.
-        config = {
-            field: value
-            for field, value in self.config.flat.items()
-            if not field.startswith(NOT_IDENTITY)
-            and not (value in (None, ()) and value == defaults.get(field))
-        }
-        text = json.dumps({**content, 'config': config}, sort_keys=True)
-        part = {} if self.part is None else {'part': self.part}
-        return {**content, 'digest': hashlib.sha256(text.encode()).hexdigest(), **part}
+    @property
+    def numbering(self) -> Numbering:
+        """The numbers of the runs."""
+        return Numbering(self.keys, self.config.seed, self.config.num_seeds)
 
     @property
     def num_runs(self) -> int:
@@ -178,13 +180,48 @@ class Plan:
     def num_run_steps(self) -> int:
         return round(self.total(lambda group: 1.0))
 
+    def with_seeds(self, seeds: Sequence[int]) -> 'Plan':
+        """Returns the plan of the same study with other numbers of seeds of the points."""
+        config = {**self.config.flat, 'num_seeds': max(seeds)}
+        return self._remade(config, self.points, tuple(seeds))
+
     def stage(self, split: str, points: Sequence[Mapping[str, Value]]) -> 'Plan':
         """Returns the plan of a stage of `config.zoom`: of other points, trained on a split."""
         config = {**self.config.flat, 'zoom.train': None, 'split.train': split}
-        about = {field: getattr(self, field) for field in ('name', 'claims', 'references')}
-        return make(
-            config, points, data=self.data, data_dir=self.data_dir, target=self.target, **about
-        )
+        return self._remade(config, points)
+
+    def _remade(
+        self,
+        config: Mapping[str, Value],
+        points: Sequence[Mapping[str, Value]],
+        seeds: tuple[int, ...] | None = None,
+    ) -> 'Plan':
+        names = ('data', 'data_dir', 'target', 'name', 'claims', 'references')
+        return make(config, points, seeds=seeds, **{name: getattr(self, name) for name in names})
+
+
+def identified(config: Config) -> dict[str, Value]:
+    """Returns the fields that the runs of a config depend on, but for their seeds.
+
+    Fields that have nothing as their value, and by default, are left out, so that a study can be
+    resumed by a version that has more fields.
+    """
+    defaults = {
+        f'{section}.{name}': value
+        for section, component in config.components.items()
+        for name, value in component.defaults.items()
+    } | {name: field.default for name, field in fields.closed().items()}
+    return {
+        field: value
+        for field, value in config.flat.items()
+        if not field.startswith(NOT_IDENTITY)
+        and field not in SEEDS
+        and not (value in (None, ()) and value == defaults.get(field))
+    }
+
+
+def _digest(data: Any) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def make(
@@ -195,6 +232,7 @@ def make(
     data_dir: str | os.PathLike | None = None,
     part: tuple[int, int] | str | None = None,
     target: Target | None = None,
+    seeds: tuple[int, ...] | None = None,
     **about: Any,
 ) -> Plan:
     """Returns the plan of a study. Nothing is compiled, written or put on a device.
@@ -202,7 +240,7 @@ def make(
     For the arguments see `nnstudy.run`; `about` is the study's name, claims and references. A part
     may be `'i/n'` too. With more parts than runs some have none, and then
     the plan has no groups. The target is what it is planned for; None for the devices that are
-    there.
+    there. `seeds` are the number of seeds of each point, at most `config.num_seeds`; None for all.
 
     Raises:
       UserError: anything that is wrong with the fields, their values, the points or the data.
@@ -232,16 +270,29 @@ def make(
         settings = [resolved.settings[n] for n in numbers]
         num_runs = len(numbers) * resolved.config.num_seeds
         own = (chosen or Part(0, 1)).dealt(dealt, dealt + num_runs)
+        if seeds is not None:
+            place, seed = np.divmod(own, resolved.config.num_seeds)
+            own = own[seed < np.array(seeds)[numbers][place]]
         groups.append(_group(index, settings, np.array(numbers), own, prepare, target))
         dealt += num_runs
     used = {group.config.dataset for group in groups}
+    fingerprints = {name: load(name).fingerprint() for name in sorted(used)}
+    codes = [resolve.sources(group.config) for group in groups]
+    keys = [''] * len(resolved.points)
+    for code, numbers in zip(codes, members.values(), strict=True):
+        for number in numbers:
+            setting = resolved.settings[number]
+            content = [identified(setting), fingerprints[setting.dataset], code]
+            keys[number] = _digest(content)[:16]
     plan = Plan(
         config=resolved.config,
         points=resolved.points,
+        keys=keys,
         target=target,
         groups=[group for group in groups if len(group.runs)],
-        fingerprints={name: load(name).fingerprint() for name in sorted(used)},
-        sources={k: v for g in groups for k, v in resolve.sources(g.config).items()},
+        fingerprints=fingerprints,
+        sources={name: source for code in codes for name, source in code.items()},
+        seeds=seeds,
         part=chosen,
         data=data,
         data_dir=data_dir,

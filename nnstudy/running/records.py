@@ -7,21 +7,23 @@ import jax
 import numpy as np
 
 from nnstudy.machine import processes
-from nnstudy.results.checkpoints import AnySeries, Checkpoint
+from nnstudy.results.checkpoints import AnySeries, Checkpoint, Numbering
 
 
 class Records:
-    """The newest checkpoint of each run. Checkpoints that are the newest of no run are deleted.
+    """The newest checkpoint of each run. Checkpoints that are the newest of no run are deleted, but
+    for those of runs that are not of this study: it may be smaller than the one before.
 
     `step` is the step that each run has reached, int [R], -1 if it has not begun. With several
     processes, the first one reads and writes the files for all.
     """
 
-    def __init__(self, num_runs: int, series: AnySeries):
+    def __init__(self, numbering: Numbering, series: AnySeries):
         """Reads the checkpoints of earlier sessions, of all runs of the study."""
-        self._series = series
+        self._numbering, self._series = numbering, series
+        self._others: set[int] = set()  # numbers of checkpoints that have other runs too
         # Of each run: its step, the number of its newest checkpoint, and its row in there.
-        self.step, self._number, self._row = np.full([3, num_runs], -1)
+        self.step, self._number, self._row = np.full([3, numbering.num_runs], -1)
         for number, about in processes.from_first(lambda: [list(kept) for kept in series.abouts()]):
             self._note(number, about)
 
@@ -53,23 +55,31 @@ class Records:
     def keep(self, checkpoint: Checkpoint) -> None:
         """Saves a checkpoint, and deletes those that were replaced before.
 
+        It has its runs by their numbers, `about['runs']`, and is saved with their names.
+
         Saving goes on in the background. So what this checkpoint replaces is deleted with the next
         call, when this one is known to be whole.
         """
 
+        runs = np.array(checkpoint.about['runs'])
+        about = {**self._numbering.names(runs), 'steps': checkpoint.about['steps']}
+
         def save() -> int:
-            number = self._series.save(checkpoint)
-            self._series.retain({*self._number.tolist(), number})
+            number = self._series.save(Checkpoint(about, checkpoint.items))
+            self._series.retain({*self._number.tolist(), *self._others, number})
             return number
 
-        self._note(processes.from_first(save), checkpoint.about)
+        self._note(processes.from_first(save), about)
 
     def close(self) -> None:
         """Waits until everything is written, and deletes the checkpoints that were replaced."""
         if processes.is_first():
-            self._series.close(set(self._number.tolist()))
+            self._series.close({*self._number.tolist(), *self._others})
 
     def _note(self, number: int, about: dict[str, Any]) -> None:
-        runs = about['runs']
-        self.step[runs], self._number[runs] = about['steps'], number
-        self._row[runs] = np.arange(len(runs))
+        runs = self._numbering.numbers(about)
+        rows = np.flatnonzero(runs >= 0)
+        if len(rows) < len(runs):
+            self._others.add(number)
+        self.step[runs[rows]], self._number[runs[rows]] = np.array(about['steps'])[rows], number
+        self._row[runs[rows]] = rows

@@ -109,7 +109,7 @@ def rerun(
     Raises:
       UserError: there is no such point, or no run has a finite value to choose the best by.
     """
-    point = _best_point(results) if point is None else point
+    point = best_point(results) if point is None else point
     results.settings(point)  # is there such a point?
     config = dataclasses.replace(
         results.config,
@@ -152,7 +152,7 @@ def carry_out(
         if processes.is_first():
             series = checkpoints.Series(workdir / 'chunks')
 
-    records = Records(len(plan.points) * plan.config.num_seeds, series)
+    records = Records(plan.numbering, series)
     cost = plan.total(lambda group: group.step_seconds)
     done = sum(records.step[g.runs].clip(0).sum() * g.step_seconds for g in plan.groups)
     points = list(range(len(plan.points)))
@@ -191,7 +191,7 @@ def _carry_out_stages(plan: Plan, workdir: Path | None, *, quiet: bool) -> Resul
     splits, points, results = plan.config.zoom.train or (), plan.points, None
     for number, split in enumerate(splits, start=1):
         if results is not None:
-            best = results.points[_best_point(results)]
+            best = results.points[best_point(results)]
             ranges = {field: resolve.range_of(results.config, field) for field in best}
             points = zoom.zoom(results.points, best, ranges, seed=number - 1)
         stage = plan.stage(split, points)
@@ -207,7 +207,7 @@ def _carry_out_stages(plan: Plan, workdir: Path | None, *, quiet: bool) -> Resul
     return results
 
 
-def _best_point(results: Results) -> int:
+def best_point(results: Results) -> int:
     best = comparison.best(results.runs)
     if best is None:
         split = results.config.split.train

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from nnstudy.results import files
 from nnstudy.results import results as results_lib
 from nnstudy.running import plan as plan_lib
 from nnstudy.running.records import Records
+from nnstudy.spec import claims
 from nnstudy.training import metrics
 
 
@@ -42,6 +44,7 @@ def results(
                 logged = np.arange(0, group.num_steps, config.log_every_steps)
                 steps.append(_long(numbers, pd.DataFrame({'step': logged}), log, outcome['at']))
             runs.append(_runs(numbers, group, measured, outcome))
+    stored = {} if workdir is None else files.read_identity(workdir) or {}
     return results_lib.Results(
         name=plan.name,
         config=plan.config,
@@ -51,6 +54,8 @@ def results(
         steps=_sorted(steps, 'run', 'step') if steps else None,
         claims=list(plan.claims),
         references=list(plan.references),
+        keys=plan.keys,
+        stated=frozenset(stored.get('stated', map(claims.digest, plan.claims))),
         workdir=workdir,
         data=plan.data,
         data_dir=plan.data_dir,

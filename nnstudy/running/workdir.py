@@ -1,6 +1,6 @@
 """The working directory of a study: which study it holds, and how that was executed.
 
-config.json         the resolved config, points, claims, references, directions of metrics, a digest
+config.json         the resolved config, points, claims, references, directions of metrics, digests
 environment.json    versions and devices of every session
 chunks/             states, parameters and histories, see nnstudy.results.checkpoints
 runs.csv, ...       the tables, see nnstudy.results; `history.parquet` comes last
@@ -9,6 +9,7 @@ runs.csv, ...       the tables, see nnstudy.results; `history.parquet` comes las
 import importlib.metadata
 import json
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -22,10 +23,13 @@ from nnstudy.results import files
 from nnstudy.running import parts
 from nnstudy.running import plan as plan_lib
 from nnstudy.running.plan import Plan
-from nnstudy.spec import claims
+from nnstudy.spec import claims, sweep
 from nnstudy.spec import config as config_lib
 from nnstudy.training import metrics
 
+# Files that are written when a study is finished.
+OUTCOMES = [f'{name}.parquet' for name in ('history', 'runs', 'steps')]
+OUTCOMES += [f'{name}.csv' for name in ('runs', 'claims', 'references')]
 # What of an environment may change the bits of a run.
 ROUNDING = ('versions', 'backend', 'devices', 'lanes')
 
@@ -58,7 +62,23 @@ def status(plan: Plan, workdir: Path) -> str:
         problem = f'holds {parts.name(stored.get("part"))}, not {parts.name(plan.part)}'
     if problem:
         raise errors.UserError(f'{place} {problem}; name another directory')
-    return 'finished' if files.is_finished(workdir) else 'begun'
+    assert stored is not None
+    is_finished = is_same(stored, mine) and files.is_finished(workdir)
+    return 'finished' if is_finished else 'begun'
+
+
+def is_same(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
+    """Whether two studies have the same runs, see `Plan.identity`."""
+    sizes = [
+        (
+            one['digest'],
+            tuple(one['keys']),
+            tuple(one.get('seeds', ())),
+            *(one['config'][field] for field in plan_lib.SEEDS),
+        )
+        for one in (stored, mine)
+    ]
+    return sizes[0] == sizes[1]
 
 
 def open_session(plan: Plan, workdir: Path) -> str:
@@ -74,13 +94,23 @@ def open_session(plan: Plan, workdir: Path) -> str:
         return found
     session, path = environment(plan), workdir / 'environment.json'
     about = {name: claims.to_dict(getattr(plan, name)) for name in ('name', 'claims', 'references')}
-    content = {**plan.identity, **about, 'directions': metrics.directions()}
+    stored = files.read_identity(workdir)
+    # Claims of a study that was begun may have been worded by what it showed.
+    stated = [*map(claims.digest, plan.claims)] if stored is None else stored.get('stated', ())
+    content = {**plan.identity, **about, 'stated': stated, 'directions': metrics.directions()}
     with errors.writing(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
+        # What is of a larger or smaller study; `chunks` has all of its runs.
+        for name in OUTCOMES:
+            (workdir / name).unlink(missing_ok=True)
+        shutil.rmtree(workdir / 'plots', ignore_errors=True)
         sessions = json.loads(path.read_text())['sessions'] if path.is_file() else []
         files.write_json(workdir / 'config.json', content)
         files.write_json(path, {'sessions': [*sessions, session]})
-    changed = [k for k in ROUNDING if sessions and sessions[-1].get(k) != session[k]]
+    last = {**session, **sessions[-1]} if sessions else session
+    if len(last['lanes']) != len(session['lanes']):  # of other points
+        last['lanes'] = session['lanes']
+    changed = [k for k in ROUNDING if last[k] != session[k]]
     if changed:
         print(
             f'warning: this study was begun with other {", ".join(changed)}; the remaining '
@@ -91,7 +121,7 @@ def open_session(plan: Plan, workdir: Path) -> str:
 
 
 def default(plan: Plan) -> Path:
-    """Returns `runs/<name>-<hash>`: the same config and points give the same directory.
+    """Returns `runs/<name>-<hash>`: the same config and swept fields give the same directory.
 
     A part has the folder `part-<i>-of-<n>` in there.
     """
@@ -102,14 +132,25 @@ def default(plan: Plan) -> Path:
 def differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
     """Returns the names of the fields in which two identities differ."""
     mine = files.with_tuples(mine)
+    swept = [sweep.swept(one['points']) for one in (stored, mine)]
+    # With halving, which points go on is decided over all runs, so a study cannot grow.
+    is_fixed = any(one['config']['halving']['factor'] for one in (stored, mine))
+    grown = () if is_fixed else (*plan_lib.SEEDS, *swept[0], *swept[1])
     both = [config_lib.flatten(identity['config']) for identity in (stored, mine)]
     fields = [
         f'config.{field}'
         for field in sorted(both[0].keys() | both[1].keys())
-        if not field.startswith(plan_lib.NOT_IDENTITY) and both[0].get(field) != both[1].get(field)
+        if not field.startswith(plan_lib.NOT_IDENTITY)
+        and field not in grown
+        and both[0].get(field) != both[1].get(field)
     ]
-    rest = {'points': 'points', 'data': 'data', 'sources': 'the code of its components'}
-    return fields + [text for name, text in rest.items() if stored.get(name) != mine[name]]
+    for name, text in (('data', 'data'), ('sources', 'the code of its components')):
+        common = stored[name].keys() & mine[name].keys()
+        if any(stored[name][key] != mine[name][key] for key in common):
+            fields.append(text)
+    if is_fixed:
+        return fields + ['points'] * (stored['points'] != mine['points'])
+    return fields + ['the swept fields'] * (swept[0] != swept[1])
 
 
 def environment(plan: Plan) -> dict[str, Any]:

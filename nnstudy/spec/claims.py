@@ -9,7 +9,9 @@ statement and its conditions, which `nnstudy.analysis.judging` tests on the runs
 """
 
 import dataclasses
+import hashlib
 import itertools
+import json
 import numbers
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -187,7 +189,7 @@ class Condition:
     @property
     def is_of_pairs(self) -> bool:
         """Whether it is true if all pairs are: then medians over seeds can be tested."""
-        return type(self).is_true is Condition.is_true
+        return type(self).outcome is Condition.outcome
 
     def compared(self, find: Find) -> Compared:
         """Returns the sides, and pairs of their places: the first is to be below the second.
@@ -201,9 +203,12 @@ class Condition:
             f'the condition {self.name!r} is of a config file: launch it with this --workdir'
         )
 
-    def is_true(self, below: np.ndarray, above: np.ndarray) -> np.ndarray:
-        """Returns whether it is true [...], from the two sides of each pair [..., pairs]."""
-        return np.all(below < above, axis=-1)
+    def outcome(self, below: np.ndarray, above: np.ndarray) -> np.ndarray:
+        """Returns 1.0 where it is true, -1.0 where its opposite is, and 0.0 for a tie; [...].
+
+        NaN where that is not known. `below` and `above` are the sides of each pair, [..., pairs].
+        """
+        return both(_signs(below, above))
 
     def written(self, sides: Sequence[str]) -> str:
         """Writes it with its sides as text, at most four of them."""
@@ -215,6 +220,20 @@ class Condition:
             'a condition is true or false of a seed, not by itself: write two conditions, '
             'a < b and b < c, for a < b < c'
         )
+
+
+def _signs(below: np.ndarray, above: np.ndarray) -> np.ndarray:
+    """Returns 1.0 where it is below, -1.0 where it is above, 0.0 where both are equal, or NaN."""
+    signs = (below < above).astype(np.float64) - (below > above)
+    return np.where(np.isnan(below) | np.isnan(above), np.nan, signs)
+
+
+def both(outcomes: np.ndarray) -> np.ndarray:
+    """Returns the outcome [...] of several together [..., k], see `Condition.outcome`.
+
+    The opposite of one is that of all. Otherwise, one that is not known decides, or a tie.
+    """
+    return np.where((outcomes == -1).any(axis=-1), -1.0, outcomes.min(axis=-1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,8 +285,8 @@ class Trend(OfPoints):
         pairs = itertools.combinations(range(len(sides)), 2)
         return sides, [(i, j) for i, j in pairs if places[i] != places[j]]
 
-    def is_true(self, below: np.ndarray, above: np.ndarray) -> np.ndarray:
-        return (below < above).sum(axis=-1) > (below > above).sum(axis=-1)
+    def outcome(self, below: np.ndarray, above: np.ndarray) -> np.ndarray:
+        return np.sign(_signs(below, above).sum(axis=-1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -295,7 +314,7 @@ class Claim:
 
     `Claim('B7a: With decay both errors are lower', loss_b < loss_a, mae_b < mae_a)`. All conditions
     have to be true; a list of several is one argument. `of` says what they are true of: `'seed'`,
-    nearly every single seed; `'median'`, the medians over seeds; `'some'`, at least one seed;
+    single seeds, most of them; `'median'`, the medians over seeds; `'some'`, at least one seed;
     `'fact'`, numbers that do not depend on the seed.
 
     Raises:
@@ -363,6 +382,16 @@ def to_dict(value: Any) -> Any:
     if not isinstance(value, (bool, int, float, str, types.NoneType)):
         raise errors.UserError(f'claims and references are of numbers and texts, not {value!r}')
     return value
+
+
+def digest(claim: Claim) -> str:
+    """Returns a hash of the words and conditions of a claim.
+
+    Raises:
+      UserError: it holds something that JSON does not know.
+    """
+    text = json.dumps(to_dict(claim), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def from_dict(data: Any) -> Any:

@@ -34,10 +34,11 @@ def test_without_finite_values_all_is_nan(values):
 
 def test_interval_of_one_value_is_unknown_and_of_equal_values_that_value():
     assert np.isnan(intervals.median_interval([0.9])).all()
-    assert intervals.median_interval([0.9] * 5) == (0.9, 0.9)
+    assert intervals.median_interval([0.9] * 6) == (0.9, 0.9)
+    assert np.isnan(intervals.median_interval([0.9] * 5)).all(), 'too few for 95%'
 
 
-@pytest.mark.parametrize('n', [3, 5, 7])
+@pytest.mark.parametrize('n', [7])
 def test_interval_agrees_with_enumerated_bootstrap(n):
     """All n^n resamples, not 9,999 drawn ones, give the same percentiles of the median."""
     values = np.sort(np.random.default_rng(n).normal(size=n))
@@ -48,7 +49,7 @@ def test_interval_agrees_with_enumerated_bootstrap(n):
     np.testing.assert_allclose(intervals.median_interval(values), expected)
 
 
-@pytest.mark.parametrize('n', range(3, 21))
+@pytest.mark.parametrize('n', range(6, 21))
 def test_interval_holds_the_median_and_ignores_order(n):
     # Coarse values: ties, as accuracies have.
     values = np.random.default_rng(n).integers(960, 970, size=n) / 1000

@@ -62,7 +62,7 @@ def test_a_search_among_equals_does_not_pay():
     def pays(over):
         searched = Quantity('test_accuracy').over(over)
         judged = judging.judge(results, [Claim('B9: A search pays', searched > default)])
-        return judged['successes'][0] / judged['n'][0]
+        return judged['wins'][0] / judged['n'][0]
 
     assert pays('selected') < 0.5
     assert pays('max') > 0.6
@@ -111,5 +111,5 @@ def test_the_winner_of_pure_luck_is_flattered():
     found, rerun = (Quantity('validation_accuracy').over(over) for over in ('selected', 'rerun'))
     claim = Claim('F6: The winner is flattered', found > rerun, of='median')
     (verdict,) = judging.judge(results, [claim]).itertuples()
-    assert verdict.verdict == 'holds' and verdict.successes > 0.8 * verdict.n
+    assert verdict.verdict == 'holds' and verdict.wins > 0.8 * verdict.n
     assert abs(values(results, rerun).median() - 0.8) < 0.002

@@ -33,7 +33,7 @@ def test_the_main_job(folder, capsys):
     out = done.stdout
     assert '2 points × 2 seeds = 4 runs, 1 compiled program' in out
     assert 'validation' in out and '[IQR]' in out and '0/2' in out
-    assert 'bootstrap 95% interval' in out
+    assert 'no interval, n = 2 seeds' in out
     (workdir,) = (folder / 'runs').iterdir()
     assert workdir.name.startswith('lr_sweep-')
     files = {path.name for path in workdir.iterdir()}

@@ -1,12 +1,15 @@
 """Studies with claims, as their user runs them: listed, run, run again, on a page."""
 
-import math
+import os
 import re
 import shutil
+import subprocess
+import sys
 import textwrap
 
 import pandas as pd
 import pytest
+from small import ROOT
 
 import nnstudy
 from nnstudy import commands, models
@@ -36,7 +39,7 @@ CONFIG = '''
         config.split.test = 'test[:50]'
         config.split.validation = None
         config.epochs = 2
-        config.num_seeds = 6
+        config.num_seeds = 10
         return config
 
 
@@ -77,7 +80,7 @@ def test_listed_run_and_put_on_a_page(folder, capsys):
 
     assert commands.main(['studies', 'run']) == 0
     printed = capsys.readouterr().out
-    assert '6 of 6 seeds' in printed
+    assert '10 of 10 seeds' in printed
     claims = pd.read_csv(folder / 'runs/studies/claims.csv')
     assert claims['verdict'].tolist() == ['holds', 'holds']
     assert claims['study'].tolist() == ['rates', 'rates']
@@ -90,6 +93,7 @@ def test_listed_run_and_put_on_a_page(folder, capsys):
     assert 'finished already' in capsys.readouterr().err
     claims = pd.read_csv(folder / 'runs/studies/rates/claims.csv')
     assert claims['verdict'].tolist() == ['holds', 'does not hold']
+    assert claims['beforehand'].tolist() == [True, False]
     assert judging.judge(nnstudy.load(folder / 'runs/studies/rates')).verdict[1] == 'does not hold'
 
     assert commands.main(['studies', 'list']) == 0
@@ -99,8 +103,12 @@ def test_listed_run_and_put_on_a_page(folder, capsys):
     assert commands.main(['studies', 'page', '--out=page.md']) == 0
     page = (folder / 'page.md').read_text()
     assert 'Seen: a valley.' in page
-    assert '| X1 | The high rate is better | **holds** | 6 of 6 seeds |' in page
-    assert '- **X2** (rates): It drops. Does not hold: true of 0 of 6 seeds; 0% of' in page
+    first = (
+        '| X1 | The high rate is better | **holds, more often than not** | 10 of 10 seeds; at least'
+    )
+    assert first in page
+    again = 'It drops. Does not hold (worded afterwards): true of 0 of 10 seeds; of medians'
+    assert f'- **X2** (rates): {again}' in page
     assert 'Asked: which of two rates.' in page
     assert '| loss | 2 |' in page
     assert '(page/rates/picture.png)' in page
@@ -173,7 +181,8 @@ def test_a_page_judges_the_claims_of_today(folder, capsys):
     assert commands.main(['studies', 'page', '--out=page.md']) == 0
     assert 'warning' not in capsys.readouterr().err
     page = (folder / 'page.md').read_text()
-    assert '| X1 | The low rate is better | **does not hold** | 0 of 6 seeds |' in page
+    refuted = '**does not hold, more often than not (worded afterwards)** | 0 of 10 seeds;'
+    assert f'| X1 | The low rate is better | {refuted}' in page
     assert 'The high rate' not in page
 
 
@@ -282,7 +291,9 @@ def test_claims_are_in_the_order_of_their_names(folder, capsys):
 
 def test_quick_ones_are_others(folder, capsys):
     assert commands.main(['studies', 'run', '--quick', 'rates']) == 0
-    assert '2 seeds; 6 would decide' in ' '.join(capsys.readouterr().out.split())
+    assert re.search(
+        r'2 of 2 seeds; \d+ to 100%; \d+ would decide', ' '.join(capsys.readouterr().out.split())
+    )
     assert (folder / 'runs/studies/rates-quick/runs.csv').is_file()
     assert not (folder / 'runs/studies/rates').exists()
 
@@ -315,13 +326,15 @@ def test_conclusions_that_one_seed_may_contradict_are_listed_by_verdict(tmp_path
     rows = [
         ('Y1', 'a', 'holds', 20, 20),
         ('Y2', 'b', 'holds', 20, 18),
-        ('Y3', 'c', 'depends on the seed', 20, 12),
         ('Y4', 'd', 'does not hold', 20, 1),
         ('Y5', 'e', 'undecided', 3, 0),
         ('Y6', 'f (ours)', 'undecided', 3, 1),
     ]
-    claims = pd.DataFrame(rows, columns=['claim', 'statement', 'verdict', 'n', 'successes'])
-    claims = claims.assign(of='seed', seeds_needed=8, resampled_medians=math.nan, evidence='x')
+    claims = pd.DataFrame(rows, columns=['claim', 'statement', 'verdict', 'n', 'wins'])
+    claims = claims.assign(ties=0, losses=claims['n'] - claims['wins'], share_low=0, share_high=1)
+    claims = claims.assign(of='seed', seeds_needed=8, reliability=None, evidence='x')
+    claims['beforehand'], claims['conditions'] = True, 1
+    claims['e_value'] = [1e4, 1e3, 101, 1, 1]
     recorded = tmp_path / 'page' / 'made'
     recorded.mkdir(parents=True)
     (recorded / 'section.md').write_text('## made\n\nMade.\n')
@@ -329,8 +342,24 @@ def test_conclusions_that_one_seed_may_contradict_are_listed_by_verdict(tmp_path
     page = studies_page.write(tmp_path / 'page.md', 'true').read_text()
     parts = [part.partition('\n') for part in page.split('## ')]
     listed = {title: re.findall(r'- \*\*(Y\d)\*\*', text) for title, _, text in parts}
-    assert listed['Conclusions of the documents that depend on the seed'] == ['Y3']
     assert listed['Conclusions of the documents that our seeds contradict'] == ['Y4']
     assert [names for title, names in listed.items() if 'although' in title] == [['Y2']]
     assert [names for title, names in listed.items() if 'undecided' in title] == [['Y5']]
     assert listed['The same of our own claims'] == ['Y6']
+    # Of ten statements in all, with an e-value of 10 / (3 · 5%) three are shown together.
+    assert 'Of all 3 verdicts here that rest on seeds, all stand' in page
+    claims['e_value'] = [1e4, 1e3, 50, 1, 1]
+    claims.to_csv(recorded / 'claims.csv', index=False)
+    page = studies_page.write(tmp_path / 'page.md', 'true').read_text()
+    assert '2 stand if at most 5% of them may be expected to be wrong (e-BH); not Y4.' in page
+    assert page.index('our seeds contradict') < page.index('## All claims'), 'first what was found'
+
+
+def test_all_cores_are_used(folder):
+    """Nothing starts JAX before it is told of them."""
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    command = [sys.executable, '-W', 'error', '-m', 'nnstudy', 'studies', 'run', '--quick', 'rates']
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    cores = len(os.sched_getaffinity(0))
+    assert f'{cores} CPU device' in done.stdout

@@ -11,31 +11,65 @@ from nnstudy.spec.claims import Extreme, Inequality, Quantity
 
 
 @pytest.mark.parametrize(
-    ('fields', 'text'),
+    ('fields', 'verdict', 'text'),
     [
-        ({}, '964 of 1,000 seeds'),
-        ({'of': 'median'}, '964 of 1,000 seeds; 50% of resampled medians'),
-        ({'of': 'some'}, '964 of 1,000 seeds; one is enough'),
-        ({'of': 'fact'}, 'a fact'),
+        ({}, 'holds, mostly', '964 of 1,000 seeds; at least 94% of all'),
         (
-            {'verdict': 'undecided', 'n': 3, 'successes': 3, 'seeds_needed': 5},
-            '3 of 3 seeds; 5 would decide',
+            {'ties': 2},
+            'holds, mostly',
+            '964 of 1,000 seeds, 2 ties; at least 94% of those without a tie',
+        ),
+        (
+            {'conditions': 2},
+            'holds, mostly',
+            '964 of 1,000 seeds; each condition at least 94% of all',
+        ),
+        ({'of': 'median', 'reliability': None}, 'holds', '964 of 1,000 seeds; of medians'),
+        ({'of': 'some', 'reliability': None}, 'holds', '964 of 1,000 seeds; one is enough'),
+        ({'of': 'fact', 'reliability': None}, 'holds', 'a fact'),
+        (
+            {'of': 'fact', 'reliability': None, 'beforehand': False},
+            'holds (worded afterwards)',
+            'a fact',
+        ),
+        (
+            {'verdict': 'does not hold', 'wins': 3, 'share_high': 0.0123},
+            'does not hold, mostly',
+            '3 of 1,000 seeds; at most 2% of all',
+        ),
+        (
+            {'verdict': 'undecided', 'reliability': None, 'n': 3, 'wins': 3, 'seeds_needed': 5},
+            'undecided',
+            '3 of 3 seeds; 94 to 98%; 5 would decide (80%)',
         ),
     ],
 )
-def test_true_of(fields, text):
+def test_verdicts(fields, verdict, text):
     row = {'claim': 'X1', 'statement': 'a is below b', 'verdict': 'holds', 'of': 'seed', 'n': 1000}
-    row |= {'successes': 964, 'resampled_medians': 0.5, 'seeds_needed': None, **fields}
+    row |= {
+        'reliability': 'mostly',
+        'beforehand': True,
+        'wins': 964,
+        'ties': 0,
+        'losses': 36,
+        'seeds_needed': None,
+    }
+    row |= {'conditions': 1, 'share_low': 0.948, 'share_high': 0.9711, **fields}
     (row,) = conclusion.claims_text(pd.DataFrame([row])).to_dict('records')
-    assert row['true of'] == text
+    assert (row['verdict'], row['true of']) == (verdict, text)
 
 
 def test_printed_numbers():
     row = {'reference': 'MSE', 'printed': 1028.62, 'n': 20, 'median': 1027.5, 'min': 23.7}
-    placed = pd.DataFrame([{**row, 'max': math.inf, 'quantile': q} for q in (0.7, 0.0)])
+    placed = pd.DataFrame(
+        [
+            {**row, 'max': math.inf, 'quantile': q, 'p_value': p}
+            for q, p in ((0.7, 0.6), (0.0, 2 / 21))
+        ]
+    )
     inside, outside = conclusion.references_text(placed).to_numpy().tolist()
-    assert inside == ['MSE', '1,028.62', '1028 [23.7, ∞]', 20, '0.70']
-    assert outside[-1] == '0.00 (outside)'
+    assert inside == ['MSE', '1,028.62', '1028 [23.7, ∞]', 20, '0.70', '0.6']
+    assert outside[-2:] == ['0.00 (outside)', '0.095']
 
 
 def test_numbers():

@@ -91,6 +91,26 @@ def test_all_draws_enumerated(n):
     assert lowest == pytest.approx(draws.min(axis=1).mean())
 
 
+@pytest.mark.parametrize('n', [1, 2, 3, 4])
+def test_all_draws_without_replacement_enumerated(n):
+    scores = np.array([0.3, 0.9, 0.1, 0.3])
+    draws = np.array(list(itertools.combinations(scores, n)))
+    best = luck.expected_best(scores, n, replace=False)
+    assert best == pytest.approx(draws.max(axis=1).mean())
+    assert np.isnan(luck.expected_best(scores, 5, replace=False))  # of four
+
+
+def test_without_replacement_it_is_unbiased():
+    """The expected best of 8 uniform numbers is 8/9, also from only 10 of them."""
+    scores = np.random.default_rng(0).uniform(size=(4000, 10))
+    fair, low = (
+        np.mean([luck.expected_best(own, 8, replace=replace) for own in scores])
+        for replace in (False, True)
+    )
+    assert fair == pytest.approx(8 / 9, abs=0.005)
+    assert low < 8 / 9 - 0.03
+
+
 def test_of_many_uniform_scores():
     """The expected maximum of n uniform numbers is n / (n + 1)."""
     n = np.array([1, 2, 10])

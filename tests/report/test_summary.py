@@ -36,14 +36,14 @@ def test_rate_sweep(rate_sweep):
         said,
     )
     assert found and 0 < float(found[1]) < 2.3, 'no more than not to train at all'
-    found = re.search(r'Runs diverge above (\S+) \[\S+ \S+ in 7 of 8 seeds', said)
+    found = re.search(r'Runs begin to diverge at (\S+) \[.*\], median of 8 seeds', said)
     assert found and 1.5 < float(found[1]) < 4
 
 
 def test_each_setting_has_its_own_boundary(study):
     rates = np.geomspace(0.1, 10, 9).tolist()
     said = sentences(study({'optimizer.momentum': [None, 0.9], 'optimizer.learning_rate': rates}))
-    above = [float(x) for x in re.findall(r'Runs diverge above (\S+) \[', said)]
+    above = [float(x) for x in re.findall(r'Runs begin to diverge at (\S+) \[', said)]
     assert len(above) == 2 and above[0] > 5 * above[1], 'momentum 0.9 is worth ten rates'
     assert 'at momentum = off: on average over its 9 values' in said
     assert 'at momentum = 0.9: on average over its 9 values' in said

@@ -45,7 +45,7 @@ def test_load_says_what_is_missing(tmp_path):
         (tmp_path / 'config.json').write_text(text)
         with pytest.raises(UserError, match='holds no study'):
             nnstudy.load(tmp_path)
-    (tmp_path / 'config.json').write_text('{"name": "x", "digest": "0", "config": {}}')
+    (tmp_path / 'config.json').write_text('{"digest": "0", "config": {}, "keys": []}')
     with pytest.raises(UserError, match='not finished'):
         nnstudy.load(tmp_path)
 

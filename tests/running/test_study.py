@@ -129,7 +129,7 @@ def test_chunks_change_no_bit(dataset, tmp_path):
     config.execution.memory_gib = 2 * 2 * state_bytes / 2**30
     assert plan_lib.make(config, RATES, data=dataset).groups[0].chunk_size() == 2
     chunked = nnstudy.run(config, RATES, data=dataset, quiet=True)
-    assert [len(about['runs']) for _, about in chunked.chunks.abouts()] == [2, 2, 2]
+    assert [len(about['seeds']) for _, about in chunked.chunks.abouts()] == [2, 2, 2]
     assert_equal_results(chunked, whole)
     kept = nnstudy.run(config, RATES, tmp_path, dataset, quiet=True)
     assert_equal_results(nnstudy.load(tmp_path), kept)

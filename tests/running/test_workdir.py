@@ -26,8 +26,9 @@ def test_a_directory_keeps_one_study(dataset, tmp_path):
     with pytest.raises(UserError, match=r'another study.*differs in config\.epochs'):
         nnstudy.run(config, RATES, tmp_path / 'a', dataset, quiet=True)
     config.epochs = 2
-    with pytest.raises(UserError, match='differs in points'):
-        nnstudy.run(config, RATES[:2], tmp_path / 'a', dataset, quiet=True)
+    other = nnstudy.choice('optimizer.momentum', [0.5, 0.9])
+    with pytest.raises(UserError, match='differs in .*the swept fields'):
+        nnstudy.run(config, other, tmp_path / 'a', dataset, quiet=True)
     (tmp_path / 'b').mkdir()
     (tmp_path / 'b' / 'thesis.txt').write_text('mine')
     with pytest.raises(UserError, match='holds no study'):
