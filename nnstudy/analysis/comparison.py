@@ -195,15 +195,13 @@ def against(runs: pd.DataFrame, point: int) -> pd.DataFrame:
     metric = f'test_{headline(runs)}'
     pruned = runs.loc[runs['status'] == 'pruned', 'point'].unique()
     compared = runs[~runs['point'].isin(np.setdiff1d(pruned, [point]))]
-    table = compared.pivot(index='seed', columns='point', values=metric).astype(np.float64)
-    has_run = compared.assign(run=1.0).pivot(index='seed', columns='point', values='run')
-    worst = -np.inf if higher_is_better(metric) else np.inf
-    table = table.where(np.isfinite(table), worst).where(has_run.notna())
-    table = table[table[point].notna()]
-    with np.errstate(invalid='ignore'):  # of two that diverged
-        differences = table.drop(columns=point).sub(table[point], axis=0)
-    both_worst = np.isinf(table.drop(columns=point)).mul(np.isinf(table[point]), axis=0)
-    differences = differences.mask(both_worst, 0.0)
+    values = compared[metric].astype(np.float64)
+    values = values.where(np.isfinite(values), -np.inf if higher_is_better(metric) else np.inf)
+    # [seeds, points], NaN where a point lacks the seed.
+    table = compared.assign(value=values).pivot(index='seed', columns='point', values='value')
+    others, own = table.drop(columns=point), table[point]
+    with np.errstate(invalid='ignore'):
+        differences = others.sub(own, axis=0).mask(others.eq(own, axis=0), 0.0)  # both infinite
     n = differences.notna().sum()
     tested = differences.loc[:, n >= MIN_SEEDS]
     found = pd.DataFrame({'n': n, 'difference': differences.median(), 'p_value': np.nan})

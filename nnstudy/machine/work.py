@@ -45,8 +45,7 @@ def _flops(traced: jax.stages.Traced, platform: str) -> float:
 
 
 def _of_further_rounds(jaxpr: core.Jaxpr, platform: str) -> float:
-    """Returns the operations of all rounds but the first of the scans in a function: XLA counts one
-    round of a loop."""
+    """Returns the operations of all rounds of scans but the first, which is what XLA counts."""
     total = 0.0
     for equation in jaxpr.eqns:
         if equation.primitive is jax.lax.scan_p:

@@ -75,7 +75,7 @@ def claims_text(judged: pd.DataFrame) -> pd.DataFrame:
 def verdict(claim: Mapping[str, Any]) -> str:
     """Writes the verdict on a claim, and how reliable it is: `holds, mostly`."""
     text: str = claim['verdict']
-    if is_given(claim, 'reliability'):
+    if _is_given(claim, 'reliability'):
         text += f', {claim["reliability"]}'
     return text if claim['beforehand'] else f'{text} (worded afterwards)'
 
@@ -93,7 +93,7 @@ def true_of(claim: Mapping[str, Any]) -> str:
         text += '; one is enough'
     else:
         text += f'; {_share(claim)}'
-    if claim['verdict'] == 'undecided' and is_given(claim, 'seeds_needed'):
+    if claim['verdict'] == 'undecided' and _is_given(claim, 'seeds_needed'):
         text += f'; {claim["seeds_needed"]:,.0f} would decide (80%)'
     return text
 
@@ -110,7 +110,8 @@ def _share(claim: Mapping[str, Any]) -> str:
     return f'{"the weakest condition " if several else ""}{low} to {high}%'
 
 
-def is_given(claim: Mapping[str, Any], column: str) -> bool:
+def _is_given(claim: Mapping[str, Any], column: str) -> bool:
+    """Whether a row has a value; an empty cell of a file is NaN."""
     return bool(pd.notna(claim.get(column)))
 
 

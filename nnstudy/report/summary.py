@@ -171,6 +171,7 @@ def _along_the_rate(results: Results) -> list[str]:
     if len(table) > SHOWN_NAMES:
         return []
     names = labels.short([field for field in others if table[field].map(repr).nunique() > 1])
+    first, last = (labels.number(float(end)) for end in (runs[rate].min(), runs[rate].max()))
     lines = []
     for row in table.to_dict('records'):
         where = ', '.join(
@@ -182,15 +183,10 @@ def _along_the_rate(results: Results) -> list[str]:
             '(sensitivity; no run counts with more than its loss before training)'
         )
         if np.isfinite(row['low']):  # some run diverged
-            rates = np.sort(runs[rate].unique().astype(np.float64))
-
-            def place(boundary: float, rates: np.ndarray = rates) -> str:
-                if boundary in (0, np.inf):
-                    end, side = (rates[0], '<') if boundary == 0 else (rates[-1], '>')
-                    return f'{side}{labels.number(end)}'
-                return labels.number(boundary)
-
-            median, low, high = (place(row[name]) for name in ('median', 'low', 'high'))
+            median, low, high = (
+                f'<{first}' if at == 0 else f'>{last}' if at == np.inf else labels.number(at)
+                for at in (row['median'], row['low'], row['high'])
+            )
             seeds = labels.count(row['n'], 'seed')
             line += f'. Runs begin to diverge at {median} [{low}, {high}], median of {seeds}'
         lines.append(f'{line}.')

@@ -238,9 +238,9 @@ def make(
     """Returns the plan of a study. Nothing is compiled, written or put on a device.
 
     For the arguments see `nnstudy.run`; `about` is the study's name, claims and references. A part
-    may be `'i/n'` too. With more parts than runs some have none, and then
-    the plan has no groups. The target is what it is planned for; None for the devices that are
-    there. `seeds` are the number of seeds of each point, at most `config.num_seeds`; None for all.
+    may be `'i/n'` too. With more parts than runs some have none, and then the plan has no groups.
+    The target is what it is planned for; None for the devices that are there. `seeds` are the
+    numbers of seeds of the points, at most `config.num_seeds`; None for all.
 
     Raises:
       UserError: anything that is wrong with the fields, their values, the points or the data.
@@ -278,12 +278,11 @@ def make(
     used = {group.config.dataset for group in groups}
     fingerprints = {name: load(name).fingerprint() for name in sorted(used)}
     codes = [resolve.sources(group.config) for group in groups]
-    keys = [''] * len(resolved.points)
-    for code, numbers in zip(codes, members.values(), strict=True):
-        for number in numbers:
-            setting = resolved.settings[number]
-            content = [identified(setting), fingerprints[setting.dataset], code]
-            keys[number] = _digest(content)[:16]
+    code_of = {n: code for code, own in zip(codes, members.values(), strict=True) for n in own}
+    keys = [
+        _digest([identified(setting), fingerprints[setting.dataset], code_of[number]])[:16]
+        for number, setting in enumerate(resolved.settings)
+    ]
     plan = Plan(
         config=resolved.config,
         points=resolved.points,

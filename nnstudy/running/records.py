@@ -11,8 +11,9 @@ from nnstudy.results.checkpoints import AnySeries, Checkpoint, Numbering
 
 
 class Records:
-    """The newest checkpoint of each run. Checkpoints that are the newest of no run are deleted, but
-    for those of runs that are not of this study: it may be smaller than the one before.
+    """The newest checkpoint of each run. Checkpoints that are the newest of no run are deleted.
+
+    Not those that have runs of other studies: this one may be smaller than the one before.
 
     `step` is the step that each run has reached, int [R], -1 if it has not begun. With several
     processes, the first one reads and writes the files for all.
@@ -60,7 +61,6 @@ class Records:
         Saving goes on in the background. So what this checkpoint replaces is deleted with the next
         call, when this one is known to be whole.
         """
-
         runs = np.array(checkpoint.about['runs'])
         about = {**self._numbering.names(runs), 'steps': checkpoint.about['steps']}
 

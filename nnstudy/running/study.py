@@ -208,6 +208,7 @@ def _carry_out_stages(plan: Plan, workdir: Path | None, *, quiet: bool) -> Resul
 
 
 def best_point(results: Results) -> int:
+    """Returns the best point of a table, or raises UserError if no run has a finite value."""
     best = comparison.best(results.runs)
     if best is None:
         split = results.config.split.train
